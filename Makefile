@@ -1,0 +1,37 @@
+# Two commands matter: `make compare` is the main job, `make test` proves the checkout.
+PYTHON ?= python3
+VENV ?= .venv
+OUTPUTS ?= outputs
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: compare test lint types unit tensorboard clean
+
+compare: $(INSTALLED)
+	$(BIN)/unrolled train experiment=first_comparison paths.outputs=$(OUTPUTS)
+	$(BIN)/unrolled compare $(OUTPUTS)/first_comparison
+
+test: lint types unit
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+unit: $(INSTALLED)
+	$(BIN)/pytest -n 2 --dist worksteal
+
+tensorboard: $(INSTALLED)
+	$(BIN)/tensorboard --logdir $(OUTPUTS)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else \
+	"unrolled needs Python 3.11 to 3.13, and $(PYTHON) is %d.%d: make PYTHON=python3.12" % v[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

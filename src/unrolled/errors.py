@@ -1,0 +1,33 @@
+"""The mistakes a person can mend: one sentence that names the thing, the place and the way out.
+
+The command prints these without a traceback and ends with exit code 2; any other exception is a fault of
+the program, and keeps its traceback.
+"""
+
+
+class UnrolledError(Exception):
+    """Base of every error whose message alone tells the person what to do."""
+
+
+class ConfigError(UnrolledError):
+    """A key, a value or a choice that the configuration does not have or cannot take."""
+
+
+class DataError(UnrolledError):
+    """A file, a split, a vocabulary or a prompt that cannot be used as asked."""
+
+
+class BudgetError(UnrolledError):
+    """A parameter budget that no hidden size meets."""
+
+
+class DeviceError(UnrolledError):
+    """A device or a precision that this machine does not have."""
+
+
+class RunError(UnrolledError):
+    """A run folder that is missing, damaged or cannot be written."""
+
+
+class DivergedError(UnrolledError):
+    """A loss that became infinite or not a number; the message says at which step."""
