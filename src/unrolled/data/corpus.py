@@ -1,0 +1,98 @@
+"""A corpus: raw text in three splits, and the fingerprint of exactly that text."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from unrolled.errors import DataError
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Raw text in three splits.
+
+    Raises:
+        DataError: a split has no text.
+    """
+
+    name: str
+    train: str
+    validation: str
+    test: str
+
+    def __post_init__(self) -> None:
+        for split in SPLITS:
+            if not self.split(split).strip():
+                raise DataError(
+                    f"dataset={self.name}: the {split} split has no text; give it a file of its "
+                    "own, a larger fraction, or more text"
+                )
+
+    def split(self, name: str) -> str:
+        """The text of ``train``, ``validation`` or ``test``."""
+        text = getattr(self, name)
+        assert isinstance(text, str)
+        return text
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the three texts; their lengths go in too, so that no two corpora run
+        together."""
+        digest = hashlib.sha256()
+        for split in SPLITS:
+            content = self.split(split).encode("utf-8", "surrogatepass")
+            digest.update(f"{split} {len(content)}\n".encode())
+            digest.update(content)
+        return digest.hexdigest()
+
+
+def split_documents(
+    documents: Sequence[str], validation_fraction: float, test_fraction: float
+) -> dict[str, list[str]]:
+    """Share whole documents out to the splits, each split spread evenly over their order.
+
+    Documents in order of time, say, give three splits of the same eras. Each split with a fraction
+    above zero has at least one document.
+
+    Raises:
+        DataError: too few documents.
+    """
+    splits = [
+        name for name, f in zip(SPLITS[1:], (validation_fraction, test_fraction), strict=True) if f
+    ]
+    if len(documents) <= len(splits):
+        raise DataError(
+            f"{len(documents)} documents cannot be split into {len(splits) + 1}: "
+            "a document is in one split only"
+        )
+    rest = list(range(len(documents)))
+    chosen: dict[str, list[str]] = {name: [] for name in SPLITS}
+    for name, fraction in zip(SPLITS[1:], (validation_fraction, test_fraction), strict=True):
+        if not fraction:
+            continue
+        count = min(max(1, round(fraction * len(documents))), len(rest) - 1)
+        picked = {rest[int((i + 0.5) * len(rest) / count)] for i in range(count)}
+        chosen[name] = [documents[i] for i in sorted(picked)]
+        rest = [i for i in rest if i not in picked]
+    chosen["train"] = [documents[i] for i in rest]
+    return chosen
+
+
+def check_fractions(validation_fraction: float, test_fraction: float) -> None:
+    """Refuse fractions that leave nothing to train on.
+
+    Raises:
+        DataError: one is negative, or they add up to 1 or more.
+    """
+    for name, value in (("validation", validation_fraction), ("test", test_fraction)):
+        if value < 0:
+            raise DataError(f"dataset.{name}_fraction={value}: must not be negative")
+    if validation_fraction + test_fraction >= 1:
+        raise DataError(
+            f"dataset.validation_fraction={validation_fraction} and "
+            f"dataset.test_fraction={test_fraction} leave nothing to train on; "
+            "together they must be below 1"
+        )

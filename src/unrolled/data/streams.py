@@ -1,0 +1,100 @@
+"""Text as contiguous streams, for truncated backpropagation through time."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from unrolled.errors import ConfigError, DataError
+
+# What targets hold where a stream has ended; PyTorch's cross-entropy skips it.
+IGNORE = -100
+
+
+class TokenBatch(NamedTuple):
+    """Consecutive steps of several streams, time first.
+
+    Attributes:
+        inputs: ids ``[time, streams]``.
+        targets: the ids that follow them ``[time, streams]``, ``IGNORE`` where a stream has ended.
+        tokens: how many targets there are, over all ranks.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    tokens: int
+
+
+class Streams(Dataset[TokenBatch]):
+    """N tokens cut into contiguous streams, read side by side in chunks of time.
+
+    The first N mod ``batch_size`` streams have one token more than the others, so none is left
+    out. The input to a stream's first step is the token before it in the text, and ``start`` for
+    the very first: each token is predicted exactly once, whatever the batch size and the sequence
+        length.
+
+    Args:
+        ids: the tokens of a split ``[N]``.
+        start: the id that precedes the text.
+        batch_size: how many streams, over all ranks.
+        sequence_length: steps in an item; the last one may be shorter.
+        rank, world_size: this process reads the ``rank``-th share of the streams.
+        split: for messages.
+
+    Raises:
+        DataError: fewer tokens than streams.
+        ConfigError: the streams cannot be shared out evenly.
+    """
+
+    def __init__(
+        self,
+        ids: npt.NDArray[np.integer],
+        start: int,
+        batch_size: int,
+        sequence_length: int,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        split: str = "train",
+    ) -> None:
+        key = "task.batch_size" if split == "train" else "task.evaluation_batch_size"
+        if len(ids) < batch_size:
+            raise DataError(
+                f"the {split} split has {len(ids):,} tokens, shorter than one batch of "
+                f"{batch_size:,} streams; give more text, or lower {key}"
+            )
+        if batch_size % world_size:
+            raise ConfigError(
+                f"{key}={batch_size}: cannot be shared out evenly among {world_size} devices"
+            )
+        self.ids = np.concatenate([np.array([start], dtype=ids.dtype), ids])
+        self.sequence_length = sequence_length
+        length, longer = divmod(len(ids), batch_size)
+        streams = np.arange(batch_size)
+        self._all_lengths = length + (streams < longer)
+        share = batch_size // world_size
+        mine = slice(rank * share, (rank + 1) * share)
+        self._lengths = self._all_lengths[mine]
+        self._offsets = (streams * length + np.minimum(streams, longer))[mine]
+        self.steps = length + (longer > 0)
+
+    def __len__(self) -> int:
+        return -(-self.steps // self.sequence_length)
+
+    def __getitem__(self, index: int) -> TokenBatch:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        first = index * self.sequence_length
+        last = min(first + self.sequence_length, self.steps)
+        time = np.arange(first, last)[:, None]
+        # A stream that has ended reads on to stay rectangular; its target there is IGNORE.
+        places = np.minimum(self._offsets + time, len(self.ids) - 2)
+        inputs = torch.from_numpy(self.ids[places].astype(np.int64))
+        targets = torch.from_numpy(self.ids[places + 1].astype(np.int64))
+        if last > self._lengths.min():
+            targets[torch.from_numpy(time >= self._lengths)] = IGNORE
+        tokens = int(np.clip(self._all_lengths - first, 0, last - first).sum())
+        return TokenBatch(inputs, targets, tokens)

@@ -1,0 +1,146 @@
+"""A person's own text: a file, a folder of files, or files that are split already."""
+
+from pathlib import Path
+
+from unrolled.data.corpus import SPLITS, Corpus, check_fractions, split_documents
+from unrolled.errors import DataError
+
+# What the files of a split are called, in the data sets that come split.
+NAMES = {
+    "train": ("train",),
+    "validation": ("valid", "val", "dev"),
+    "test": ("test",),
+}
+IGNORED_SUFFIXES = (".md", ".gz", ".zip", ".json", ".py")
+
+
+def load_text(
+    name: str,
+    path: str,
+    validation_path: str | None,
+    test_path: str | None,
+    validation_fraction: float,
+    test_fraction: float,
+    encoding: str,
+) -> Corpus:
+    """A file, cut at line ends into training, validation and test text, or a folder, split by
+    file.
+
+    A split with a path of its own takes nothing from ``path``. In a folder the files that end in
+    .txt count, in the order of their names, a line break between two.
+
+    Raises:
+        DataError: a file is missing, empty, binary or in another encoding, or a split gets no
+            text.
+    """
+    fractions = {
+        "validation": 0.0 if validation_path else validation_fraction,
+        "test": 0.0 if test_path else test_fraction,
+    }
+    check_fractions(fractions["validation"], fractions["test"])
+    source = _existing(path, "dataset.path")
+    if source.is_dir():
+        documents = [read_text(file, encoding) for file in _text_files(source)]
+        parts = split_documents(documents, fractions["validation"], fractions["test"])
+        texts = {split: "\n".join(part) for split, part in parts.items()}
+    else:
+        texts = _cut(read_text(source, encoding), fractions["validation"], fractions["test"])
+    for split, own in (("validation", validation_path), ("test", test_path)):
+        if own:
+            texts[split] = _read_all(_existing(own, f"dataset.{split}_path"), encoding)
+    return Corpus(name, **texts)
+
+
+def load_splits(name: str, path: str, encoding: str) -> Corpus:
+    """A folder with one file for each split, found by ``train``, ``valid`` (or ``val``, ``dev``),
+    ``test``.
+
+    Raises:
+        DataError: a split has no file or several, or a file cannot be read.
+    """
+    folder = _existing(path, "dataset.path")
+    if not folder.is_dir():
+        raise DataError(
+            f"dataset.path={path}: a file, and dataset=splits takes a folder; "
+            "dataset=text splits a file"
+        )
+    files = sorted(
+        file
+        for file in folder.iterdir()
+        if file.is_file() and file.suffix not in IGNORED_SUFFIXES and file.name[0] != "."
+    )
+    texts = {}
+    for split in SPLITS:
+        found = [f for f in files if any(word in f.name.lower() for word in NAMES[split])]
+        if len(found) != 1:
+            what = "no file" if not found else " and ".join(f.name for f in found)
+            there = ", ".join(f.name for f in files) or "nothing"
+            raise DataError(
+                f"dataset.path={path}: {what} for the {split} split; one file must have "
+                f"{' or '.join(NAMES[split])} in its name (the folder holds {there})"
+            )
+        texts[split] = read_text(found[0], encoding)
+    return Corpus(name, **texts)
+
+
+def read_text(path: Path, encoding: str) -> str:
+    """The text of a file, its line ends as ``\\n``.
+
+    Raises:
+        DataError: the file is empty, binary or not in this encoding, or there is no such encoding.
+    """
+    content = path.read_bytes()
+    if not content.strip():
+        raise DataError(f"{path}: empty; there is no text to learn from")
+    if b"\0" in content and not encoding.lower().replace("-", "").startswith(("utf16", "utf32")):
+        raise DataError(
+            f"{path}: binary (byte {content.index(0):,} is zero), and a text file is needed; "
+            "UTF-16 text is read with dataset.encoding=utf-16"
+        )
+    try:
+        text = content.decode(encoding)
+    except LookupError as error:
+        raise DataError(
+            f"dataset.encoding={encoding}: no such encoding; try utf-8 or latin-1"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: byte {error.start:,} is not {encoding}; "
+            "if the text is in another encoding, name it, such as dataset.encoding=latin-1"
+        ) from error
+    return text.replace("\r\n", "\n")
+
+
+def _existing(path: str, key: str) -> Path:
+    found = Path(path).expanduser()
+    if not found.exists():
+        raise DataError(f"{key}={path}: no such file or folder (looked in {Path.cwd()})")
+    return found
+
+
+def _text_files(folder: Path) -> list[Path]:
+    files = sorted(folder.glob("*.txt"))
+    if not files:
+        raise DataError(f"dataset.path={folder}: no .txt file in this folder")
+    return files
+
+
+def _read_all(path: Path, encoding: str) -> str:
+    files = _text_files(path) if path.is_dir() else [path]
+    return "\n".join(read_text(file, encoding) for file in files)
+
+
+def _cut(text: str, validation_fraction: float, test_fraction: float) -> dict[str, str]:
+    """Training text first, then validation, then test, cut at the last line end before each
+    place."""
+    first = _line_end(text, round(len(text) * (1 - validation_fraction - test_fraction)), 0)
+    second = _line_end(text, round(len(text) * (1 - test_fraction)), first)
+    return {"train": text[:first], "validation": text[first:second], "test": text[second:]}
+
+
+def _line_end(text: str, place: int, start: int) -> int:
+    if place >= len(text):
+        return len(text)
+    end = text.rfind("\n", start, place) + 1
+    # One line may hold everything; then there is no better place than any.
+    return end if end > start else place

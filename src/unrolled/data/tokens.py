@@ -1,0 +1,168 @@
+"""Tokenized text, cached by the content it came from and the settings that made it."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from unrolled.data.corpus import SPLITS, Corpus
+from unrolled.data.tokenizers import TextTokenizer, load_tokenizer
+from unrolled.errors import DataError
+
+# Goes up when the same settings would give other tokens, so that older entries are not used.
+FORMAT = 1
+
+log = logging.getLogger(__name__)
+
+Ids = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class TokenizedCorpus:
+    """The ids of each split, and what a record says of them.
+
+    Attributes:
+        fingerprint: of the raw text.
+        ids: for each split, the tokens ``[tokens]``.
+        characters: for each split, the characters of its raw text.
+    """
+
+    name: str
+    fingerprint: str
+    tokenizer: TextTokenizer
+    ids: dict[str, Ids]
+    characters: dict[str, int]
+
+    @cached_property
+    def sizes(self) -> dict[str, dict[str, float]]:
+        """For each split its tokens, its characters, and the share of its tokens that is
+        unknown."""
+        unknown = self.tokenizer.unknown_id
+        return {
+            split: {
+                "tokens": len(ids),
+                "characters": self.characters[split],
+                "unknown_rate": float(np.mean(ids == unknown)) if unknown is not None else 0.0,
+            }
+            for split, ids in self.ids.items()
+        }
+
+    @cached_property
+    def unigram_perplexity(self) -> dict[str, float]:
+        """What knowing only how often tokens occur gives: the chance level of a language model.
+
+        The counts are the training split's, one added to each.
+        """
+        size = self.tokenizer.vocabulary_size
+        counts = np.bincount(self.ids["train"], minlength=size).astype(np.float64) + 1
+        nll = -np.log(counts / counts.sum())
+        return {split: float(np.exp(nll[self.ids[split]].mean())) for split in SPLITS[1:]}
+
+
+def default_cache() -> Path:
+    """``$UNROLLED_CACHE``, or ``~/.cache/unrolled``."""
+    return Path(os.environ.get("UNROLLED_CACHE") or Path.home() / ".cache" / "unrolled")
+
+
+def prepare(corpus: Corpus, tokenizer: TextTokenizer, cache: Path | None) -> TokenizedCorpus:
+    """Train the tokenizer on the training split, and encode all splits, or take both from the
+    cache.
+
+    Raises:
+        DataError: the vocabulary covers nothing of a split.
+    """
+    settings = {"kind": tokenizer.kind, "format": FORMAT, **tokenizer.settings}
+    key = hashlib.sha256(
+        json.dumps([corpus.fingerprint, settings], sort_keys=True).encode()
+    ).hexdigest()
+    entry = cache / key if cache is not None else None
+    if entry is not None and (stored := _read(entry, corpus)) is not None:
+        return stored
+    tokenizer.train(corpus.train)
+    result = tokenize(corpus, tokenizer)
+    if entry is not None:
+        _write(entry, result)
+    return result
+
+
+def tokenize(corpus: Corpus, tokenizer: TextTokenizer) -> TokenizedCorpus:
+    """Encode all splits with a tokenizer that is trained already.
+
+    Raises:
+        DataError: the vocabulary covers nothing of a split.
+    """
+    smallest = np.min_scalar_type(tokenizer.vocabulary_size)
+    ids = {split: tokenizer.encode(corpus.split(split)).astype(smallest) for split in SPLITS}
+    result = TokenizedCorpus(
+        corpus.name,
+        corpus.fingerprint,
+        tokenizer,
+        ids,
+        {split: len(corpus.split(split)) for split in SPLITS},
+    )
+    for split, sizes in result.sizes.items():
+        if not sizes["tokens"] or sizes["unknown_rate"] == 1:
+            raise DataError(
+                f"tokenizer={tokenizer.kind}: the vocabulary covers nothing of the {split} split; "
+                "is it another language or alphabet than the training split?"
+            )
+    return result
+
+
+def _write(entry: Path, result: TokenizedCorpus) -> None:
+    """Put an entry into the cache in one step; of two processes at once, the first one's stays."""
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=entry.parent, prefix=".making-"))
+        try:
+            manifest: dict[str, object] = {"characters": result.characters}
+            (temporary / "tokenizer.json").write_text(result.tokenizer.to_json(), "utf-8")
+            for split, ids in result.ids.items():
+                np.save(temporary / f"{split}.npy", ids, allow_pickle=False)
+            manifest["sha256"] = {name: _digest(temporary / name) for name in _files()}
+            (temporary / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+            if not entry.exists():
+                temporary.rename(entry)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        # The cache only saves time; its being full or read-only must not stop a run.
+        if not (entry / "manifest.json").is_file():
+            log.warning("%s: tokenized text cannot be cached there (%s)", entry.parent, error)
+
+
+def _read(entry: Path, corpus: Corpus) -> TokenizedCorpus | None:
+    """The cached entry, or None where there is none or it is not what was written."""
+    if not entry.is_dir():
+        return None
+    try:
+        manifest = json.loads((entry / "manifest.json").read_text("utf-8"))
+        whole = all(_digest(entry / name) == manifest["sha256"][name] for name in _files())
+        if not whole:
+            raise ValueError("a file has changed")
+        tokenizer = load_tokenizer((entry / "tokenizer.json").read_text("utf-8"))
+        ids = {split: np.load(entry / f"{split}.npy", allow_pickle=False) for split in SPLITS}
+        return TokenizedCorpus(
+            corpus.name, corpus.fingerprint, tokenizer, ids, manifest["characters"]
+        )
+    except (OSError, ValueError, KeyError, DataError) as error:
+        log.warning("%s: damaged cache entry (%s); making it again", entry, error)
+        shutil.rmtree(entry, ignore_errors=True)
+        return None
+
+
+def _files() -> list[str]:
+    return ["tokenizer.json", *(f"{split}.npy" for split in SPLITS)]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
