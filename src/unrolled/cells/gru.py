@@ -1,0 +1,36 @@
+"""The gated recurrent unit, in the form that fused kernels compute."""
+
+import torch
+from torch import Tensor
+
+from unrolled.cells.base import GatedCell, State
+
+
+class GRU(GatedCell):
+    """Cho et al. 2014, first version (arXiv 1406.1078v1): the reset gate acts after the product
+    with U_n.
+
+    r_t = σ(W_r x_t + b_r + U_r h_{t-1} + b'_r)
+    z_t = σ(W_z x_t + b_z + U_z h_{t-1} + b'_z)
+    n_t = tanh(W_n x_t + b_n + r_t ⊙ (U_n h_{t-1} + b'_n))
+    h_t = (1 - z_t) ⊙ n_t + z_t ⊙ h_{t-1}
+
+    The later version, and most textbooks, reset the state before the product: U_n (r_t ⊙ h_{t-1});
+    that is another function. State: ``h`` ``[batch, hidden_size]``.
+    """
+
+    gates = ("r", "z", "n")
+
+    def step(self, z: Tensor, state: State) -> State:
+        (h,) = state
+        z_r, z_z, z_n = z.chunk(3, dim=-1)
+        u_r, u_z, u_n = self.recur(h).chunk(3, dim=-1)
+        reset = torch.sigmoid(z_r + u_r)
+        update = torch.sigmoid(z_z + u_z)
+        new = torch.tanh(z_n + reset * u_n)
+        return ((1 - update) * new + update * h,)
+
+    def native(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        (h,) = state
+        y, h = torch.gru(x, h[None], self.weights(), True, 1, 0.0, self.training, False, False)
+        return y, (h[0],)

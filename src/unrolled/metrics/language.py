@@ -1,0 +1,115 @@
+"""What torchmetrics lacks for language models: exact sums over a whole split, at any vocabulary.
+
+torchmetrics' own F1 builds a confusion matrix, which at 50,000 tokens has 2.5 billion cells; three
+counts a class are enough. Its perplexity sums in the precision of the logits; here sums are
+float64.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import Metric
+
+from unrolled.data.streams import IGNORE
+
+
+class LanguageModelingMetrics(Metric):
+    """Loss, perplexity, bits per character, accuracy, precision, recall and F1 of one split.
+
+    Perplexity is exp(total negative log-likelihood / total tokens): never a mean of batches'
+    perplexities, so neither batch size nor chunk length changes it. Macro averages are over the
+    classes that occur in the targets or the predictions, as torchmetrics has them.
+
+    Args:
+        vocabulary_size: the number of classes.
+        tokens_per_character: tokens of the split / characters of its raw text, for bits per
+            character; to be set anew for another split.
+    """
+
+    full_state_update = False
+    higher_is_better = False
+
+    nll: Tensor
+    tokens: Tensor
+    top5: Tensor
+    correct: Tensor
+    predicted: Tensor
+    occurring: Tensor
+
+    def __init__(self, vocabulary_size: int, tokens_per_character: float = 1.0) -> None:
+        super().__init__()
+        self.vocabulary_size = vocabulary_size
+        self.tokens_per_character = tokens_per_character
+        scalar = torch.zeros((), dtype=torch.float64)
+        count = torch.zeros((), dtype=torch.int64)
+        counts = torch.zeros(vocabulary_size, dtype=torch.int64)
+        self.add_state("nll", scalar, dist_reduce_fx="sum")
+        self.add_state("tokens", count, dist_reduce_fx="sum")
+        self.add_state("top5", count, dist_reduce_fx="sum")
+        self.add_state("correct", counts, dist_reduce_fx="sum")
+        self.add_state("predicted", counts, dist_reduce_fx="sum")
+        self.add_state("occurring", counts, dist_reduce_fx="sum")
+
+    def update(self, logits: Tensor, targets: Tensor) -> None:
+        """Add a chunk.
+
+        Args:
+            logits: ``[time, batch, vocabulary_size]``, of any precision.
+            targets: ids ``[time, batch]``, ``IGNORE`` where there is none.
+        """
+        logits = logits.flatten(0, -2).float()
+        targets = targets.flatten()
+        kept = targets != IGNORE
+        if not bool(kept.all()):
+            logits, targets = logits[kept], targets[kept]
+        self.nll += F.cross_entropy(logits, targets, reduction="none").double().sum()
+        self.tokens += targets.numel()
+        # A target's rank needs one comparison a class, where topk would sort.
+        rank = (logits > logits.gather(-1, targets[:, None])).sum(-1)
+        self.top5 += (rank < 5).sum()
+        predictions = logits.argmax(-1)
+        hits = predictions[predictions == targets]
+        self.correct += torch.bincount(hits, minlength=self.vocabulary_size)
+        self.predicted += torch.bincount(predictions, minlength=self.vocabulary_size)
+        self.occurring += torch.bincount(targets, minlength=self.vocabulary_size)
+
+    def compute(self) -> dict[str, float]:
+        """Every metric by its name, without the split."""
+        tokens = int(self.tokens)
+        loss = float(self.nll) / tokens
+        correct, predicted, occurring = (
+            counts.double() for counts in (self.correct, self.predicted, self.occurring)
+        )
+        seen = (predicted + occurring) > 0
+        precision = (correct / predicted.clamp(min=1))[seen].mean()
+        recall = (correct / occurring.clamp(min=1))[seen].mean()
+        f1 = (2 * correct / (predicted + occurring).clamp(min=1))[seen].mean()
+        accuracy = float(correct.sum()) / tokens
+        return {
+            **from_loss(loss, self.tokens_per_character),
+            "accuracy": accuracy,
+            "accuracy_top5": int(self.top5) / tokens,
+            "precision_macro": float(precision),
+            "recall_macro": float(recall),
+            "f1_macro": float(f1),
+            # With one label a token, micro-averaged precision, recall and F1 are the accuracy.
+            "precision_micro": accuracy,
+            "recall_micro": accuracy,
+            "f1_micro": accuracy,
+        }
+
+
+def from_loss(loss: float, tokens_per_character: float) -> dict[str, float]:
+    """Loss, perplexity and bits per character.
+
+    Args:
+        loss: mean negative log-likelihood of a token, in nats.
+        tokens_per_character: for bits per character, total bits / characters of raw text.
+    """
+    return {
+        "loss": loss,
+        "perplexity": math.exp(loss) if loss < 700 else math.inf,
+        "bits_per_character": loss * tokens_per_character / math.log(2),
+    }

@@ -1,0 +1,96 @@
+"""From the configuration to a model: its size solved, its weights initialized."""
+
+from collections.abc import Iterable
+from typing import cast
+
+import torch
+from omegaconf import DictConfig
+from torch import nn
+
+from unrolled.cells.base import Cell
+from unrolled.config.build import OURS, arguments_of, target_of
+from unrolled.errors import ConfigError
+from unrolled.models.budget import solve_hidden_size
+from unrolled.models.language_model import RecurrentLanguageModel
+from unrolled.recurrence.stack import Recurrence
+
+
+def build_language_model(
+    config: DictConfig, vocabulary_size: int, trusted: Iterable[str] = OURS
+) -> RecurrentLanguageModel:
+    """The language model that ``config.cell``, ``config.model`` and ``config.budget`` describe.
+
+    Raises:
+        BudgetError: no hidden size meets the budget.
+        ConfigError: what the configuration names is not a cell.
+    """
+    cell = target_of(config.cell, trusted)
+    if not (isinstance(cell, type) and issubclass(cell, Cell)):
+        raise ConfigError(
+            f"cell._target_={config.cell._target_}: not a cell; a cell is a subclass of "
+            "unrolled.cells.base.Cell"
+        )
+    hidden_size = config.model.hidden_size
+    if config.budget.parameters is not None:
+
+        def count(size: int) -> int:
+            # A model on the meta device has shapes and no storage: counting costs no memory.
+            with torch.device("meta"):
+                return _assemble(config, cell, vocabulary_size, size).parameter_count()
+
+        hidden_size = solve_hidden_size(count, config.budget.parameters, config.budget.tolerance)
+    model = _assemble(config, cell, vocabulary_size, hidden_size)
+    initialize(model, config.model.initialization, config.model.initialization_range)
+    if config.model.forget_bias is not None:
+        for layer in model.recurrence.cells:
+            cast(Cell, layer).set_forget_bias(config.model.forget_bias)
+    return model
+
+
+def initialize(model: RecurrentLanguageModel, how: str, bound: float) -> None:
+    """Initialize in place.
+
+    ``default`` keeps what each part starts with; ``uniform`` draws everything from U(-bound,
+    bound) (Zaremba 2014); ``orthogonal`` makes each gate's recurrent matrix orthogonal (Saxe
+    2014), input matrices Glorot's, and recurrent biases zero.
+    """
+    if how == "uniform":
+        for parameter in model.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+    elif how == "orthogonal":
+        for cell in model.recurrence.cells:
+            for name, parameter in cell.named_parameters():
+                if parameter.dim() == 1:
+                    nn.init.zeros_(parameter)
+                elif name.startswith("weight_hh"):
+                    with torch.no_grad():
+                        for block in torch.split(parameter, parameter.shape[1]):
+                            nn.init.orthogonal_(block)
+                else:
+                    nn.init.xavier_uniform_(parameter)
+
+
+def _assemble(
+    config: DictConfig, cell: type[Cell], vocabulary_size: int, hidden_size: int
+) -> RecurrentLanguageModel:
+    model = config.model
+    options = arguments_of(config.cell, "name", "backend")
+    recurrence = Recurrence(
+        lambda inputs, hidden: cell(inputs, hidden, **options),
+        model.embedding_size,
+        hidden_size,
+        model.layers,
+        dropout=model.layer_dropout,
+        locked=model.locked_dropout,
+        backend=config.cell.backend,
+    )
+    return RecurrentLanguageModel(
+        vocabulary_size,
+        model.embedding_size,
+        hidden_size,
+        recurrence,
+        tied_weights=model.tied_weights,
+        embedding_dropout=model.embedding_dropout,
+        output_dropout=model.output_dropout,
+        locked=model.locked_dropout,
+    )
