@@ -1,0 +1,156 @@
+"""What a run does besides learning: it keeps its record, shows where it is, and writes samples."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from unrolled.data.tokens import TokenizedCorpus
+from unrolled.models.sampling import Sampling, generate
+from unrolled.tasks.language_modeling import LanguageModeling
+from unrolled.training.record import Progress, Record
+from unrolled.training.schedules import Length
+
+# Seconds between two writes of progress.json: often enough to follow, too rare to cost anything.
+PROGRESS_INTERVAL = 0.5
+# How much of the validation split begins a sample where no prompt is configured.
+PROMPT_CHARACTERS = 40
+
+
+class StopAtLength(pl.Callback):
+    """End the run at its last step with a validation, wherever the interval falls.
+
+    Lightning alone would stop between two validations, and the last weights would never be judged.
+    """
+
+    def __init__(self, total_steps: int) -> None:
+        self.total_steps = total_steps
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_step >= self.total_steps:
+            trainer.should_stop = True
+
+
+class RecordKeeper(pl.Callback):
+    """Write the record at each validation, the progress twice a second, and measure the time."""
+
+    def __init__(self, record: Record, folder: Path, length: Length) -> None:
+        self.record = record
+        self.folder = folder
+        self.progress = Progress("training", total_steps=length.total_steps)
+        self.monitor = length.monitor
+        self.started = 0.0
+        self.paused = 0.0
+        self.evaluating_since = 0.0
+        self.tokens = 0
+        self.written = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.started = time.perf_counter()
+        self.progress.write(self.folder)
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        self.tokens += batch.tokens
+        if time.perf_counter() - self.written >= PROGRESS_INTERVAL:
+            self._write_progress(trainer, outputs)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.evaluating_since = time.perf_counter()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, LanguageModeling)
+        results = pl_module.results["validation"]
+        self.record.history.append(
+            {
+                "step": trainer.global_step,
+                "epoch": trainer.current_epoch + 1,
+                "seconds": self.evaluating_since - self.started - self.paused,
+                "train/loss": pl_module.since_validation.mean(),
+                **results,
+            }
+        )
+        pl_module.since_validation.reset()
+        self._write_timing()
+        self.record.write(self.folder)
+        self.progress.metric, self.progress.value = self.monitor, results.get(self.monitor)
+        self._write_progress(trainer)
+        self.paused += time.perf_counter() - self.evaluating_since
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.progress.stage = "testing"
+        self.progress.write(self.folder)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._write_timing()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self._write_timing()
+
+    def _training_seconds(self) -> float:
+        return time.perf_counter() - self.started - self.paused
+
+    def _write_timing(self) -> None:
+        seconds = self._training_seconds()
+        self.record.timing["seconds"] = seconds
+        self.record.timing["tokens_per_second"] = self.tokens / seconds
+        self.record.timing["tokens"] = self.tokens
+
+    def _write_progress(self, trainer: pl.Trainer, outputs: Any = None) -> None:
+        seconds = self._training_seconds()
+        self.progress.step = trainer.global_step
+        self.progress.epoch = trainer.current_epoch + 1
+        self.progress.seconds = seconds
+        self.progress.tokens_per_second = self.tokens / seconds
+        if outputs is not None:
+            self.progress.loss = float(outputs["loss"])
+        self.progress.write(self.folder)
+        self.written = time.perf_counter()
+
+
+class Samples(pl.Callback):
+    """Continue a prompt at each validation, into ``samples.txt`` and TensorBoard's text page."""
+
+    def __init__(self, config: DictConfig, data: TokenizedCorpus, folder: Path) -> None:
+        options = config.task.sample
+        tokenizer = data.tokenizer
+        self.length = options.length
+        self.sampling = Sampling(temperature=options.temperature)
+        self.seed = config.seed
+        self.folder = folder
+        self.tokenizer = tokenizer
+        if options.prompt is None:
+            # Enough tokens of the split for the prompt's characters, whatever the tokenizer.
+            opening = tokenizer.decode(data.ids["validation"][:PROMPT_CHARACTERS])
+            self.prompt = opening[:PROMPT_CHARACTERS].strip() or "\n"
+        else:
+            self.prompt = options.prompt
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.length == 0:
+            return
+        assert isinstance(pl_module, LanguageModeling)
+        prompt = [self.tokenizer.start_id, *self.tokenizer.encode_prompt(self.prompt).tolist()]
+        ids = generate(
+            pl_module.model, prompt, length=self.length, sampling=self.sampling, seed=self.seed
+        )
+        text = self.tokenizer.decode(prompt[1:] + list(ids))
+        step = trainer.global_step
+        with (self.folder / "samples.txt").open("a", encoding="utf-8") as file:
+            file.write(f"--- step {step}\n{text}\n\n")
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                # Four spaces make it literal: TensorBoard renders text as Markdown.
+                literal = "\n".join(f"    {line}" for line in text.splitlines())
+                logger.experiment.add_text("samples", literal, step)

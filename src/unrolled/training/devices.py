@@ -1,0 +1,33 @@
+"""Whether this machine has what a configuration asks for."""
+
+import torch
+from omegaconf import DictConfig
+
+from unrolled.errors import DeviceError
+
+
+def require_devices(trainer: DictConfig) -> None:
+    """Refuse a device or a precision that is not here, before anything is built.
+
+    Raises:
+        DeviceError: no such GPU, or no bf16 arithmetic on the device.
+    """
+    if trainer.accelerator == "gpu":
+        available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if available < trainer.devices:
+            raise DeviceError(
+                f"trainer.accelerator=gpu with trainer.devices={trainer.devices}: PyTorch sees "
+                f"{available} CUDA GPUs on this machine; take trainer=cpu or fewer devices"
+            )
+    if trainer.precision == "bf16" and not has_bf16(trainer.accelerator):
+        raise DeviceError(
+            f"trainer.precision=bf16: the {trainer.accelerator} of this machine has none; "
+            "take trainer.precision=fp32"
+        )
+
+
+def has_bf16(accelerator: str) -> bool:
+    """Whether bf16 is computed, not emulated, on the device."""
+    if accelerator == "gpu":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -1,0 +1,71 @@
+"""Where a run ran: what a record needs to be judged, or repeated, elsewhere."""
+
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import unrolled
+
+PACKAGES = (
+    "pytorch-lightning",
+    "torchmetrics",
+    "hydra-core",
+    "omegaconf",
+    "tokenizers",
+    "numpy",
+)
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, processor, GPU, threads, and the state of the source it ran from."""
+    return {
+        "unrolled": unrolled.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "packages": {name: version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "cpu": cpu_name(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        **_source(),
+    }
+
+
+def cpu_name() -> str:
+    """The processor's model, as far as the system tells."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _source() -> dict[str, Any]:
+    """The commit of the checkout that the code was imported from, and whether it was changed
+    since."""
+    folder = Path(__file__).parent
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return {"git_commit": None, "dirty": None}
+    status = _git(folder, "status", "--porcelain")
+    return {"git_commit": commit, "dirty": bool(status) if status is not None else None}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        result = subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None

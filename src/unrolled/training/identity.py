@@ -1,0 +1,86 @@
+"""What makes two runs the same run, and what a run's folder is called."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from unrolled.errors import ConfigError
+
+# What cannot change a result: where things are, how many run at once, what is logged. The data
+# set's options are not here either, since the fingerprint of what they gave is.
+IRRELEVANT = (
+    "study",
+    "name_by",
+    "workers",
+    "published",
+    "paths",
+    "logger",
+    "dataset",
+    "task.sample",
+    "trainer.name",
+    "trainer.log_every_steps",
+    "trainer.profiler",
+)
+
+
+def plain(config: DictConfig) -> DictConfig:
+    """The resolved configuration as a record keeps it: no interpolations, choices as words."""
+    container = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+    assert isinstance(container, dict)
+    result = OmegaConf.create(container)
+    OmegaConf.set_struct(result, True)
+    return result
+
+
+def identity(config: DictConfig, fingerprint: str) -> str:
+    """The sha256 of what decides the result: the configuration that matters and the data's
+    content."""
+    values = as_dict(config)
+    for key in IRRELEVANT:
+        *parents, last = key.split(".")
+        node = values
+        for parent in parents:
+            node = node.get(parent, {})
+        node.pop(last, None)
+    text = json.dumps({"config": values, "data": fingerprint}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def run_name(config: DictConfig, identity: str) -> str:
+    """A name that a person can read, such as ``gru-seed1-3fa2c1``.
+
+    Raises:
+        ConfigError: ``name_by`` names a key that the configuration lacks.
+    """
+    parts = []
+    for key in config.name_by:
+        value = OmegaConf.select(config, key)
+        if value is None and key not in ("cell.name", "seed"):
+            # A swept group (optimizer=adam,sgd) is named by the name of its choice.
+            parts.append(f"{key.rpartition('.')[2]}none")
+            continue
+        if isinstance(value, DictConfig):
+            value = value.get("name", "")
+            label = ""
+        else:
+            label = "" if key == "cell.name" else key.rpartition(".")[2]
+        if value is None:
+            raise ConfigError(f"name_by names {key}, which the configuration does not have")
+        parts.append(re.sub(r"[^\w.+-]+", "_", f"{label}{value}"))
+    return "-".join([*parts, identity[:6]])
+
+
+def run_folder(config: DictConfig, name: str) -> Path:
+    """``<outputs>/<study>/<run name>``."""
+    return Path(config.paths.outputs).expanduser() / str(config.study) / name
+
+
+def as_dict(config: DictConfig) -> dict[str, Any]:
+    """The configuration as nested dictionaries."""
+    container = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}

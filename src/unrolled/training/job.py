@@ -1,0 +1,151 @@
+"""One run as a job: whose folder, whether it is done, and what becomes of a failure.
+
+Nothing heavy is imported before the data is read and the folder is there, so that a missing file
+or a finished run answers at once.
+"""
+
+import contextlib
+import shutil
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from unrolled.config.build import EVERYTHING, build
+from unrolled.data.tokens import TokenizedCorpus, default_cache, prepare
+from unrolled.errors import RunError
+from unrolled.training.identity import as_dict, identity, plain, run_folder, run_name
+from unrolled.training.record import (
+    RECORD,
+    Progress,
+    Record,
+    atomic_path,
+    read_record,
+    this_process,
+)
+
+# What an earlier, unfinished attempt may have left in a run's folder.
+LEFTOVERS = ("checkpoints", "metrics.csv", "samples.txt", "events.out.*", "hparams.yaml")
+
+
+@dataclass
+class Outcome:
+    """What became of a job: ``finished``, ``skipped`` (it was finished before), or ``failed``."""
+
+    status: str
+    folder: Path | None
+    message: str = ""
+
+
+def run(config: DictConfig) -> Outcome:
+    """Make the run that ``config`` describes, unless it is finished already.
+
+    Raises:
+        UnrolledError: bad input; where the run had begun, its record says the same.
+        KeyboardInterrupt: the person stopped it; the record says so.
+    """
+    config = plain(config)
+    data = prepare_data(config)
+    key = identity(config, data.fingerprint)
+    name = run_name(config, key)
+    folder = run_folder(config, name)
+    if (folder / RECORD).is_file():
+        existing = read_record(folder)
+        if existing.state == "finished":
+            Progress("skipped").write(folder)
+            return Outcome("skipped", folder)
+        if existing.state == "running":
+            raise RunError(
+                f"{folder}: process {existing.process['pid']} on {existing.process['host']} is "
+                "working on this run; wait for it, or stop it"
+            )
+    _clear(folder)
+    record = Record(
+        identity=key, study=config.study, name=name, seed=config.seed, config=as_dict(config)
+    )
+    with recording(record, folder):
+        with atomic_path(folder / "config.yaml") as path:
+            OmegaConf.save(config, path)
+        with atomic_path(folder / "tokenizer.json") as path:
+            path.write_text(data.tokenizer.to_json(), encoding="utf-8")
+        from unrolled.training.run import train
+
+        train(config, data, record, folder)
+    return Outcome("finished", folder)
+
+
+@contextlib.contextmanager
+def recording(record: Record, folder: Path) -> Iterator[None]:
+    """Keep ``record`` true on disk: running now; finished, or failed and why, at the end."""
+    started = time.time()
+    record.process = this_process()
+    record.timing["started"] = _now()
+    record.write(folder)
+    Progress("preparing").write(folder)
+    try:
+        yield
+    except BaseException as error:
+        record.status = "failed"
+        record.error = {
+            "type": type(error).__name__,
+            "message": str(error),
+            "traceback": traceback.format_exc(),
+        }
+        raise
+    else:
+        record.status = "finished"
+    finally:
+        record.timing["ended"] = _now()
+        record.timing["total_seconds"] = time.time() - started
+        record.write(folder)
+        Progress(record.status).write(folder)
+
+
+def prepare_data(config: DictConfig) -> TokenizedCorpus:
+    """Read, tokenize and cache what ``config.dataset`` and ``config.tokenizer`` name.
+
+    Raises:
+        DataError: the text cannot be used; the message says which and why.
+    """
+    nodes = OmegaConf.create({"dataset": config.dataset, "tokenizer": config.tokenizer})
+    return _prepare(OmegaConf.to_yaml(nodes, resolve=True), config.paths.cache)
+
+
+@lru_cache(maxsize=2)
+def _prepare(nodes: str, cache: str | None) -> TokenizedCorpus:
+    config = OmegaConf.create(nodes)
+    assert isinstance(config, DictConfig)
+    corpus = build(config.dataset, trusted=EVERYTHING)
+    tokenizer = build(config.tokenizer, trusted=EVERYTHING)
+    return prepare(corpus, tokenizer, Path(cache).expanduser() if cache else default_cache())
+
+
+def require_writable(config: DictConfig) -> None:
+    """Refuse an output folder that cannot be written, before any work.
+
+    Raises:
+        RunError: it cannot be made, or not written to.
+    """
+    probe = Path(config.paths.outputs).expanduser() / config.study / ".writable"
+    with atomic_path(probe) as path:
+        path.touch()
+    probe.unlink()
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an unfinished attempt left, so that its curves do not mix with the new one's."""
+    for pattern in LEFTOVERS:
+        for path in folder.glob(pattern):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

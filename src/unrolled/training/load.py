@@ -1,0 +1,61 @@
+"""A trained run, from its folder alone: its record, its tokenizer, its model."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
+
+from unrolled.config.build import OURS
+from unrolled.data.tokenizers import TextTokenizer, load_tokenizer
+from unrolled.errors import RunError
+from unrolled.training.record import Record, read_record
+
+if TYPE_CHECKING:
+    from unrolled.models.language_model import RecurrentLanguageModel
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """What a run's folder says; reading it executes nothing."""
+
+    folder: Path
+    record: Record
+    config: DictConfig
+    tokenizer: TextTokenizer
+
+    def best_model(self, trusted: Iterable[str] = OURS) -> "RecurrentLanguageModel":
+        """The run's network with the weights of its best checkpoint.
+
+        Args:
+            trusted: prefixes of modules outside this package that the configuration may name.
+
+        Raises:
+            RunError: there is no such checkpoint, or it does not fit.
+            ConfigError: the configuration names code that is not trusted.
+        """
+        from unrolled.models.build import build_language_model
+        from unrolled.training.checkpoints import best_checkpoint, load_weights
+
+        checkpoint = best_checkpoint(self.folder)
+        model = build_language_model(self.config, self.tokenizer.vocabulary_size, trusted)
+        load_weights(model, checkpoint, prefix="model.")
+        return model
+
+
+def load_run(folder: Path) -> StoredRun:
+    """Read a run's record, configuration and tokenizer.
+
+    Raises:
+        RunError: the folder holds no run, or a damaged one.
+    """
+    record = read_record(folder)
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise RunError(
+            f"{folder}: no tokenizer.json in it; the run ended before it began to train"
+        )
+    config = OmegaConf.create(record.config)
+    OmegaConf.set_struct(config, True)
+    return StoredRun(folder, record, config, load_tokenizer(path.read_text(encoding="utf-8")))

@@ -1,0 +1,102 @@
+"""Lightning's trainer, as the configuration has it."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.loggers import Logger
+
+from unrolled.metrics.names import lower_is_better
+from unrolled.training.checkpoints import FOLDER
+from unrolled.training.schedules import Length
+
+PRECISIONS: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed"}
+
+
+def make_trainer(
+    config: DictConfig,
+    folder: Path,
+    length: Length,
+    loggers: Sequence[Logger],
+    callbacks: Sequence[pl.Callback],
+) -> pl.Trainer:
+    """A trainer that validates at ``length``'s interval, keeps the best and last checkpoints, and
+    is silent."""
+    options = config.trainer
+    mode = "min" if lower_is_better(config.task.monitor) else "max"
+    checkpoint = ModelCheckpoint(
+        dirpath=folder / FOLDER,
+        filename="best",
+        monitor=config.task.monitor,
+        mode=mode,
+        save_last=True,
+        auto_insert_metric_name=False,
+        enable_version_counter=False,
+    )
+    everything = [*callbacks, checkpoint]
+    if options.early_stopping_patience is not None:
+        everything.append(
+            EarlyStopping(config.task.monitor, patience=options.early_stopping_patience, mode=mode)
+        )
+    by_steps = options.validate_every_steps is not None
+    return pl.Trainer(
+        default_root_dir=folder,
+        accelerator="cpu" if options.accelerator == "cpu" else "cuda",
+        devices=options.devices if options.strategy == "ddp" else 1,
+        strategy="ddp" if options.strategy == "ddp" else "auto",
+        precision=PRECISIONS[options.precision],
+        max_steps=-1 if options.max_steps is None else options.max_steps,
+        max_epochs=-1 if options.max_epochs is None else options.max_epochs,
+        # By steps, the interval counts across epochs; otherwise each epoch ends with a validation.
+        val_check_interval=length.validation_interval if by_steps else 1.0,
+        check_val_every_n_epoch=None if by_steps else 1,
+        limit_train_batches=options.limit_batches or 1.0,
+        limit_val_batches=options.limit_batches or 1.0,
+        limit_test_batches=options.limit_batches or 1.0,
+        gradient_clip_val=options.gradient_clip,
+        deterministic=options.deterministic,
+        profiler=options.profiler,
+        logger=list(loggers),
+        callbacks=everything,
+        # The task logs when it has something to say, so nothing is to be thinned out.
+        log_every_n_steps=1,
+        num_sanity_val_steps=0,
+        # Streams are shared out among the ranks by the data module; a sampler would shuffle them.
+        use_distributed_sampler=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def make_evaluator(config: DictConfig) -> pl.Trainer:
+    """A trainer that only evaluates, on one device, with the run's precision."""
+    options = config.trainer
+    return pl.Trainer(
+        accelerator="cpu" if options.accelerator == "cpu" else "cuda",
+        devices=1,
+        precision=PRECISIONS[options.precision],
+        limit_val_batches=options.limit_batches or 1.0,
+        limit_test_batches=options.limit_batches or 1.0,
+        deterministic=options.deterministic,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def quiet() -> None:
+    """Keep Lightning's notices of what the configuration says already out of the terminal."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # Batches are slices of a tensor in memory: worker processes would only slow them down.
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+    warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists and is not empty.*")
+    warnings.filterwarnings("ignore", ".*exists and is not empty.*")
+    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
