@@ -1,0 +1,253 @@
+"""The ``unrolled`` command. Each subcommand imports what it needs, so that help and errors come at
+once."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unrolled import __version__
+from unrolled.errors import UnrolledError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+TRAIN_HELP = """\
+examples:
+  unrolled train                                     one LSTM on the embedded corpus
+  unrolled train cell=gru model.layers=2 seed=2      another cell, another seed
+  unrolled train dataset=text dataset.path=my.txt    your own text
+  unrolled train -m cell=rnn_tanh,lstm,gru seed=1,2,3 budget=equal
+                                                     a sweep of nine runs of equal size
+  unrolled train experiment=first_comparison         a study of experiments/
+  unrolled train --cfg                               the whole configuration, every key
+
+Choices are files in conf/: task, dataset, tokenizer, cell, model, budget, optimizer, scheduler,
+trainer, logger; each file's first line says when to choose it.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    0: done. 1: a run of a sweep failed. 2: bad input, said in one sentence. 130: stopped by hand.
+    """
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    flags = [argument for argument in rest if argument.startswith("-")]
+    if flags or (rest and not hasattr(options, "overrides")):
+        parser.error(f"unrecognized arguments: {' '.join(flags or rest)}")
+    if rest:
+        # Overrides after a flag: argparse stops collecting them at the first gap.
+        options.overrides += rest
+    try:
+        code = options.run(options)
+        assert isinstance(code, int)
+        return code
+    except UnrolledError as error:
+        print(f"unrolled: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt as error:
+        print(f"unrolled: {error or 'stopped'}", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader, such as `head`, has what it wanted; Python would complain again at exit.
+        sys.stderr.close()
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="unrolled",
+        description="Compare recurrent architectures, honestly, from one command.",
+    )
+    parser.add_argument("--version", action="version", version=f"unrolled {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    train = commands.add_parser(
+        "train",
+        help="one run, or with -m a sweep",
+        epilog=TRAIN_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    train.add_argument("overrides", nargs="*", metavar="key=value", help="choices and values")
+    train.add_argument(
+        "-m", "--multirun", action="store_true", help="a sweep: values separated by commas"
+    )
+    train.add_argument(
+        "-cd", "--config-dir", metavar="DIR", help="a folder with config groups of your own"
+    )
+    train.add_argument(
+        "-c", "--cfg", action="store_true", help="print the configuration and do nothing"
+    )
+    train.set_defaults(run=_train)
+
+    compare = commands.add_parser("compare", help="many runs to one answer: table, plots, JSON")
+    compare.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="studies to read")
+    compare.add_argument("--metric", help="such as validation/perplexity, the default")
+    compare.add_argument("--baseline", help="what the others are compared with; default: the best")
+    compare.add_argument(
+        "--by", help="config keys that make a group, such as cell.name,model.layers"
+    )
+    compare.add_argument("--output", type=Path, help="where to write; default: DIR/comparison")
+    compare.set_defaults(run=_compare)
+
+    generate = commands.add_parser("generate", help="text from trained runs, side by side")
+    generate.add_argument("folders", nargs="+", type=Path, metavar="RUN", help="run folders")
+    generate.add_argument("--prompt", default="", help="what the text begins with")
+    generate.add_argument("--length", type=int, default=200, help="tokens at most (200)")
+    generate.add_argument("--temperature", type=float, default=0.8, help="0 is greedy (0.8)")
+    generate.add_argument(
+        "--greedy", action="store_true", help="the most probable token each time"
+    )
+    generate.add_argument("--top-k", type=int, help="draw among the k most probable tokens")
+    generate.add_argument(
+        "--top-p", type=float, help="draw among tokens of this total probability"
+    )
+    generate.add_argument("--seed", type=int, default=1, help="of the draws (1)")
+    generate.add_argument(
+        "--stop-at-end-of-sentence", action="store_true", help="stop there, or at a line's end"
+    )
+    generate.add_argument(
+        "--allow-unknown", action="store_true", help="accept a prompt that the model never saw"
+    )
+    _trust(generate)
+    generate.set_defaults(run=_generate)
+
+    evaluate = commands.add_parser(
+        "evaluate", help="a trained run again, on its own data or on other data"
+    )
+    evaluate.add_argument("folder", type=Path, metavar="RUN", help="a run folder")
+    evaluate.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="such as dataset.path=…"
+    )
+    evaluate.add_argument(
+        "--split",
+        choices=["train", "validation", "test"],
+        action="append",
+        help="default: validation and test",
+    )
+    evaluate.add_argument("--json", action="store_true", help="print JSON")
+    _trust(evaluate)
+    evaluate.set_defaults(run=_evaluate)
+
+    runs = commands.add_parser("runs", help="what runs there are, and in which state")
+    runs.add_argument("folder", nargs="?", type=Path, default=Path("outputs"), metavar="DIR")
+    runs.add_argument("--failed", action="store_true", help="only those, with their errors")
+    runs.add_argument("--json", action="store_true", help="print JSON")
+    runs.add_argument("--watch", action="store_true", help="follow a study that is under way")
+    runs.set_defaults(run=_runs)
+    return parser
+
+
+def _trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module outside unrolled that the run's configuration may name, such as my_cells",
+    )
+
+
+def _trusted(options: argparse.Namespace) -> list[str]:
+    """Names below the trusted modules; the working folder is where a person's own cells are."""
+    if options.trust:
+        sys.path.insert(0, str(Path.cwd()))
+    return [f"{module}." for module in options.trust]
+
+
+def _train(options: argparse.Namespace) -> int:
+    from unrolled.config.compose import plan
+
+    # A cell in a file of the working folder is found as it would be by `python script.py`.
+    sys.path.insert(0, str(Path.cwd()))
+    planned = plan(options.overrides, multirun=options.multirun, config_dir=options.config_dir)
+    if options.cfg:
+        from omegaconf import OmegaConf
+
+        print(OmegaConf.to_yaml(planned.configs[0]), end="")
+        return 0
+    from unrolled.training.job import require_writable
+
+    require_writable(planned.configs[0])
+    if planned.sweep:
+        from unrolled.sweeps.sweep import summarize, sweep
+
+        console = _console()
+        outcomes = sweep(planned, options.overrides, console, options.config_dir)
+        return FAILED if summarize(outcomes, console) else 0
+    from unrolled.sweeps.single import train_one
+
+    train_one(planned.configs[0], _console())
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from unrolled.comparison.report import compare
+    from unrolled.comparison.table import print_comparison
+
+    comparison = compare(
+        options.folders,
+        metric=options.metric,
+        baseline=options.baseline,
+        by=options.by.split(",") if options.by else None,
+        output=options.output,
+    )
+    print_comparison(comparison, _console())
+    return 0
+
+
+def _generate(options: argparse.Namespace) -> int:
+    from unrolled.generation.text import Request, generate_side_by_side
+
+    request = Request(
+        prompt=options.prompt,
+        length=options.length,
+        temperature=0.0 if options.greedy else options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        seed=options.seed,
+        stop=options.stop_at_end_of_sentence,
+        allow_unknown=options.allow_unknown,
+    )
+    generate_side_by_side(options.folders, request, sys.stdout, trusted=_trusted(options))
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from unrolled.training.evaluate import evaluate, print_evaluation
+
+    evaluation = evaluate(
+        options.folder,
+        options.overrides,
+        splits=options.split or ["validation", "test"],
+        trusted=_trusted(options),
+    )
+    print_evaluation(evaluation, _console(), as_json=options.json)
+    return 0
+
+
+def _runs(options: argparse.Namespace) -> int:
+    if options.watch:
+        from unrolled.sweeps.watch import watch
+
+        watch(options.folder, _console())
+        return 0
+    from unrolled.comparison.listing import list_runs, print_runs, runs_json
+
+    lines = list_runs(options.folder, failed=options.failed)
+    if options.json:
+        print(runs_json(lines))
+    else:
+        print_runs(lines, _console())
+    return 0
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console()

@@ -1,0 +1,125 @@
+"""A live view of runs, read from their folders: it works under any launcher, and from any
+terminal."""
+
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from unrolled.training import record
+
+INTERVAL = 0.5
+# A run that was last heard of this long ago (seconds) is not shown as under way.
+SILENT = 120.0
+ENDED = ("finished", "failed", "skipped")
+
+
+class Display:
+    """One line for each run under way, one for the whole, and a lasting line for each run that
+    ended.
+
+    Without a terminal only the lasting lines are printed.
+
+    Args:
+        folder: of the study.
+        total: how many runs there will be; None where that is not known.
+        since: only what was written after this time counts (seconds since the epoch).
+    """
+
+    def __init__(self, folder: Path, console: Console, *, total: int | None, since: float) -> None:
+        self.folder = folder
+        self.console = console
+        self.total = total
+        self.since = since
+        self.ended: dict[str, str] = {}
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[where]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.lines: dict[str, TaskID] = {}
+        self.whole = self.bars.add_task("all runs", total=total, where="")
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> "Display":
+        self.bars.start()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.update()
+        self.bars.stop()
+
+    def update(self) -> None:
+        """Read the folders once and show what changed."""
+        for path in self.folder.glob(f"*/{record.PROGRESS}"):
+            progress = record.read_progress(path.parent)
+            if progress is None or progress.updated < self.since:
+                continue
+            name = path.parent.name
+            if progress.stage in ENDED:
+                self._end(name, path.parent, progress)
+            elif time.time() - progress.updated < SILENT:
+                self._show(name, progress)
+        self.bars.update(
+            self.whole,
+            completed=len(self.ended),
+            where=f"{len(self.ended)} of {self.total or '?'} runs",
+        )
+
+    def _follow(self) -> None:
+        while not self._stop.wait(INTERVAL):
+            self.update()
+
+    def _show(self, name: str, progress: record.Progress) -> None:
+        where = progress.stage
+        if progress.stage == "training":
+            where = f"step {progress.step:,}/{progress.total_steps:,}"
+            if progress.metric and progress.value is not None:
+                where += f"  {progress.metric} {progress.value:.4g}"
+            if progress.tokens_per_second:
+                where += f"  {progress.tokens_per_second:,.0f} tokens/s"
+        if name not in self.lines:
+            self.lines[name] = self.bars.add_task(name, total=progress.total_steps, where=where)
+        self.bars.update(
+            self.lines[name], completed=progress.step, total=progress.total_steps, where=where
+        )
+
+    def _end(self, name: str, folder: Path, progress: record.Progress) -> None:
+        if self.ended.get(name) == progress.stage:
+            return
+        self.ended[name] = progress.stage
+        if name in self.lines:
+            self.bars.remove_task(self.lines.pop(name))
+        self.bars.console.print(self._line(name, folder, progress), highlight=False)
+
+    def _line(self, name: str, folder: Path, progress: record.Progress) -> str:
+        count = f"[{len(self.ended)}/{self.total}] " if self.total and self.total > 1 else ""
+        if progress.stage == "skipped":
+            return f"{count}{name}  skipped, it is finished already"
+        run = record.read_record(folder)
+        if progress.stage == "failed":
+            message = (run.error or {}).get("message", "").splitlines()
+            return f"{count}{name}  [red]{run.state}[/red]  {message[0] if message else ''}"
+        shown = [
+            f"{key} {run.metrics[key]:.4g}"
+            for key in ("validation/perplexity", "test/perplexity")
+            if key in run.metrics
+        ]
+        seconds = run.timing.get("total_seconds", 0.0)
+        return f"{count}{name}  {'  '.join(shown)}  {seconds:.0f} s"

@@ -1,0 +1,24 @@
+"""What each job of a sweep does, under any launcher."""
+
+from omegaconf import DictConfig
+
+from unrolled.config.schema import register_schemas
+from unrolled.errors import UnrolledError
+from unrolled.training.job import Outcome, run
+
+
+def job(config: DictConfig) -> Outcome:
+    """Make one run of a sweep; its failure is told, not raised, so that the others go on."""
+    # A launcher may have started this process afresh, and the configuration refers to the schemas.
+    register_schemas()
+    try:
+        return run(config)
+    except UnrolledError as error:
+        return Outcome("failed", None, f"{label(config)}: {error}")
+    except Exception as error:  # noqa: BLE001 - the run's record has the traceback
+        return Outcome("failed", None, f"{label(config)}: {type(error).__name__}: {error}")
+
+
+def label(config: DictConfig) -> str:
+    """Which job a message is about, where no run's name is known yet."""
+    return f"{config.cell.name}, seed {config.seed}"

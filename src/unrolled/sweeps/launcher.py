@@ -1,0 +1,155 @@
+"""The runs of a sweep on this machine, each in a process of its own that starts warm.
+
+A server process imports torch and Lightning once and forks a process for each run, which therefore
+starts at once, and takes nothing down with it when it dies.
+"""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from unrolled.sweeps.job import job, label
+from unrolled.training.job import Outcome
+
+# What the server imports before it forks; all of it is needed by every run.
+PRELOADED = ["unrolled.training.run", "unrolled.sweeps.job"]
+# Seconds that an interrupted run has to write its record.
+GRACE = 20.0
+
+
+def launch(
+    context: HydraContext,
+    config: DictConfig,
+    job_overrides: Sequence[Sequence[str]],
+    initial_job_idx: int,
+) -> list[JobReturn]:
+    """Run all jobs, ``config.workers`` at a time, the cores shared out among them.
+
+    Returns:
+        For each job, in order, a return value that is an ``Outcome``, whatever became of it.
+    """
+    jobs = []
+    for number, overrides in enumerate(job_overrides, initial_job_idx):
+        composed = context.config_loader.load_sweep_config(config, list(overrides))
+        with open_dict(composed):
+            composed.hydra.job.id = str(number)
+            composed.hydra.job.num = number
+        jobs.append(composed)
+    cores = len(os.sched_getaffinity(0))
+    on_gpu = config.trainer.accelerator.name == "gpu"
+    workers = min(config.workers or (1 if on_gpu else cores), len(jobs))
+    tasks = []
+    for composed in jobs:
+        task = composed.copy()
+        OmegaConf.set_struct(task, False)
+        OmegaConf.set_readonly(task, False)
+        task.pop("hydra")
+        OmegaConf.resolve(task)
+        tasks.append(task)
+    outcomes = run_jobs(tasks, workers, threads=max(1, cores // workers))
+    returns = []
+    for composed, task, outcome in zip(jobs, tasks, outcomes, strict=True):
+        overrides = list(composed.hydra.overrides.task)
+        result = JobReturn(overrides=overrides, cfg=task, hydra_cfg=composed)
+        result.status, result.return_value = JobStatus.COMPLETED, outcome
+        returns.append(result)
+    return returns
+
+
+def run_jobs(configs: Sequence[DictConfig], workers: int, threads: int) -> list[Outcome]:
+    """Run each configuration in a process of its own, ``workers`` at a time.
+
+    Args:
+        threads: of each process.
+
+    Raises:
+        KeyboardInterrupt: after the runs under way have written their records.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    outcomes: dict[int, Outcome] = {}
+    waiting = list(enumerate(configs))[::-1]
+    running: dict[int, tuple[ForkServerProcess, Connection]] = {}
+    with _threads(threads):
+        try:
+            while waiting or running:
+                while waiting and len(running) < workers:
+                    number, config = waiting.pop()
+                    receiver, sender = context.Pipe(duplex=False)
+                    process = context.Process(target=_work, args=(config, sender))
+                    process.start()
+                    # Only the process holds the other end now, so its death ends the pipe.
+                    sender.close()
+                    running[number] = process, receiver
+                ready = wait([receiver for _, receiver in running.values()])
+                for number in [n for n, (_, receiver) in running.items() if receiver in ready]:
+                    process, receiver = running.pop(number)
+                    outcomes[number] = _outcome(process, receiver, configs[number])
+        except KeyboardInterrupt:
+            _let_them_finish([process for process, _ in running.values()])
+            raise
+    return [outcomes[number] for number in range(len(configs))]
+
+
+def _work(config: DictConfig, sender: Connection) -> None:
+    try:
+        sender.send(job(config))
+    except KeyboardInterrupt:
+        # The record says so already; a traceback from each worker would only bury the parent's
+        # word.
+        sender.send(Outcome("failed", None, f"{label(config)}: interrupted"))
+
+
+def _outcome(process: ForkServerProcess, receiver: Connection, config: DictConfig) -> Outcome:
+    try:
+        outcome = receiver.recv()
+    except EOFError:
+        process.join()
+        return Outcome("failed", None, f"{label(config)}: {_cause(process.exitcode)}")
+    process.join()
+    assert isinstance(outcome, Outcome)
+    return outcome
+
+
+def _cause(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        name = signal.Signals(-exitcode).name
+        hint = "; the system does that when memory runs out" if name == "SIGKILL" else ""
+        return f"its process was killed by {name}{hint}"
+    return f"its process ended with exit code {exitcode}"
+
+
+def _let_them_finish(processes: Sequence[ForkServerProcess]) -> None:
+    """Ctrl-C reached the runs too; wait for their records, then end what is left."""
+    deadline = time.monotonic() + GRACE
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+        if process.is_alive():
+            process.terminate()
+            process.join()
+
+
+@contextmanager
+def _threads(threads: int) -> Iterator[None]:
+    """What the server's libraries read when it starts; a count set later would come too late for
+    some."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update({name: str(threads) for name in names})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,27 @@
+"""One run from the command line, with the same live view that a sweep has."""
+
+import time
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from unrolled.sweeps.display import Display
+from unrolled.training.job import Outcome, prepare_data, run
+
+
+def train_one(config: DictConfig, console: Console) -> Outcome:
+    """Make one run and say where it is.
+
+    Raises:
+        UnrolledError: bad input, before or during the run.
+        KeyboardInterrupt: stopped by hand; the record says so.
+    """
+    started = time.time()
+    # Before the display, so that a missing file is one sentence and nothing else.
+    prepare_data(config)
+    folder = Path(config.paths.outputs).expanduser() / config.study
+    with Display(folder, console, total=1, since=started):
+        outcome = run(config)
+    console.print(f"{outcome.folder}", highlight=False, soft_wrap=True)
+    return outcome

@@ -1,0 +1,67 @@
+"""Many runs from one command line, by Hydra's sweeper and launcher of choice."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.global_hydra import GlobalHydra
+from rich.console import Console
+
+from unrolled.config.compose import PRIMARY, Plan, hydra_at_hand
+from unrolled.sweeps.display import Display
+from unrolled.sweeps.job import job
+from unrolled.training.job import Outcome, prepare_data
+from unrolled.training.record import write_json
+
+SWEEP = "sweep.json"
+
+
+def sweep(
+    plan: Plan, overrides: Sequence[str], console: Console, config_dir: str | None = None
+) -> list[Outcome]:
+    """Make all runs of a sweep, and show how they get on.
+
+    Raises:
+        UnrolledError: the sweep cannot begin; nothing was run.
+        KeyboardInterrupt: after the runs under way have written their records.
+    """
+    config = plan.configs[0]
+    # Once here, for the error to come first, and so that the runs find the tokenized text in the
+    # cache.
+    for variant in plan.configs:
+        prepare_data(variant)
+    folder = Path(config.paths.outputs).expanduser() / config.study
+    # Wall clock, since it is compared with the times at which other processes write.
+    started = time.time()
+    write_json(folder / SWEEP, {"started": started, "jobs": plan.jobs})
+    names = [*config.name_by, *(key for key in plan.varied if key not in config.name_by)]
+    quoted = ",".join(names)
+    with hydra_at_hand(config_dir):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        with Display(folder, console, total=plan.jobs, since=started):
+            batches = hydra.multirun(
+                config_name=PRIMARY,
+                task_function=job,
+                overrides=[*overrides, f"name_by=[{quoted}]"],
+                with_log_configuration=False,
+            )
+    return [result.return_value for batch in batches for result in batch]
+
+
+def summarize(outcomes: Sequence[Outcome], console: Console) -> int:
+    """Say how the runs of a sweep ended, and why some failed.
+
+    Returns:
+        How many failed.
+    """
+    counts = Counter(outcome.status for outcome in outcomes)
+    words = [f"{counts[status]} {status}" for status in ("finished", "skipped", "failed")]
+    console.print(", ".join(words), highlight=False)
+    for outcome in outcomes:
+        if outcome.status == "failed":
+            console.print(f"  {outcome.message}", highlight=False, markup=False)
+    if counts["failed"]:
+        console.print("type the same command again to retry the failed runs", highlight=False)
+    return counts["failed"]
