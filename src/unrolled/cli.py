@@ -62,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="unrolled",
+        allow_abbrev=False,
         description="Compare recurrent architectures, honestly, from one command.",
     )
     parser.add_argument("--version", action="version", version=f"unrolled {__version__}")
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser(
         "train",
+        allow_abbrev=False,
         help="one run, or with -m a sweep",
         epilog=TRAIN_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -85,7 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.set_defaults(run=_train)
 
-    compare = commands.add_parser("compare", help="many runs to one answer: table, plots, JSON")
+    compare = commands.add_parser(
+        "compare", allow_abbrev=False, help="many runs to one answer: table, plots, JSON"
+    )
     compare.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="studies to read")
     compare.add_argument("--metric", help="such as validation/perplexity, the default")
     compare.add_argument("--baseline", help="what the others are compared with; default: the best")
@@ -95,7 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--output", type=Path, help="where to write; default: DIR/comparison")
     compare.set_defaults(run=_compare)
 
-    generate = commands.add_parser("generate", help="text from trained runs, side by side")
+    generate = commands.add_parser(
+        "generate", allow_abbrev=False, help="text from trained runs, side by side"
+    )
     generate.add_argument("folders", nargs="+", type=Path, metavar="RUN", help="run folders")
     generate.add_argument("--prompt", default="", help="what the text begins with")
     generate.add_argument("--length", type=int, default=200, help="tokens at most (200)")
@@ -118,7 +124,9 @@ def _parser() -> argparse.ArgumentParser:
     generate.set_defaults(run=_generate)
 
     evaluate = commands.add_parser(
-        "evaluate", help="a trained run again, on its own data or on other data"
+        "evaluate",
+        allow_abbrev=False,
+        help="a trained run again, on its own data or on other data",
     )
     evaluate.add_argument("folder", type=Path, metavar="RUN", help="a run folder")
     evaluate.add_argument(
@@ -134,7 +142,9 @@ def _parser() -> argparse.ArgumentParser:
     _trust(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
-    runs = commands.add_parser("runs", help="what runs there are, and in which state")
+    runs = commands.add_parser(
+        "runs", allow_abbrev=False, help="what runs there are, and in which state"
+    )
     runs.add_argument("folder", nargs="?", type=Path, default=Path("outputs"), metavar="DIR")
     runs.add_argument("--failed", action="store_true", help="only those, with their errors")
     runs.add_argument("--json", action="store_true", help="print JSON")

@@ -56,6 +56,8 @@ def check(config: DictConfig) -> None:
         value = OmegaConf.select(config, key)
         if value is None:
             continue
+        if not isinstance(value, int | float):
+            raise ConfigError(f"{key}={value}: must be a number")
         if low is not None and value < low:
             raise ConfigError(f"{key}={value}: must be at least {low:g}")
         if high is not None and value > high:

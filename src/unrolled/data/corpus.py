@@ -73,7 +73,9 @@ def split_documents(
     for name, fraction in zip(SPLITS[1:], (validation_fraction, test_fraction), strict=True):
         if not fraction:
             continue
-        count = min(max(1, round(fraction * len(documents))), len(rest) - 1)
+        splits.remove(name)
+        # One document is kept for each split that is still to come, and for training.
+        count = min(max(1, round(fraction * len(documents))), len(rest) - len(splits) - 1)
         picked = {rest[int((i + 0.5) * len(rest) / count)] for i in range(count)}
         chosen[name] = [documents[i] for i in sorted(picked)]
         rest = [i for i in rest if i not in picked]

@@ -5,6 +5,9 @@ from typing import Any
 from unrolled.data.corpus import SPLITS, Corpus
 from unrolled.errors import DataError
 
+# The library's names for a column of text.
+TEXT = ("string", "large_string", "string_view")
+
 
 def load(
     name: str,
@@ -18,11 +21,12 @@ def load(
     revision: str | None,
     separator: str,
 ) -> Corpus:
-    """The column ``column`` of three splits, ``separator`` between two rows.
+    """The column ``column`` of three splits, ``separator`` between two rows; a row without a
+    value counts for nothing.
 
     Raises:
         DataError: the extra is not installed, the data set or a split cannot be loaded, or it has
-            no such column.
+            no such column or no text in it.
     """
     try:
         import datasets
@@ -37,12 +41,11 @@ def load(
             rows: Any = datasets.load_dataset(
                 path, subset, split=selection, data_files=data_files, revision=revision
             )
-        # The library raises these, and its own errors derive from them, for an unknown data set or
-        # split, files that are missing and a hub that does not answer.
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = (
-                str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            )
+        # What the library raises for an unknown data set or split, missing files and a hub that
+        # does not answer, and its own errors, for files that cannot be parsed.
+        except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+            wrapper = isinstance(error, datasets.exceptions.DatasetGenerationError)
+            reason = _first_line((error.__cause__ if wrapper else None) or error)
             raise DataError(
                 f"dataset.path={path}, {split} split {selection!r}: cannot be loaded ({reason})"
             ) from error
@@ -50,5 +53,16 @@ def load(
             raise DataError(
                 f"dataset.column={column}: {path} has the columns {', '.join(rows.column_names)}"
             )
-        texts[split] = separator.join(str(value) for value in rows[column])
+        kind = getattr(rows.features[column], "dtype", "no single value")
+        if kind not in TEXT:
+            raise DataError(
+                f"dataset.column={column}: holds {kind}, not text; {path} has the columns "
+                f"{', '.join(rows.column_names)}"
+            )
+        texts[split] = separator.join(value for value in rows[column] if value is not None)
     return Corpus(name, **texts)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

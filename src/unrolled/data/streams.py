@@ -34,7 +34,7 @@ class Streams(Dataset[TokenBatch]):
     The first N mod ``batch_size`` streams have one token more than the others, so none is left
     out. The input to a stream's first step is the token before it in the text, and ``start`` for
     the very first: each token is predicted exactly once, whatever the batch size and the sequence
-        length.
+    length.
 
     Args:
         ids: the tokens of a split ``[N]``.

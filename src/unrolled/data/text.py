@@ -1,5 +1,6 @@
 """A person's own text: a file, a folder of files, or files that are split already."""
 
+import codecs
 from pathlib import Path
 
 from unrolled.data.corpus import SPLITS, Corpus, check_fractions, split_documents
@@ -87,17 +88,21 @@ def read_text(path: Path, encoding: str) -> str:
     """The text of a file, its line ends as ``\\n``.
 
     Raises:
-        DataError: the file is empty, binary or not in this encoding, or there is no such encoding.
+        DataError: the file is empty, binary, not in this encoding or cannot be read, or there is
+            no such encoding.
     """
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     if not content.strip():
         raise DataError(f"{path}: empty; there is no text to learn from")
-    if b"\0" in content and not encoding.lower().replace("-", "").startswith(("utf16", "utf32")):
-        raise DataError(
-            f"{path}: binary (byte {content.index(0):,} is zero), and a text file is needed; "
-            "UTF-16 text is read with dataset.encoding=utf-16"
-        )
     try:
+        if b"\0" in content and codecs.lookup(encoding).name[:6] not in ("utf-16", "utf-32"):
+            raise DataError(
+                f"{path}: binary (byte {content.index(0):,} is zero), and a text file is needed; "
+                "UTF-16 text is read with dataset.encoding=utf-16"
+            )
         text = content.decode(encoding)
     except LookupError as error:
         raise DataError(
@@ -108,7 +113,8 @@ def read_text(path: Path, encoding: str) -> str:
             f"{path}: byte {error.start:,} is not {encoding}; "
             "if the text is in another encoding, name it, such as dataset.encoding=latin-1"
         ) from error
-    return text.replace("\r\n", "\n")
+    # Some editors put a byte order mark before the text.
+    return text.removeprefix("\ufeff").replace("\r\n", "\n")
 
 
 def _existing(path: str, key: str) -> Path:
@@ -119,7 +125,7 @@ def _existing(path: str, key: str) -> Path:
 
 
 def _text_files(folder: Path) -> list[Path]:
-    files = sorted(folder.glob("*.txt"))
+    files = sorted(file for file in folder.glob("*.txt") if file.is_file())
     if not files:
         raise DataError(f"dataset.path={folder}: no .txt file in this folder")
     return files
@@ -134,7 +140,9 @@ def _cut(text: str, validation_fraction: float, test_fraction: float) -> dict[st
     """Training text first, then validation, then test, cut at the last line end before each
     place."""
     first = _line_end(text, round(len(text) * (1 - validation_fraction - test_fraction)), 0)
-    second = _line_end(text, round(len(text) * (1 - test_fraction)), first)
+    second = first
+    if validation_fraction:
+        second = _line_end(text, round(len(text) * (1 - test_fraction)), first)
     return {"train": text[:first], "validation": text[first:second], "test": text[second:]}
 
 

@@ -4,9 +4,7 @@ To add one, subclass ``TextTokenizer``, write ``_train``, and point a YAML in ``
 it.
 """
 
-import html
 import json
-import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -47,11 +45,7 @@ class TextTokenizer(ABC):
             DataError: the vocabulary would cover nothing.
         """
         self.library = self._train(text)
-        specials = {self.token(i) for i in range(self.vocabulary_size)} - {
-            UNKNOWN,
-            END_OF_SENTENCE,
-        }
-        if not specials:
+        if len(self.blank_ids) == self.vocabulary_size:
             raise DataError(
                 f"tokenizer={self.kind}: the vocabulary covers nothing; no token of the training "
                 "split is kept with these settings, so lower tokenizer.minimum_count or raise "
@@ -129,6 +123,12 @@ class TextTokenizer(ABC):
             if found is not None:
                 return found
         return 0
+
+    @property
+    def blank_ids(self) -> list[int]:
+        """The special tokens, spaces and line breaks: what texts of any two languages share."""
+        tokens = ((index, self.token(index)) for index in range(self.vocabulary_size))
+        return [i for i, t in tokens if t in (UNKNOWN, END_OF_SENTENCE) or t.isspace()]
 
     def unknown_pieces(self, text: str) -> list[str]:
         """What of a prompt is outside the vocabulary, each once."""
@@ -278,19 +278,13 @@ class WordTokenizer(TextTokenizer):
         if self.settings["punctuation"] == "keep":
             return pre_tokenizers.WhitespaceSplit()
         # What matches is a token and what does not is dropped: the special tokens, words, single
-        # marks.
-        pattern = rf"{UNKNOWN}|{END_OF_SENTENCE}|\w+|[^\w\s]"
+        # marks. The library's \w has the vowel signs of Indic scripts, which Python's lacks.
+        words = r"\w+|[^\w\s]" if self.settings["punctuation"] == "split" else r"[^\W_]+"
+        pattern = f"{UNKNOWN}|{END_OF_SENTENCE}|{words}"
         return pre_tokenizers.Split(Regex(pattern), behavior="removed", invert=True)
 
     def _clean(self, text: str) -> str:
-        if self.settings["strip_html"]:
-            text = strip_html(text)
-        text = super()._clean(text)
-        if self.settings["punctuation"] == "drop":
-            text = re.sub(
-                rf"({UNKNOWN}|{END_OF_SENTENCE})|[^\w\s]|_", lambda match: match[1] or " ", text
-            )
-        return text
+        return super()._clean(strip_html(text) if self.settings["strip_html"] else text)
 
     def _lines(self, text: str) -> Iterator[str]:
         if not self.settings["end_of_sentence"]:
@@ -344,8 +338,13 @@ def load_tokenizer(text: str) -> TextTokenizer:
     try:
         content = json.loads(text)
         tokenizer = KINDS[content["kind"]](name=content["kind"], **content["settings"])
-        tokenizer.library = Tokenizer.from_str(json.dumps(content["tokenizer"]))
+        stored = json.dumps(content["tokenizer"])
     except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"a stored tokenizer is damaged ({error})") from error
+    try:
+        tokenizer.library = Tokenizer.from_str(stored)
+    # The library has no narrower type for this.
+    except Exception as error:
         raise DataError(f"a stored tokenizer is damaged ({error})") from error
     return tokenizer
 
@@ -355,7 +354,7 @@ def strip_html(text: str) -> str:
     stripper = _TextBetweenTags()
     stripper.feed(text)
     stripper.close()
-    return html.unescape("".join(stripper.parts))
+    return "".join(stripper.parts)
 
 
 class _TextBetweenTags(HTMLParser):

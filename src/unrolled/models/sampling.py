@@ -42,8 +42,9 @@ class Sampling:
             return int(logits.argmax())
         logits = logits.double() / self.temperature
         if self.top_k is not None and self.top_k < len(logits):
-            lowest = logits.topk(self.top_k).values[-1]
-            logits = logits.masked_fill(logits < lowest, -torch.inf)
+            # By place and not by value, since tied tokens would all stay.
+            best = logits.topk(self.top_k)
+            logits = torch.full_like(logits, -torch.inf).scatter(0, best.indices, best.values)
         if self.top_p is not None:
             ordered, order = logits.softmax(-1).sort(descending=True)
             # A token stays if the ones before it have not yet reached the probability; the first

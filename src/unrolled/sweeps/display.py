@@ -106,7 +106,9 @@ class Display:
         self.ended[name] = progress.stage
         if name in self.lines:
             self.bars.remove_task(self.lines.pop(name))
-        self.bars.console.print(self._line(name, folder, progress), highlight=False)
+        self.bars.console.print(
+            self._line(name, folder, progress), highlight=False, soft_wrap=True
+        )
 
     def _line(self, name: str, folder: Path, progress: record.Progress) -> str:
         count = f"[{len(self.ended)}/{self.total}] " if self.total and self.total > 1 else ""

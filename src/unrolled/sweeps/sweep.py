@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra.core.global_hydra import GlobalHydra
 from rich.console import Console
 
-from unrolled.config.compose import PRIMARY, Plan, hydra_at_hand
+from unrolled.config.compose import PRIMARY, Plan
+from unrolled.config.panel import control_panel
 from unrolled.sweeps.display import Display
 from unrolled.sweeps.job import job
 from unrolled.training.job import Outcome, prepare_data
@@ -37,16 +37,16 @@ def sweep(
     write_json(folder / SWEEP, {"started": started, "jobs": plan.jobs})
     names = [*config.name_by, *(key for key in plan.varied if key not in config.name_by)]
     quoted = ",".join(names)
-    with hydra_at_hand(config_dir):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        with Display(folder, console, total=plan.jobs, since=started):
-            batches = hydra.multirun(
-                config_name=PRIMARY,
-                task_function=job,
-                overrides=[*overrides, f"name_by=[{quoted}]"],
-                with_log_configuration=False,
-            )
+    with (
+        control_panel(config_dir) as panel,
+        Display(folder, console, total=plan.jobs, since=started),
+    ):
+        batches = panel.hydra.multirun(
+            config_name=PRIMARY,
+            task_function=job,
+            overrides=[*overrides, f"name_by=[{quoted}]"],
+            with_log_configuration=False,
+        )
     return [result.return_value for batch in batches for result in batch]
 
 
@@ -61,7 +61,7 @@ def summarize(outcomes: Sequence[Outcome], console: Console) -> int:
     console.print(", ".join(words), highlight=False)
     for outcome in outcomes:
         if outcome.status == "failed":
-            console.print(f"  {outcome.message}", highlight=False, markup=False)
+            console.print(f"  {outcome.message}", highlight=False, markup=False, soft_wrap=True)
     if counts["failed"]:
         console.print("type the same command again to retry the failed runs", highlight=False)
     return counts["failed"]

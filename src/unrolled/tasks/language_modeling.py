@@ -145,10 +145,10 @@ class LanguageModeling(pl.LightningModule):
                 f"the {split} loss became {values['loss']} at step {self.global_step}; "
                 "lower optimizer.lr or trainer.gradient_clip"
             )
-        # Kept beside what Lightning logs, which rounds to float32: a record repeats to the last
-        # digit.
         self.results[split] = {f"{split}/{name}": value for name, value in values.items()}
-        self.log_dict(self.results[split])
+        # For checkpoints, early stopping and schedules; Lightning rounds them, a record must not.
+        self.log_dict(self.results[split], logger=False)
+        self._write_to_loggers(self.results[split], self.global_step)
 
     def _log_training(self, logits: Tensor, targets: Tensor) -> None:
         values = from_loss(self.since_log.mean(), self.tokens_per_character["train"])
@@ -156,12 +156,19 @@ class LanguageModeling(pl.LightningModule):
         # The accuracy is this one batch's: counting every batch's would cost more than it tells.
         kept = targets != IGNORE
         values["accuracy"] = float((logits.argmax(-1) == targets)[kept].float().mean())
-        self.log_dict({f"train/{name}": value for name, value in values.items()})
+        logged = {f"train/{name}": value for name, value in values.items()}
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
-        self.log("optimizer/lr", optimizer.param_groups[0]["lr"])
+        logged["optimizer/lr"] = optimizer.param_groups[0]["lr"]
         if self.gradient_norm is not None:
-            self.log("optimizer/gradient_norm", float(self.gradient_norm))
+            # The step before's: this one's gradient is not there yet.
+            logged["optimizer/gradient_norm"] = float(self.gradient_norm)
+        self._write_to_loggers(logged, self.global_step + 1)
+
+    def _write_to_loggers(self, values: dict[str, float], step: int) -> None:
+        """Past Lightning, which would write the latest values again at each step between two."""
+        for logger in self.loggers:
+            logger.log_metrics(values, step)
 
     def _refuse_divergence(self, loss: Tensor) -> None:
         bad = ~torch.isfinite(loss) & (self.first_bad_step < 0)

@@ -37,8 +37,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         return Checkpoint(path, int(content["global_step"]), content["state_dict"])
-    except (UnpicklingError, RuntimeError, KeyError, EOFError) as error:
-        reason = str(error).strip().splitlines()[0]
+    # A cut-off file can fail in any of these ways, and a file of something else by its type.
+    except (UnpicklingError, RuntimeError, LookupError, TypeError, EOFError, OSError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise RunError(f"{path}: damaged, or not a checkpoint of a run ({reason})") from error
 
 

@@ -57,19 +57,18 @@ def run_name(config: DictConfig, identity: str) -> str:
         ConfigError: ``name_by`` names a key that the configuration lacks.
     """
     parts = []
+    absent = object()
     for key in config.name_by:
-        value = OmegaConf.select(config, key)
-        if value is None and key not in ("cell.name", "seed"):
-            # A swept group (optimizer=adam,sgd) is named by the name of its choice.
-            parts.append(f"{key.rpartition('.')[2]}none")
-            continue
-        if isinstance(value, DictConfig):
-            value = value.get("name", "")
-            label = ""
-        else:
-            label = "" if key == "cell.name" else key.rpartition(".")[2]
-        if value is None:
+        value = OmegaConf.select(config, key, default=absent)
+        if value is absent:
             raise ConfigError(f"name_by names {key}, which the configuration does not have")
+        label = "" if key == "cell.name" else key.rpartition(".")[2]
+        if isinstance(value, DictConfig):
+            # A swept group (optimizer=adam,sgd) is named by the name of its choice.
+            value, label = value.get("name"), ""
+            if value is None:
+                continue
+        value = "none" if value is None else value
         parts.append(re.sub(r"[^\w.+-]+", "_", f"{label}{value}"))
     return "-".join([*parts, identity[:6]])
 

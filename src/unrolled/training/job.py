@@ -25,6 +25,7 @@ from unrolled.training.record import (
     Progress,
     Record,
     atomic_path,
+    read_progress,
     read_record,
     this_process,
 )
@@ -57,7 +58,9 @@ def run(config: DictConfig) -> Outcome:
     if (folder / RECORD).is_file():
         existing = read_record(folder)
         if existing.state == "finished":
-            Progress("skipped").write(folder)
+            progress = read_progress(folder) or Progress("skipped")
+            progress.stage = "skipped"
+            progress.write(folder)
             return Outcome("skipped", folder)
         if existing.state == "running":
             raise RunError(
@@ -103,7 +106,9 @@ def recording(record: Record, folder: Path) -> Iterator[None]:
         record.timing["ended"] = _now()
         record.timing["total_seconds"] = time.time() - started
         record.write(folder)
-        Progress(record.status).write(folder)
+        progress = read_progress(folder) or Progress(record.status)
+        progress.stage = record.status
+        progress.write(folder)
 
 
 def prepare_data(config: DictConfig) -> TokenizedCorpus:

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 
 from unrolled.metrics.names import lower_is_better
 from unrolled.training.checkpoints import FOLDER
@@ -60,7 +61,7 @@ def make_trainer(
         limit_test_batches=options.limit_batches or 1.0,
         gradient_clip_val=options.gradient_clip,
         deterministic=options.deterministic,
-        profiler=options.profiler,
+        profiler=_profiler(options.profiler, folder),
         logger=list(loggers),
         callbacks=everything,
         # The task logs when it has something to say, so nothing is to be thinned out.
@@ -90,13 +91,21 @@ def make_evaluator(config: DictConfig) -> pl.Trainer:
     )
 
 
+def _profiler(name: str | None, folder: Path) -> Profiler | None:
+    """A profiler that leaves its table in the run's folder."""
+    if name is None:
+        return None
+    kind = SimpleProfiler if name == "simple" else AdvancedProfiler
+    return kind(dirpath=folder, filename="profile")
+
+
 def quiet() -> None:
     """Keep Lightning's notices of what the configuration says already out of the terminal."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     # Batches are slices of a tensor in memory: worker processes would only slow them down.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
-    warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", ".*exists and is not empty.*")
+    # Each rank evaluates the whole split, so there is nothing to bring together.
+    warnings.filterwarnings("ignore", ".*sync_dist=True.*")
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")

@@ -1,0 +1,149 @@
+"""From folders to groups of comparable runs, and a list of what was left out and why."""
+
+import difflib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unrolled.comparison.grouping import CELL, Group, Run, added_keys, flatten, group_runs
+from unrolled.errors import ConfigError, RunError
+from unrolled.training.record import Record, find_runs, read_record
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run that is not used: ``state`` is why in a word, ``reason`` in a sentence."""
+
+    name: str
+    folder: Path
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What a comparison compares.
+
+    ``keys`` are the configuration keys that tell the groups apart; ``added`` those of them that
+    were not asked for but in which runs differ, so that unlike runs are never averaged.
+    """
+
+    groups: list[Group]
+    keys: list[str]
+    added: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    @property
+    def runs(self) -> list[Run]:
+        return [run for group in self.groups for run in group.runs]
+
+
+def load(folder: Path) -> Record:
+    """The record in ``folder``, of the shape that a comparison relies on.
+
+    Raises:
+        RunError: it is missing, unreadable, damaged or of another version.
+    """
+    try:
+        record = read_record(folder)
+    except OSError as error:
+        raise RunError(f"{folder}: its record cannot be read ({error.strerror})") from error
+    shapes = {
+        "config": dict,
+        "data": dict,
+        "model": dict,
+        "metrics": dict,
+        "best": dict,
+        "timing": dict,
+        "environment": dict,
+        "process": dict,
+        "history": list,
+        "seed": int,
+        "status": str,
+        "name": str,
+        "study": str,
+    }
+    for name, shape in shapes.items():
+        if not isinstance(getattr(record, name), shape):
+            raise RunError(
+                f"{folder}: its record is damaged, {name} is no {shape.__name__}; "
+                "delete the folder and train again"
+            )
+    return record
+
+
+def collect(folders: Sequence[Path], by: Sequence[str] | None = None) -> Runs:
+    """The finished runs at or below ``folders``, grouped by cell or by the keys ``by``.
+
+    A damaged record is left out and said so: one must not blank a comparison of the others.
+
+    Raises:
+        RunError: a folder is missing, holds no run at all, or none that is finished.
+        ConfigError: a key in ``by`` that no run has.
+    """
+    finished: list[Run] = []
+    left_out: list[LeftOut] = []
+    found = sorted(
+        {path.resolve(): path for folder in folders for path in find_runs(folder)}.values()
+    )
+    places = ", ".join(str(folder) for folder in folders)
+    if not found:
+        raise RunError(
+            f"{places}: no run in it; train some first: unrolled train -m cell=lstm,gru seed=1,2"
+        )
+    for folder in found:
+        try:
+            record = load(folder)
+        except RunError as error:
+            left_out.append(LeftOut(folder.name, folder, "damaged", str(error)))
+            continue
+        if record.state == "finished":
+            finished.append(Run(folder, record))
+        else:
+            left_out.append(LeftOut(record.name, folder, record.state, describe_error(record)))
+    if not finished:
+        states = Counter(run.state for run in left_out)
+        counts = ", ".join(f"{count} {state}" for state, count in states.most_common())
+        raise RunError(
+            f"{places}: none of its runs is finished ({counts}); `unrolled runs` says why, and "
+            "the command that trained them continues them"
+        )
+    return group(finished, list(by or [CELL]), left_out)
+
+
+def group(finished: Sequence[Run], by: list[str], left_out: list[LeftOut]) -> Runs:
+    """Group finished runs, one a seed and group.
+
+    Raises:
+        ConfigError: a key in ``by`` that no run has.
+    """
+    known = {key for run in finished for key in flatten(run.record.config)}
+    for key in by:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+            hint = f"; nearest: {near[0]}" if near else ""
+            raise ConfigError(f"by={key}: no run has this configuration key{hint}")
+    by = list(dict.fromkeys(by))
+    added = added_keys(finished, by)
+    keys = sorted([*by, *added], key=lambda key: key != CELL)
+    groups = []
+    duplicates = []
+    for whole in group_runs(finished, keys):
+        kept: dict[int, Run] = {}
+        for run in whole.runs:
+            first = kept.setdefault(run.record.seed, run)
+            if first is not run:
+                reason = f"the same configuration and seed as {first.folder}"
+                duplicates.append(LeftOut(run.record.name, run.folder, "duplicate", reason))
+        groups.append(Group(whole.label, whole.values, list(kept.values())))
+    return Runs(groups, keys, added, [*left_out, *duplicates])
+
+
+def describe_error(record: Record) -> str:
+    """The first line of what stopped a run; empty where nothing did."""
+    if not record.error:
+        return ""
+    message = str(record.error.get("message", "")).strip().split("\n", 1)[0]
+    kind = str(record.error.get("type", ""))
+    return f"{kind}: {message}" if kind and message else kind or message

@@ -1,0 +1,105 @@
+"""What is wrong with a key, a choice or a value, and what comes nearest to it."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from unrolled.config.schema import SCHEMAS
+from unrolled.errors import ConfigError
+
+
+def require_key(config: DictConfig, key: str, groups: Sequence[str] = ()) -> None:
+    """Refuse a key that the configuration does not have.
+
+    Args:
+        groups: names of config groups, which may have been meant.
+
+    Raises:
+        ConfigError: no such key; the message names the nearest one.
+    """
+    node: Any = config
+    for part in key.split("."):
+        # A set of the keys, since a key whose value is still missing is not `in` the
+        # configuration.
+        if not isinstance(node, DictConfig) or part not in set(node):
+            hint = _other_choices(config, key) or _nearest_key(key, [*keys(config), *groups])
+            raise ConfigError(f"{key}: no such key{hint}")
+        node = None if OmegaConf.is_missing(node, part) else node._get_node(part)
+
+
+def require_choice(group: str, choice: str, options: Sequence[str]) -> None:
+    """Refuse a choice that the group does not have.
+
+    Raises:
+        ConfigError: no such choice; the message names the nearest one and all others.
+    """
+    if choice not in options:
+        near = difflib.get_close_matches(choice, options, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(
+            f"{group}={choice}: no such choice{hint} (choices: {', '.join(options)})"
+        )
+
+
+def set_value(config: DictConfig, key: str, value: Any) -> None:
+    """Set a key.
+
+    Raises:
+        ConfigError: the value does not have the key's type.
+    """
+    try:
+        OmegaConf.update(config, key, value)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{key}={value!s}: {first_line(error)}") from error
+
+
+def keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Every key of a configuration, dotted, those of inner nodes too."""
+    for key in node:
+        name = f"{prefix}{key!s}"
+        yield name
+        if not OmegaConf.is_missing(node, key):
+            child = node._get_node(key)
+            if isinstance(child, DictConfig) and not child._is_none():
+                yield from keys(child, f"{name}.")
+
+
+def explain(error: Exception, known: Sequence[str]) -> str:
+    """One line of what Hydra says, with the nearest of the ``known`` keys where it names an
+    unknown one."""
+    message = first_line(error)
+    for word in message.replace("'", " ").split():
+        if known and "." in word and word not in known:
+            return f"{message}{_nearest_key(word, known)}"
+    return message
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or of what caused it where that says more."""
+    cause = error.__cause__
+    message = str(cause) if isinstance(cause, OmegaConfBaseException) else str(error)
+    return message.strip().splitlines()[0].rstrip(".")
+
+
+def _other_choices(config: DictConfig, key: str) -> str:
+    """A clause for a key that the chosen option of a group lacks and others have."""
+    group, _, name = key.partition(".")
+    schemas = SCHEMAS.get(group, {})
+    having = [choice for choice, node in schemas.items() if name in node.__dataclass_fields__]
+    if not having:
+        return ""
+    chosen = OmegaConf.select(config, f"{group}.name")
+    return f" with {group}={chosen}; {name} belongs to {group}={', '.join(having)}"
+
+
+def _nearest_key(word: str, candidates: Sequence[str]) -> str:
+    # A key typed without its group (lr, hidden_size), or in a wrong one, is nearest by its last
+    # part.
+    last = word.rpartition(".")[2]
+    near = [candidate for candidate in candidates if candidate.rpartition(".")[2] == last]
+    near = near or difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
+    near = near or difflib.get_close_matches(last, candidates, n=1, cutoff=0.4)
+    return f"; did you mean {near[0]}?" if near else "; `unrolled train --cfg` shows all keys"

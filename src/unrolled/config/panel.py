@@ -1,0 +1,80 @@
+"""Hydra, set up on the control panel: which groups there are, and which choices they have."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, cached_property
+from pathlib import Path
+
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.version import setbase
+
+from unrolled.config.locations import config_directory
+from unrolled.config.schema import register_schemas
+from unrolled.errors import ConfigError
+
+
+class Panel:
+    """The config groups and their choices; each question to Hydra costs 20 ms, so none is asked
+    twice."""
+
+    def __init__(self, hydra: Hydra) -> None:
+        self.hydra = hydra
+        self._options = cache(self._ask_options)
+
+    @cached_property
+    def groups(self) -> list[str]:
+        """Our groups, the person's own, and Hydra's, such as ``hydra/launcher``."""
+        ours = self.hydra.config_loader.list_groups("")
+        theirs = self.hydra.config_loader.list_groups("hydra")
+        return [*ours, *(f"hydra/{group}" for group in theirs)]
+
+    def options(self, group: str) -> list[str]:
+        """The choices of a group."""
+        return self._options(group)
+
+    def parse(self, overrides: Sequence[str]) -> list[Override]:
+        """Read overrides in Hydra's syntax.
+
+        Raises:
+            ConfigError: one cannot be read.
+        """
+        parser = OverridesParser.create(config_loader=self.hydra.config_loader)
+        try:
+            return parser.parse_overrides(list(overrides))
+        except HydraException as error:
+            raise ConfigError(f"cannot read an override: {str(error).splitlines()[0]}") from error
+
+    def _ask_options(self, group: str) -> list[str]:
+        options = self.hydra.config_loader.get_group_options(group)
+        # The schemas are choices to Hydra; only our own files refer to them.
+        return sorted(option for option in options if not option.startswith("schema_"))
+
+
+@contextmanager
+def control_panel(config_dir: str | None = None) -> Iterator[Panel]:
+    """Hydra on our config folders and, before them, the person's own.
+
+    Raises:
+        ConfigError: there is no such config folder.
+    """
+    register_schemas()
+    path = create_config_search_path(str(config_directory()))
+    # Hydra wants the schemas last.
+    path.prepend("unrolled", "experiments://", SearchPathQuery(provider="schema"))
+    if config_dir is not None:
+        if not Path(config_dir).is_dir():
+            raise ConfigError(f"--config-dir {config_dir}: no such folder")
+        path.prepend("command-line", f"file://{Path(config_dir).resolve()}")
+    setbase("1.3")
+    # What initialize_config_dir() does, which takes one folder and no more.
+    GlobalHydra.instance().clear()
+    try:
+        yield Panel(Hydra.create_main_hydra2("unrolled", path))
+    finally:
+        GlobalHydra.instance().clear()
