@@ -1,0 +1,16 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from unrolled.cells.rnn_tanh import RnnTanh
+
+
+def test_one_step_is_the_published_equation(
+    compare_with_equations: Callable[..., None],
+) -> None:
+    def equations(gates: Any, x: Any, h: Any) -> Any:
+        a = gates["h"]
+        return (np.tanh(a.W @ x + a.b + a.U @ h + a.c),)
+
+    compare_with_equations(RnnTanh, equations)

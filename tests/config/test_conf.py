@@ -1,0 +1,62 @@
+"""Every file of the control panel composes, builds what it names, and says when to choose it."""
+
+from pathlib import Path
+
+import pytest
+
+from unrolled.config.build import EVERYTHING, target_of
+from unrolled.config.compose import compose_run, plan
+from unrolled.config.locations import config_directory, experiments_directory
+from unrolled.training.identity import plain
+
+CHOICES = sorted(path for path in config_directory().glob("*/*.yaml"))
+NEEDS = {
+    "dataset/text": ["dataset.path=x.txt"],
+    "dataset/splits": ["dataset.path=x"],
+    "dataset/hub": ["dataset.path=x"],
+}
+
+
+def name_of(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+@pytest.mark.parametrize("path", CHOICES, ids=name_of)
+def test_every_choice_composes_and_names_something_there_is(path: Path) -> None:
+    group, choice = path.parent.name, path.stem
+    config = plain(compose_run([f"{group}={choice}", *NEEDS.get(name_of(path), [])]))
+    node = config[group]
+    if "_target_" in node:
+        assert callable(target_of(node, trusted=EVERYTHING))
+    if "name" in node:
+        assert node.name == choice
+
+
+@pytest.mark.parametrize("path", CHOICES, ids=name_of)
+def test_every_choice_says_when_to_choose_it(path: Path) -> None:
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith("# ")
+    assert len(first) > 30
+
+
+@pytest.mark.parametrize(
+    "path", sorted(experiments_directory().glob("*/config.yaml")), ids=lambda p: p.parent.name
+)
+def test_every_experiment_composes_and_is_its_own_study(path: Path) -> None:
+    configs = plan([f"experiment={path.parent.name}"]).configs
+    assert all(config.study == path.parent.name for config in configs)
+
+
+def test_the_issue_s_choices_are_all_there() -> None:
+    there = {name_of(path) for path in CHOICES}
+    expected = {
+        "dataset": ["sotu", "text", "splits", "hub"],
+        "tokenizer": ["char", "byte", "word", "bpe"],
+        "cell": ["rnn_tanh", "rnn_relu", "lstm", "gru"],
+        "budget": ["none"],
+        "optimizer": ["adamw", "adam", "sgd", "rmsprop"],
+        "scheduler": ["constant", "cosine", "exponential", "step", "plateau"],
+        "trainer": ["cpu", "gpu", "ddp", "deterministic", "one_batch", "overfit", "profiler"],
+        "logger": ["tensorboard", "csv", "both", "none"],
+    }
+    assert {f"{g}/{c}" for g, choices in expected.items() for c in choices} <= there

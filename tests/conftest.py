@@ -1,0 +1,98 @@
+"""What every test shares: a small text, a cache of its own, and a run that is trained once."""
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig
+
+# Before torch is imported: two test processes with two threads each on two cores wait for one
+# another.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+WORDS = [
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat",
+    "and",
+    "saw",
+    "two",
+    "dogs",
+    "run",
+    "over",
+    "green",
+    "hills",
+    "while",
+    "rain",
+    "fell",
+]
+
+
+def make_text(lines: int, seed: int = 0) -> str:
+    """Lines of random words: learnable, and different for each seed."""
+    chooser = random.Random(seed)
+    return "".join(" ".join(chooser.choices(WORDS, k=8)) + ".\n" for _ in range(lines))
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNROLLED_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text(make_text(300), encoding="utf-8")
+    return path
+
+
+def tiny(path: Path, *overrides: str) -> list[str]:
+    """Overrides of a run that takes a second."""
+    return [
+        "dataset=text",
+        f"dataset.path={path}",
+        "model.embedding_size=8",
+        "model.hidden_size=16",
+        "task.batch_size=4",
+        "task.sequence_length=16",
+        "task.sample.length=20",
+        "trainer.max_steps=20",
+        "trainer.validate_every_steps=10",
+        "trainer.log_every_steps=5",
+        *overrides,
+    ]
+
+
+@pytest.fixture
+def configure(text_file: Path) -> Callable[..., DictConfig]:
+    """The configuration of a tiny run, with overrides."""
+    from unrolled.config.compose import compose_run
+
+    return lambda *overrides: compose_run(tiny(text_file, *overrides))
+
+
+@pytest.fixture
+def overrides(text_file: Path) -> Callable[..., list[str]]:
+    """The overrides of a tiny run, for a command line."""
+    return lambda *more: tiny(text_file, *more)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a finished LSTM run; do not write to it."""
+    from unrolled.config.compose import compose_run
+    from unrolled.training.job import run
+
+    folder = tmp_path_factory.mktemp("trained")
+    path = folder / "text.txt"
+    path.write_text(make_text(300), encoding="utf-8")
+    paths = [f"paths.outputs={folder}/outputs", f"paths.cache={folder}/cache"]
+    outcome = run(compose_run(tiny(path, "trainer.max_steps=60", *paths)))
+    assert outcome.folder is not None
+    yield outcome.folder

@@ -1,0 +1,59 @@
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from unrolled.cells.gru import GRU
+from unrolled.errors import BudgetError
+from unrolled.models.budget import solve_hidden_size
+
+
+def square(size: int) -> int:
+    return 100 + size * size
+
+
+def test_a_size_that_meets_the_budget_exactly_is_found() -> None:
+    for size in (1, 2, 3, 17, 64, 65, 1000):
+        assert solve_hidden_size(square, square(size), 0.0) == size
+
+
+def test_the_nearest_size_within_the_tolerance_is_taken() -> None:
+    assert solve_hidden_size(square, 100 + 400 + 18, 0.05) == 20
+    assert solve_hidden_size(square, 100 + 441 - 18, 0.05) == 21
+
+
+def test_the_search_counts_a_few_models_only() -> None:
+    asked: list[int] = []
+
+    def count(size: int) -> int:
+        asked.append(size)
+        return GRU.parameter_count(64, size)
+
+    solve_hidden_size(count, 1_000_000, 0.01)
+    assert len(asked) < 40
+
+
+def test_a_budget_below_one_unit_is_refused() -> None:
+    with pytest.raises(BudgetError, match=r"budget.parameters=50 is too small.*101"):
+        solve_hidden_size(square, 50, 0.01)
+
+
+def test_a_budget_above_every_size_is_refused() -> None:
+    with pytest.raises(BudgetError, match=r"too large.*model\.layers"):
+        solve_hidden_size(lambda size: size, 10**9, 0.01)
+
+
+def test_a_budget_between_two_sizes_is_refused_with_both() -> None:
+    with pytest.raises(BudgetError) as caught:
+        solve_hidden_size(square, 107, 0.001)
+    message = str(caught.value)
+    assert numbers(message) >= {2, square(2), 3, square(3)}
+    assert "budget.tolerance" in message
+
+
+def numbers(text: str) -> set[int]:
+    def each() -> Iterator[int]:
+        for digits in re.findall(r"\d[\d,]*", text):
+            yield int(digits.replace(",", ""))
+
+    return set(each())

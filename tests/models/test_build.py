@@ -1,0 +1,120 @@
+from functools import cache
+
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from unrolled.cells.lstm import LSTM
+from unrolled.config.build import EVERYTHING
+from unrolled.config.compose import compose_run
+from unrolled.config.locations import config_directory
+from unrolled.errors import BudgetError, ConfigError
+from unrolled.models.build import build_language_model
+from unrolled.models.language_model import RecurrentLanguageModel
+from unrolled.training.identity import plain
+
+CELLS = sorted(path.stem for path in (config_directory() / "cell").glob("*.yaml"))
+
+
+@cache
+def config(*overrides: str) -> DictConfig:
+    return plain(compose_run(overrides))
+
+
+def build(*overrides: str, vocabulary: int = 50) -> RecurrentLanguageModel:
+    torch.manual_seed(4)
+    return build_language_model(config(*overrides), vocabulary)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_cell_of_the_control_panel_makes_a_model(name: str) -> None:
+    model = build(f"cell={name}", "model.layers=2", "model.hidden_size=7")
+    assert len(model.recurrence.cells) == 2
+    logits, _ = model(torch.zeros(3, 2, dtype=torch.long))
+    assert logits.shape == (3, 2, 50)
+
+
+@pytest.mark.parametrize("tied", ["true", "false"])
+@pytest.mark.parametrize("name", CELLS)
+def test_every_cell_meets_a_budget_within_one_percent(name: str, tied: str) -> None:
+    base = config(f"cell={name}", f"model.tied_weights={tied}", "model.layers=2", "budget=equal")
+    for parameters in (100_000, 250_000, 1_000_000):
+        chosen = base.copy()
+        chosen.budget.parameters = parameters
+        model = build_language_model(chosen, 80)
+        assert abs(model.parameter_count() - parameters) <= 0.01 * parameters
+
+
+def test_a_budget_below_the_embedding_is_refused() -> None:
+    with pytest.raises(BudgetError, match="too small"):
+        build("budget.parameters=1000", vocabulary=10_000)
+
+
+def test_without_a_budget_the_sizes_are_as_written() -> None:
+    model = build("model.hidden_size=9", "model.embedding_size=5", "model.layers=3")
+    assert model.embedding.embedding_dim == 5
+    assert model.recurrence.hidden_size == 9
+    assert len(model.recurrence.cells) == 3
+
+
+def test_the_dropouts_and_the_backend_reach_their_places() -> None:
+    model = build(
+        "model.dropout=0.5", "model.layer_dropout=0.1", "model.locked_dropout=true",
+        "cell.backend=eager",
+    )  # fmt: skip
+    assert model.embedding_dropout.rate == model.output_dropout.rate == 0.5
+    assert model.recurrence.dropout.rate == 0.1
+    assert model.recurrence.dropout.locked
+    assert model.embedding_dropout.locked
+    assert model.output_dropout.locked
+    assert model.recurrence.backend == "eager"
+
+
+def test_a_uniform_start_is_uniform_everywhere() -> None:
+    model = build("model.initialization=uniform", "model.initialization_range=0.03")
+    values = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+    assert float(values.abs().max()) <= 0.03
+    assert float(values.std()) == pytest.approx(0.03 / 3**0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["rnn_tanh", "rnn_relu", "gru", "lstm"])
+def test_an_orthogonal_start_makes_each_gates_recurrent_matrix_orthogonal(name: str) -> None:
+    model = build(f"cell={name}", "model.initialization=orthogonal", "model.layers=2")
+    for cell in model.recurrence.cells:
+        parameters = dict(cell.named_parameters())
+        size = parameters["weight_hh"].shape[1]
+        for block in torch.split(parameters["weight_hh"], size):
+            torch.testing.assert_close(block @ block.T, torch.eye(size), rtol=0, atol=1e-5)
+        assert parameters["bias_ih"].eq(0).all()
+        assert parameters["bias_hh"].eq(0).all()
+
+
+@pytest.mark.parametrize("start", ["default", "uniform", "orthogonal"])
+def test_the_forget_bias_holds_under_every_start(start: str) -> None:
+    model = build(
+        f"model.initialization={start}", "model.forget_bias=1", "model.layers=2", "cell=lstm"
+    )
+    for cell in model.recurrence.cells:
+        assert isinstance(cell, LSTM)
+        forget = (cell.bias_ih + cell.bias_hh).chunk(4)[cell.gates.index("f")]
+        torch.testing.assert_close(forget, torch.ones_like(forget))
+
+
+def test_the_seed_decides_the_weights() -> None:
+    first, again = build().state_dict(), build().state_dict()
+    assert all(torch.equal(value, again[key]) for key, value in first.items())
+
+
+def test_what_is_not_a_cell_is_refused() -> None:
+    for target in ("torch.nn.LSTM", "unrolled.models.budget.solve_hidden_size"):
+        wrong = config().copy()
+        wrong.cell._target_ = target
+        with pytest.raises(ConfigError, match=f"{target}: not a cell"):
+            build_language_model(wrong, 50, trusted=EVERYTHING)
+
+
+def test_a_stored_configuration_runs_no_code_of_others() -> None:
+    wrong = config().copy()
+    wrong.cell._target_ = "subprocess.Popen"
+    with pytest.raises(ConfigError, match="code outside unrolled"):
+        build_language_model(wrong, 50)

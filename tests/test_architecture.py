@@ -1,0 +1,129 @@
+"""The arrow of dependence runs one way: what a module may import, read off its source."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import unrolled
+
+PACKAGE = Path(unrolled.__file__).parent
+# What each part may import besides itself. `config` and `errors` are at the bottom.
+BOTTOM = {"errors", "config"}
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "config": {"errors"},
+    "data": {"errors"},
+    "metrics": {"errors", "data.streams"},
+    "cells": {"errors"},
+    "recurrence": {"errors", "cells"},
+    "models": {*BOTTOM, "cells", "recurrence"},
+    "tasks": {*BOTTOM, "data", "metrics", "recurrence", "models"},
+    "training": {*BOTTOM, "data", "metrics", "recurrence", "models", "tasks"},
+    "generation": {*BOTTOM, "data", "models", "training"},
+    "sweeps": {*BOTTOM, "training"},
+    "comparison": {"errors", "metrics.names", "training.record"},
+}
+# The command is above everything, and what Python runs for `python -m unrolled` above it.
+TOP = {"cli", "__main__", "__init__"}
+HEAVY = {"torch", "pytorch_lightning", "torchmetrics", "tokenizers"}
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+SOURCES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file names, inside functions and under TYPE_CHECKING too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are written in full"
+            assert node.module is not None
+            # `from unrolled.training import record` names the module by its second part.
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner.removeprefix("unrolled.") in SOURCES else node.module
+
+
+def ours(path: Path) -> set[str]:
+    names = {name for name in imports(path) if name.split(".")[0] == "unrolled"}
+    return {name.removeprefix("unrolled.") for name in names} - {"unrolled"}
+
+
+def within(name: str, allowed: set[str]) -> bool:
+    return any(name == part or name.startswith(f"{part}.") for part in allowed)
+
+
+def test_every_part_has_its_place() -> None:
+    parts = {name.split(".")[0] for name in SOURCES} - TOP
+    assert parts <= ALLOWED.keys()
+    for path in SOURCES.values():
+        assert (path.parent / "__init__.py").is_file(), f"{path.parent} is no package"
+
+
+@pytest.mark.parametrize("part", sorted(ALLOWED))
+def test_the_arrow_of_dependence_runs_one_way(part: str) -> None:
+    wrong = {
+        name: sorted(strangers)
+        for name, path in SOURCES.items()
+        if name.split(".")[0] == part
+        and (strangers := {i for i in ours(path) if not within(i, {part, *ALLOWED[part]})})
+    }
+    assert not wrong
+
+
+def test_what_is_allowed_has_no_circle() -> None:
+    done: set[str] = set()
+    waiting = {part: {i.split(".")[0] for i in allowed} for part, allowed in ALLOWED.items()}
+    while waiting:
+        ready = {part for part, needs in waiting.items() if needs <= done}
+        assert ready, f"these depend on each other: {sorted(waiting)}"
+        done |= ready
+        waiting = {part: needs for part, needs in waiting.items() if part not in ready}
+
+
+def test_nothing_imports_the_command() -> None:
+    importing = {name for name, path in SOURCES.items() if "cli" in ours(path)}
+    assert importing <= {"__main__"}
+
+
+def test_a_comparison_names_no_torch() -> None:
+    for name, path in SOURCES.items():
+        if name.startswith("comparison.") or name in ("training.record", "metrics.names"):
+            heavy = {i for i in imports(path) if i.split(".")[0] in HEAVY}
+            assert not heavy, f"{name} imports {sorted(heavy)}"
+
+
+def test_the_plugins_are_above_sweeps_only() -> None:
+    plugins = PACKAGE.parent / "hydra_plugins"
+    for path in plugins.rglob("*.py"):
+        assert all(within(i, {*BOTTOM, "sweeps"}) for i in ours(path))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "unrolled.cli",
+        "unrolled.config.compose",
+        "unrolled.training.job",
+        "unrolled.training.load",
+        "unrolled.comparison.report",
+        "unrolled.comparison.listing",
+        "unrolled.sweeps.watch",
+    ],
+)
+def test_what_must_answer_at_once_imports_no_torch(module: str) -> None:
+    code = f"import sys, {module}; print(*{{m.split('.')[0] for m in sys.modules}})"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "unrolled" in found
+    assert not {"torch", "pytorch_lightning", "torchmetrics"} & set(found)

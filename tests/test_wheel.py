@@ -1,0 +1,43 @@
+"""The wheel: built, installed elsewhere, and run from a folder that knows nothing of the
+checkout."""
+
+import site
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_trains_from_any_folder(tmp_path: Path, text_file: Path) -> None:
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(tmp_path), str(ROOT))
+    (wheel,) = tmp_path.glob("*.whl")
+    home = tmp_path / "installed"
+    venv.create(home, with_pip=True)
+    python = home / "bin" / "python"
+    run(str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel))
+    # The dependencies are those of the tests; the package itself must come from the wheel.
+    (packages,) = (home / "lib").glob("python*/site-packages")
+    (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()))
+    located = run(str(python), "-c", "import unrolled; print(unrolled.__file__)")
+    assert located.strip().startswith(str(home))
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    command = [
+        str(home / "bin" / "unrolled"), "train", "dataset=text", f"dataset.path={text_file}",
+        "trainer.max_steps=2", "task.batch_size=2",
+    ]  # fmt: skip
+    run(*command, cwd=folder)
+    assert list(folder.glob("outputs/default/*/record.json"))
+    listed = run(str(home / "bin" / "unrolled"), "train", "experiment=first_comparison", "--cfg")
+    assert "study: first_comparison" in listed
+
+
+def run(*command: str, cwd: Path | None = None) -> str:
+    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout

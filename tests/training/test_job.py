@@ -1,0 +1,175 @@
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig
+
+from unrolled.errors import BudgetError, DataError, DivergedError, RunError
+from unrolled.training import job
+from unrolled.training.job import recording, run
+from unrolled.training.record import Record, find_runs, read_progress, read_record, this_process
+
+Configure = Callable[..., DictConfig]
+
+
+def test_a_finished_run_has_its_whole_truth_in_its_folder(trained: Path) -> None:
+    record = read_record(trained)
+    assert (record.status, record.state, record.error) == ("finished", "finished", None)
+    assert trained.name == record.name == f"lstm-seed1-{record.identity[:6]}"
+    assert trained.parent.name == record.study == "default"
+    assert record.config["cell"]["name"] == "lstm"
+    assert record.data["sizes"]["train"]["tokens"] > record.data["sizes"]["test"]["tokens"] > 0
+    assert record.data["unigram_perplexity"].keys() == {"validation", "test"}
+    assert record.model["parameters"] > 0
+    assert record.model["backend"] == "native"
+    assert [entry["step"] for entry in record.history] == [10, 20, 30, 40, 50, 60]
+    assert record.best["step"] in (10, 20, 30, 40, 50, 60)
+    assert record.timing["seconds"] > 0
+    assert record.timing["tokens"] > 60 * 60
+    assert {"python", "torch", "packages", "cpu", "gpu", "git_commit", "dirty"} <= set(
+        record.environment
+    )
+    for name in ("config.yaml", "tokenizer.json", "metrics.csv", "samples.txt"):
+        assert (trained / name).stat().st_size > 0
+    assert {path.name for path in (trained / "checkpoints").iterdir()} == {
+        "best.ckpt",
+        "last.ckpt",
+    }
+    assert list(trained.glob("events.out.tfevents.*"))
+    assert not list(trained.glob(".*")), "no temporary file stays"
+    assert not (trained / "hparams.yaml").exists()
+
+
+def test_the_metrics_are_complete_and_those_of_the_best_checkpoint(trained: Path) -> None:
+    record = read_record(trained)
+    names = {"loss", "perplexity", "bits_per_character", "accuracy", "accuracy_top5"}
+    names |= {f"{m}_{a}" for m in ("precision", "recall", "f1") for a in ("macro", "micro")}
+    assert record.metrics.keys() == {f"{s}/{n}" for s in ("validation", "test") for n in names}
+    best = min(record.history, key=lambda entry: entry["validation/loss"])
+    assert record.best == best
+    assert record.metrics["validation/loss"] == best["validation/loss"]
+    for split in ("validation", "test"):
+        loss = record.metrics[f"{split}/loss"]
+        assert record.metrics[f"{split}/perplexity"] == math.exp(loss)
+        # A character tokenizer has a token a character.
+        assert record.metrics[f"{split}/bits_per_character"] == pytest.approx(loss / math.log(2))
+    assert record.metrics["test/perplexity"] < record.data["unigram_perplexity"]["test"] / 1.3
+
+
+def test_the_same_seed_gives_the_same_figures_and_another_seed_others(
+    configure: Configure,
+) -> None:
+    first = read_record(folder_of(run(configure("paths.outputs=a"))))
+    again = read_record(folder_of(run(configure("paths.outputs=b"))))
+    other = read_record(folder_of(run(configure("paths.outputs=a", "seed=0"))))
+    assert first.metrics == again.metrics
+    assert first.identity == again.identity
+    assert other.metrics != first.metrics
+    assert (other.seed, other.name[:10]) == (0, "lstm-seed0")
+
+
+def test_a_finished_run_is_skipped(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(configure())
+    before = (folder_of(first) / "record.json").read_bytes()
+    # Were it trained again, this would fail it.
+    monkeypatch.setattr(job, "recording", None)
+    second = run(configure("workers=3", "logger=none", "trainer.log_every_steps=3"))
+    assert (second.status, second.folder) == ("skipped", first.folder)
+    assert (folder_of(first) / "record.json").read_bytes() == before
+
+
+def test_a_failed_run_is_recorded_and_retried(configure: Configure) -> None:
+    diverging = ["optimizer=sgd", "optimizer.lr=1e38", "trainer.gradient_clip=null"]
+    with pytest.raises(DivergedError, match=r"at step \d+") as caught:
+        run(configure(*diverging))
+    folder = find_runs(Path("outputs"))[0]
+    record = read_record(folder)
+    assert (record.status, record.state) == ("failed", "failed")
+    assert record.error is not None
+    assert record.error["type"] == "DivergedError"
+    assert record.error["message"] == str(caught.value)
+    assert "training_step" in record.error["traceback"]
+    assert (progress := read_progress(folder))
+    assert progress.stage == "failed"
+    left = folder / "samples.txt"
+    left.write_text("left by the failed attempt")
+    with pytest.raises(DivergedError):
+        run(configure(*diverging))
+    assert not left.exists()
+
+
+def test_an_interrupted_run_says_so(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    from unrolled.tasks.language_modeling import LanguageModeling
+
+    original = LanguageModeling.training_step
+
+    def interrupted(self: LanguageModeling, *args: object) -> object:
+        if self.global_step == 12:
+            raise KeyboardInterrupt
+        return original(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(LanguageModeling, "training_step", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="stopped at step 12"):
+        run(configure())
+    folder = find_runs(Path("outputs"))[0]
+    record = read_record(folder)
+    assert record.state == "interrupted"
+    assert [entry["step"] for entry in record.history] == [10]
+    monkeypatch.setattr(LanguageModeling, "training_step", original)
+    assert run(configure()).status == "finished"
+
+
+def test_a_budget_that_cannot_be_met_is_recorded(configure: Configure) -> None:
+    with pytest.raises(BudgetError, match="too small"):
+        run(configure("budget.parameters=10"))
+    assert read_record(find_runs(Path("outputs"))[0]).status == "failed"
+
+
+def test_missing_text_leaves_no_folder(configure: Configure) -> None:
+    with pytest.raises(DataError, match=r"dataset\.path=nowhere\.txt"):
+        run(configure("dataset.path=nowhere.txt"))
+    assert not Path("outputs").exists()
+
+
+def test_too_short_a_corpus_names_the_split_and_the_key(configure: Configure) -> None:
+    with pytest.raises(DataError, match=r"train split .* lower task\.batch_size"):
+        run(configure("task.batch_size=100000"))
+
+
+def test_a_run_that_another_process_makes_is_left_alone(configure: Configure) -> None:
+    folder = folder_of(run(configure()))
+    record = json.loads((folder / "record.json").read_text())
+    record |= {"status": "running", "process": {**this_process(), "pid": os.getppid()}}
+    (folder / "record.json").write_text(json.dumps(record))
+    with pytest.raises(RunError, match=f"process {os.getppid()}"):
+        run(configure())
+
+
+def test_a_damaged_record_is_named(configure: Configure) -> None:
+    folder = folder_of(run(configure()))
+    (folder / "record.json").write_text('{"identity": ')
+    with pytest.raises(RunError, match=r"record\.json: damaged"):
+        run(configure())
+
+
+def test_an_output_folder_that_cannot_be_written_is_refused(configure: Configure) -> None:
+    Path("occupied").write_text("a file")
+    with pytest.raises(RunError, match=r"occupied.*cannot be written"):
+        job.require_writable(configure("paths.outputs=occupied"))
+    job.require_writable(configure("paths.outputs=new"))
+    assert list(Path("new").rglob("*")) == [Path("new/default")]
+
+
+def test_a_record_is_on_disk_before_the_work_and_after_it(tmp_path: Path) -> None:
+    record = Record(identity="i", study="s", name="n", seed=1, config={})
+    with recording(record, tmp_path):
+        assert read_record(tmp_path).state == "running"
+    assert read_record(tmp_path).state == "finished"
+
+
+def folder_of(outcome: job.Outcome) -> Path:
+    assert outcome.folder is not None
+    return outcome.folder
