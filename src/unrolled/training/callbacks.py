@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import pytorch_lightning as pl
@@ -151,6 +152,7 @@ class Samples(pl.Callback):
             file.write(f"--- step {step}\n{text}\n\n")
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                # Four spaces make it literal: TensorBoard renders text as Markdown.
-                literal = "\n".join(f"    {line}" for line in text.splitlines())
+                # Four spaces make it literal: TensorBoard renders text as Markdown, and cuts long lines.
+                lines = [part for line in text.splitlines() for part in wrap(line, 100) or [""]]
+                literal = "\n".join(f"    {line}" for line in lines)
                 logger.experiment.add_text("samples", literal, step)
