@@ -108,6 +108,15 @@ def test_few_seeds_are_said_to_be_few(study: Path) -> None:
     assert "too narrow to trust" in notes
 
 
+def test_runs_that_were_best_at_their_end_are_said_to_learn_still(make_runs: Make) -> None:
+    make_runs("lstm", [5.0, 5.1])
+    study = make_runs("gru", [6.0, 6.1], best={"step": 500, "epoch": 1})
+    notes = [note.text for note in compare([study]).notes if "still learning" in note.text]
+    assert len(notes) == 1
+    assert "lstm" in notes[0]
+    assert "gru" not in notes[0]
+
+
 def test_single_seeds_claim_nothing(make_runs: Make) -> None:
     make_runs("lstm", [5.0])
     comparison = compare([make_runs("gru", [9.0])])

@@ -27,6 +27,7 @@ def notes(comparison: Comparison, added: list[str]) -> list[Note]:
         *_left_out(comparison),
         *_baseline(comparison),
         *_seeds(comparison),
+        *_still_learning(comparison),
         *_hardware(comparison),
     ]
     return sorted(found, key=lambda note: not note.loud)
@@ -219,6 +220,22 @@ def _beaten_by_chance(comparison: Comparison) -> Iterable[Note]:
             f"{_names(losers)}.",
             loud=True,
         )
+
+
+def _still_learning(comparison: Comparison) -> Iterable[Note]:
+    """Where the last validation was the best, the order at this length says little of a longer one."""
+    rows = [row.label for row in comparison.rows if all(_ended_at_best(r.record) for r in row.runs)]
+    if rows:
+        yield Note(
+            f"Every run of {_names(rows)} was best at its last validation, so it was still learning: "
+            "with more steps (trainer.max_steps) the order may change."
+        )
+
+
+def _ended_at_best(record: Record) -> bool:
+    """Whether the last of several validations gave the best checkpoint."""
+    steps = [entry.get("step") for entry in record.history]
+    return len(steps) > 1 and steps[-1] == record.best.get("step")
 
 
 def _hardware(comparison: Comparison) -> Iterable[Note]:
