@@ -11,25 +11,6 @@ from unrolled.comparison.statistics import (
     paired_difference,
     with_verdicts,
 )
-from unrolled.metrics.names import lower_is_better
-
-
-@pytest.mark.parametrize(
-    ("metric", "lower"),
-    [
-        ("validation/perplexity", True),
-        ("test/loss", True),
-        ("validation/bits_per_character", True),
-        ("validation/mse", True),
-        ("test/mae", True),
-        ("validation/error_rate", True),
-        ("validation/accuracy", False),
-        ("validation/accuracy_top5", False),
-        ("test/f1_macro", False),
-    ],
-)
-def test_direction_of_each_metric(metric: str, lower: bool) -> None:
-    assert lower_is_better(metric) is lower
 
 
 def test_interval_of_three_seeds_is_their_range() -> None:

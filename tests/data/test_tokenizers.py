@@ -5,17 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unrolled.data import tokenizers
+from unrolled.data import text_tokenizer
+from unrolled.data.html import strip_html
+from unrolled.data.text_tokenizer import END_OF_SENTENCE, UNKNOWN, TextTokenizer
 from unrolled.data.tokenizers import (
-    END_OF_SENTENCE,
-    UNKNOWN,
     BpeTokenizer,
     ByteTokenizer,
     CharTokenizer,
-    TextTokenizer,
     WordTokenizer,
     load_tokenizer,
-    strip_html,
 )
 from unrolled.errors import DataError
 
@@ -301,7 +299,7 @@ def test_text_goes_through_in_pieces_of_any_size(
 ) -> None:
     whole = each.encode(TEXT)
     assert whole.dtype == np.int32
-    monkeypatch.setattr(tokenizers, "PIECE", piece)
+    monkeypatch.setattr(text_tokenizer, "PIECE", piece)
     assert np.array_equal(each.encode(TEXT), whole)
     assert len(each.encode("")) <= 1
 

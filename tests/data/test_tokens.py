@@ -11,7 +11,8 @@ import pytest
 
 from unrolled.data import tokens
 from unrolled.data.corpus import Corpus
-from unrolled.data.tokenizers import CharTokenizer, TextTokenizer, WordTokenizer, load_tokenizer
+from unrolled.data.text_tokenizer import TextTokenizer
+from unrolled.data.tokenizers import CharTokenizer, WordTokenizer, load_tokenizer
 from unrolled.data.tokens import TokenizedCorpus, default_cache, prepare, tokenize
 from unrolled.errors import DataError
 

@@ -223,12 +223,14 @@ def _beaten_by_chance(comparison: Comparison) -> Iterable[Note]:
 
 
 def _still_learning(comparison: Comparison) -> Iterable[Note]:
-    """Where the last validation was the best, the order at this length says little of a longer one."""
-    rows = [row.label for row in comparison.rows if all(_ended_at_best(r.record) for r in row.runs)]
+    """Where the last validation was the best, a longer run may give another order."""
+    rows = [
+        row.label for row in comparison.rows if all(_ended_at_best(r.record) for r in row.runs)
+    ]
     if rows:
         yield Note(
-            f"Every run of {_names(rows)} was best at its last validation, so it was still learning: "
-            "with more steps (trainer.max_steps) the order may change."
+            f"Every run of {_names(rows)} was best at its last validation, so it was still "
+            "learning: with more steps (trainer.max_steps) the order may change."
         )
 
 

@@ -5,149 +5,17 @@ it.
 """
 
 import json
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
-from html.parser import HTMLParser
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from tokenizers.decoders import DecodeStream
 
+from unrolled.data.html import strip_html
+from unrolled.data.text_tokenizer import END_OF_SENTENCE, UNKNOWN, TextTokenizer
 from unrolled.errors import DataError
-
-UNKNOWN = "<unk>"
-END_OF_SENTENCE = "<eos>"
-# The library's encodings take about 100 bytes a token, so text goes through it in pieces of this
-# many characters, cut at line ends.
-PIECE = 1 << 20
-
-
-class TextTokenizer(ABC):
-    """Text to ids and back.
-
-    Attributes:
-        settings: what the configuration gave, by which a cache knows the tokenizer.
-    """
-
-    kind: ClassVar[str]
-
-    def __init__(self, **settings: Any) -> None:
-        self.settings = settings
-        self.library: Tokenizer | None = None
-
-    def train(self, text: str) -> None:
-        """Fit the vocabulary to the training split's text.
-
-        Raises:
-            DataError: the vocabulary would cover nothing.
-        """
-        self.library = self._train(text)
-        if len(self.blank_ids) == self.vocabulary_size:
-            raise DataError(
-                f"tokenizer={self.kind}: the vocabulary covers nothing; no token of the training "
-                "split is kept with these settings, so lower tokenizer.minimum_count or raise "
-                "tokenizer.vocabulary_size"
-            )
-
-    @abstractmethod
-    def _train(self, text: str) -> Tokenizer:
-        """The library's tokenizer, fitted to ``text``."""
-
-    def _clean(self, text: str) -> str:
-        """What is done to text before it is cut into tokens."""
-        return text.lower() if self.settings.get("lowercase") else text
-
-    def _lines(self, text: str) -> Iterator[str]:
-        """Cleaned text in lines, their ends kept; tokens never cross a line's end."""
-        yield from self._clean(text).splitlines(keepends=True)
-
-    @property
-    def _tokenizer(self) -> Tokenizer:
-        if self.library is None:
-            raise RuntimeError("the tokenizer is not trained yet")
-        return self.library
-
-    def encode(self, text: str) -> npt.NDArray[np.int32]:
-        """The ids ``[tokens]`` of a split's text."""
-        return self._encode_lines(self._lines(text))
-
-    def encode_prompt(self, text: str) -> npt.NDArray[np.int32]:
-        """The ids of a text that goes on: as ``encode``, without an end of sentence at its end."""
-        return self.encode(text)
-
-    def _encode_lines(self, lines: Iterator[str]) -> npt.NDArray[np.int32]:
-        pieces = [np.zeros(0, dtype=np.int32)]
-        for batch in _batches(lines):
-            for encoding in self._tokenizer.encode_batch_fast(batch):
-                pieces.append(np.array(encoding.ids, dtype=np.int32))
-        return np.concatenate(pieces)
-
-    def decode(self, ids: Any) -> str:
-        """The text of some ids."""
-        return str(self._tokenizer.decode([int(i) for i in ids], skip_special_tokens=False))
-
-    def stream(self) -> Callable[[int], str]:
-        """A function from each next id to the text that it adds; "" while a character is
-        incomplete."""
-        decoder = DecodeStream(skip_special_tokens=False)
-        return lambda token: decoder.step(self._tokenizer, token) or ""
-
-    def token(self, index: int) -> str:
-        """The token of an id, as the vocabulary has it."""
-        return str(self._tokenizer.id_to_token(index))
-
-    @property
-    def vocabulary_size(self) -> int:
-        return int(self._tokenizer.get_vocab_size())
-
-    @property
-    def unknown_id(self) -> int | None:
-        """What stands for a token outside the vocabulary; None where there is no such token."""
-        return self._id(UNKNOWN)
-
-    @property
-    def end_of_sentence_id(self) -> int | None:
-        return self._id(END_OF_SENTENCE)
-
-    @property
-    def start_id(self) -> int:
-        """What precedes a text, so that its first token is predicted too.
-
-        The end of a sentence where there is one, else a line break, else the unknown token, else
-        0.
-        """
-        for found in (self.end_of_sentence_id, self._id("\n"), self._id("Ċ"), self.unknown_id):
-            if found is not None:
-                return found
-        return 0
-
-    @property
-    def blank_ids(self) -> list[int]:
-        """The special tokens, spaces and line breaks: what texts of any two languages share."""
-        tokens = ((index, self.token(index)) for index in range(self.vocabulary_size))
-        return [i for i, t in tokens if t in (UNKNOWN, END_OF_SENTENCE) or t.isspace()]
-
-    def unknown_pieces(self, text: str) -> list[str]:
-        """What of a prompt is outside the vocabulary, each once."""
-        return []
-
-    def _id(self, token: str) -> int | None:
-        found = self._tokenizer.token_to_id(token)
-        return None if found is None else int(found)
-
-    def to_json(self) -> str:
-        """Everything that ``load_tokenizer`` needs."""
-        return json.dumps(
-            {
-                "kind": self.kind,
-                "settings": self.settings,
-                "tokenizer": json.loads(self._tokenizer.to_str()),
-            },
-            ensure_ascii=False,
-        )
 
 
 class CharTokenizer(TextTokenizer):
@@ -347,43 +215,3 @@ def load_tokenizer(text: str) -> TextTokenizer:
     except Exception as error:
         raise DataError(f"a stored tokenizer is damaged ({error})") from error
     return tokenizer
-
-
-def strip_html(text: str) -> str:
-    """The text between the tags, without scripts and styles, its entities resolved."""
-    stripper = _TextBetweenTags()
-    stripper.feed(text)
-    stripper.close()
-    return "".join(stripper.parts)
-
-
-class _TextBetweenTags(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self.hidden = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.hidden += tag in ("script", "style")
-        # <br>, </p> and the like separate words.
-        self.parts.append(" ")
-
-    def handle_endtag(self, tag: str) -> None:
-        self.hidden = max(0, self.hidden - (tag in ("script", "style")))
-        self.parts.append(" ")
-
-    def handle_data(self, data: str) -> None:
-        if not self.hidden:
-            self.parts.append(data)
-
-
-def _batches(lines: Iterator[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    size = 0
-    for line in lines:
-        batch.append(line)
-        size += len(line)
-        if size >= PIECE:
-            yield batch
-            batch, size = [], 0
-    yield batch

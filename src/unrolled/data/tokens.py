@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from unrolled.data.corpus import SPLITS, Corpus
-from unrolled.data.tokenizers import TextTokenizer, load_tokenizer
+from unrolled.data.text_tokenizer import TextTokenizer
+from unrolled.data.tokenizers import load_tokenizer
 from unrolled.errors import DataError
 
 # Goes up when the same settings would give other tokens, so that older entries are not used.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TextIO
 
 from unrolled.config.build import OURS
-from unrolled.data.tokenizers import TextTokenizer
+from unrolled.data.text_tokenizer import TextTokenizer
 from unrolled.errors import ConfigError, DataError
 from unrolled.training.load import StoredRun, load_run
 

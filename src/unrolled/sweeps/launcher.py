@@ -8,8 +8,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
@@ -19,11 +18,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from unrolled.sweeps.job import job, label
 from unrolled.training.job import Outcome
+from unrolled.training.variables import environment_variables
 
 # What the server imports before it forks; all of it is needed by every run.
 PRELOADED = ["unrolled.training.run", "unrolled.sweeps.job"]
 # Seconds that an interrupted run has to write its record.
 GRACE = 20.0
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def launch(
@@ -79,7 +80,8 @@ def run_jobs(configs: Sequence[DictConfig], workers: int, threads: int) -> list[
     outcomes: dict[int, Outcome] = {}
     waiting = list(enumerate(configs))[::-1]
     running: dict[int, tuple[ForkServerProcess, Connection]] = {}
-    with _threads(threads):
+    # What the server's libraries read when it starts; a count set later comes too late for some.
+    with environment_variables({name: str(threads) for name in THREADS}):
         try:
             while waiting or running:
                 while waiting and len(running) < workers:
@@ -136,20 +138,3 @@ def _let_them_finish(processes: Sequence[ForkServerProcess]) -> None:
         if process.is_alive():
             process.terminate()
             process.join()
-
-
-@contextmanager
-def _threads(threads: int) -> Iterator[None]:
-    """What the server's libraries read when it starts; a count set later would come too late for
-    some."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update({name: str(threads) for name in names})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

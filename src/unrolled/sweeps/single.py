@@ -7,7 +7,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from unrolled.sweeps.display import Display
-from unrolled.training.job import Outcome, prepare_data, run
+from unrolled.training.job import Outcome, run
+from unrolled.training.prepare import prepare_data
 
 
 def train_one(config: DictConfig, console: Console) -> Outcome:

@@ -11,7 +11,8 @@ from unrolled.config.compose import PRIMARY, Plan
 from unrolled.config.panel import control_panel
 from unrolled.sweeps.display import Display
 from unrolled.sweeps.job import job
-from unrolled.training.job import Outcome, prepare_data
+from unrolled.training.job import Outcome
+from unrolled.training.prepare import prepare_data
 from unrolled.training.record import write_json
 
 SWEEP = "sweep.json"

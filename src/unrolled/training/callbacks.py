@@ -152,7 +152,7 @@ class Samples(pl.Callback):
             file.write(f"--- step {step}\n{text}\n\n")
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                # Four spaces make it literal: TensorBoard renders text as Markdown, and cuts long lines.
+                # Four spaces keep TensorBoard from reading it as Markdown; it cuts long lines.
                 lines = [part for line in text.splitlines() for part in wrap(line, 100) or [""]]
                 literal = "\n".join(f"    {line}" for line in lines)
                 logger.experiment.add_text("samples", literal, step)

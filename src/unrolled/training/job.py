@@ -11,15 +11,13 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from unrolled.config.build import EVERYTHING, build
-from unrolled.data.tokens import TokenizedCorpus, default_cache, prepare
 from unrolled.errors import RunError
 from unrolled.training.identity import as_dict, identity, plain, run_folder, run_name
+from unrolled.training.prepare import prepare_data
 from unrolled.training.record import (
     RECORD,
     Progress,
@@ -109,25 +107,6 @@ def recording(record: Record, folder: Path) -> Iterator[None]:
         progress = read_progress(folder) or Progress(record.status)
         progress.stage = record.status
         progress.write(folder)
-
-
-def prepare_data(config: DictConfig) -> TokenizedCorpus:
-    """Read, tokenize and cache what ``config.dataset`` and ``config.tokenizer`` name.
-
-    Raises:
-        DataError: the text cannot be used; the message says which and why.
-    """
-    nodes = OmegaConf.create({"dataset": config.dataset, "tokenizer": config.tokenizer})
-    return _prepare(OmegaConf.to_yaml(nodes, resolve=True), config.paths.cache)
-
-
-@lru_cache(maxsize=2)
-def _prepare(nodes: str, cache: str | None) -> TokenizedCorpus:
-    config = OmegaConf.create(nodes)
-    assert isinstance(config, DictConfig)
-    corpus = build(config.dataset, trusted=EVERYTHING)
-    tokenizer = build(config.tokenizer, trusted=EVERYTHING)
-    return prepare(corpus, tokenizer, Path(cache).expanduser() if cache else default_cache())
 
 
 def require_writable(config: DictConfig) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from unrolled.config.build import OURS
-from unrolled.data.tokenizers import TextTokenizer, load_tokenizer
+from unrolled.data.text_tokenizer import TextTokenizer
+from unrolled.data.tokenizers import load_tokenizer
 from unrolled.errors import RunError
 from unrolled.training.record import Record, read_record
 

@@ -7,36 +7,34 @@ the job.
 
 import contextlib
 import multiprocessing
-import os
 import socket
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from functools import partial
 
-from omegaconf import DictConfig, OmegaConf
+from unrolled.training.variables import environment_variables
 
 
 @contextlib.contextmanager
-def all_ranks(config: DictConfig, folder: Path) -> Iterator[None]:
+def all_ranks(world_size: int, other: Callable[..., None], *args: object) -> Iterator[None]:
     """Start ranks 1, 2, … for the time of the block, in which this process is rank 0.
+
+    Args:
+        other: what each of the others does; a function of a module, called with ``args``.
 
     Raises:
         RuntimeError: a rank ended with an error; its own traceback is on standard error.
     """
-    if config.trainer.strategy != "ddp" or config.trainer.devices == 1:
+    if world_size == 1:
         yield
         return
-    world_size = config.trainer.devices
-    port = _free_port()
+    variables = partial(_variables, world_size=world_size, port=_free_port())
     # A fresh interpreter each: a forked one would inherit threads and locks that do not work.
     context = multiprocessing.get_context("spawn")
-    text = OmegaConf.to_yaml(config)
     others = [
-        context.Process(
-            target=_rank, args=(text, str(folder), rank, world_size, port), daemon=True
-        )
+        context.Process(target=_rank, args=(variables(rank), other, args), daemon=True)
         for rank in range(1, world_size)
     ]
-    with _environment(0, world_size, port):
+    with environment_variables(variables(0)):
         for process in others:
             process.start()
         try:
@@ -54,37 +52,21 @@ def all_ranks(config: DictConfig, folder: Path) -> Iterator[None]:
         raise RuntimeError(f"rank {failed[0]} of {world_size} failed; its traceback is above")
 
 
-def _rank(text: str, folder: str, rank: int, world_size: int, port: int) -> None:
-    from unrolled.training.job import prepare_data
-    from unrolled.training.run import fit_and_test
-
-    config = OmegaConf.create(text)
-    assert isinstance(config, DictConfig)
-    with _environment(rank, world_size, port):
-        fit_and_test(config, prepare_data(config), Path(folder), None)
+def _rank(variables: dict[str, str], other: Callable[..., None], args: tuple[object, ...]) -> None:
+    with environment_variables(variables):
+        other(*args)
         _leave_group()
 
 
-@contextlib.contextmanager
-def _environment(rank: int, world_size: int, port: int) -> Iterator[None]:
-    """The variables by which Lightning knows that its ranks are started already."""
-    values = {
+def _variables(rank: int, world_size: int, port: int) -> dict[str, str]:
+    """What tells Lightning that its ranks are started already."""
+    return {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "NODE_RANK": "0",
         "LOCAL_RANK": str(rank),
         "WORLD_SIZE": str(world_size),
     }
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _leave_group() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from unrolled.config.build import EVERYTHING, OURS, arguments_of, target_of
 from unrolled.data.module import TextDataModule
@@ -20,6 +20,7 @@ from unrolled.training.checkpoints import best_checkpoint, load_weights
 from unrolled.training.devices import require_devices
 from unrolled.training.environment import describe_environment
 from unrolled.training.loggers import log_hyperparameters, make_loggers
+from unrolled.training.prepare import prepare_data
 from unrolled.training.ranks import all_ranks
 from unrolled.training.record import Record
 from unrolled.training.schedules import Length
@@ -36,8 +37,16 @@ def train(config: DictConfig, data: TokenizedCorpus, record: Record, folder: Pat
         KeyboardInterrupt: the person stopped the run.
     """
     require_devices(config.trainer)
-    with all_ranks(config, folder):
+    world_size = config.trainer.devices if config.trainer.strategy == "ddp" else 1
+    with all_ranks(world_size, _other_rank, OmegaConf.to_yaml(config), folder):
         fit_and_test(config, data, folder, record)
+
+
+def _other_rank(text: str, folder: Path) -> None:
+    """What every rank but the first does, in a process of its own."""
+    config = OmegaConf.create(text)
+    assert isinstance(config, DictConfig)
+    fit_and_test(config, prepare_data(config), folder, None)
 
 
 def fit_and_test(
