@@ -67,8 +67,10 @@ def plan(
             )
         composed = _one_at_a_time(panel, parsed) if sweep else iter([base])
         configs = [_finished(config) for config in composed]
-    # A swept cell or seed is in the name already, as cell.name and seed.
-    varied = [o.get_key_element() for o in swept if o.get_key_element() not in ("cell", "seed")]
+    # A cell or a seed is in every name already, as cell.name and seed, and experiments differ in their
+    # study's folder.
+    named = ("cell", "seed", "experiment")
+    varied = [o.get_key_element() for o in swept if o.get_key_element() not in named]
     jobs = math.prod(sum(1 for _ in o.sweep_string_iterator()) for o in swept)
     return Plan(configs, sweep, jobs, varied)
 

@@ -137,6 +137,7 @@ class Cell(Target):
 
 @dataclass
 class Model:
+    name: str = MISSING
     embedding_size: int = MISSING
     hidden_size: int = MISSING
     layers: int = MISSING
@@ -153,6 +154,7 @@ class Model:
 
 @dataclass
 class Budget:
+    name: str = MISSING
     parameters: int | None = MISSING
     tolerance: float = MISSING
 

@@ -21,6 +21,8 @@ IRRELEVANT = (
     "logger",
     "dataset",
     "task.sample",
+    "model.name",
+    "budget.name",
     "trainer.name",
     "trainer.log_every_steps",
     "trainer.profiler",
