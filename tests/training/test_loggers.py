@@ -69,6 +69,20 @@ def test_the_csv_file_has_the_curves(trained: Path) -> None:
     assert values == pytest.approx([entry["validation/perplexity"] for entry in history])
 
 
+def test_what_a_sweep_varies_is_a_hyperparameter_too(
+    configure: Callable[..., DictConfig],
+) -> None:
+    folder = run(
+        configure("name_by=[cell.name,seed,task.sequence_length,model]", "trainer.max_steps=2")
+    ).folder
+    accumulator = EventAccumulator(str(folder)).Reload()
+    metadata = accumulator.summary_metadata["_hparams_/session_start_info"]
+    content = plugin_data_pb2.HParamsPluginData.FromString(metadata.plugin_data.content)
+    values = content.session_start_info.hparams
+    assert values["task.sequence_length"].number_value == 16
+    assert values["model"].string_value == "small"
+
+
 @pytest.mark.parametrize(
     ("logger", "events", "table"),
     [("tensorboard", True, False), ("csv", False, True), ("none", False, False)],

@@ -67,7 +67,7 @@ def plan(
             )
         composed = _one_at_a_time(panel, parsed) if sweep else iter([base])
         configs = [_finished(config) for config in composed]
-    # A cell or a seed is in every name already, as cell.name and seed, and experiments differ in their
+    # Cell and seed are in every name already, as cell.name and seed; experiments differ in their
     # study's folder.
     named = ("cell", "seed", "experiment")
     varied = [o.get_key_element() for o in swept if o.get_key_element() not in named]

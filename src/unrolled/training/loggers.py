@@ -51,11 +51,12 @@ def log_hyperparameters(loggers: Sequence[Logger], record: Record, step: int) ->
         "parameters": record.model["parameters"],
         "hidden_size": record.model["hidden_size"],
     }
-    for key in HYPERPARAMETERS:
+    # Runs are named by what a sweep varies, so that is a column too.
+    for key in dict.fromkeys([*HYPERPARAMETERS, *record.config["name_by"]]):
         value: object = record.config
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
-        hyperparameters[key] = value
+        hyperparameters[key] = value.get("name") if isinstance(value, dict) else value
     metrics = {
         f"best/{split}_{name}": record.metrics[f"{split}/{name}"]
         for split in ("validation", "test")
