@@ -1,3 +1,4 @@
+import math
 from itertools import chain, pairwise
 
 import pytest
@@ -78,8 +79,9 @@ def test_too_few_documents_are_refused() -> None:
 @pytest.mark.parametrize(
     ("fractions", "message"),
     [
-        ((-0.1, 0.1), "dataset.validation_fraction=-0.1: must not be negative"),
-        ((0.1, -0.5), "dataset.test_fraction=-0.5: must not be negative"),
+        ((-0.1, 0.1), "dataset.validation_fraction=-0.1: must be at least 0"),
+        ((0.1, -0.5), "dataset.test_fraction=-0.5: must be at least 0"),
+        ((math.nan, 0.1), "dataset.validation_fraction=nan: must be at least 0"),
         ((0.5, 0.5), "leave nothing to train on"),
         ((0.0, 1.0), "leave nothing to train on"),
     ],

@@ -133,6 +133,12 @@ def test_a_missing_file(tmp_path: Path, values: dict[str, str], key: str) -> Non
         load(**{"path": str(tmp_path / "a.txt"), **values})
 
 
+@pytest.mark.parametrize("path", ["~nobody-of-that-name/a.txt", "a" * 5000])
+def test_a_path_that_cannot_be(path: str) -> None:
+    with pytest.raises(DataError, match=r"dataset.path=.*: cannot be looked up"):
+        load(path)
+
+
 @pytest.mark.parametrize("content", [b"", b" \n\n\t"])
 def test_an_empty_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.txt"
@@ -185,7 +191,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     ("fractions", "message"),
     [
         ((0.6, 0.4), "leave nothing to train on"),
-        ((-0.1, 0.1), "dataset.validation_fraction=-0.1: must not be negative"),
+        ((-0.1, 0.1), "dataset.validation_fraction=-0.1: must be at least 0"),
         ((0.1, 0.0), "the test split has no text"),
         ((0.0, 0.1), "the validation split has no text"),
         ((0.001, 0.1), "the validation split has no text"),
@@ -208,6 +214,9 @@ def test_fractions_that_leave_a_split_empty(
         ("train.txt", "validation.txt", "test.txt"),
         ("Train.TXT", "dev.TXT", "TEST.TXT"),
         ("train", "val", "test"),
+        ("medieval.train.txt", "medieval.valid.txt", "medieval.test.txt"),
+        ("contest_train.txt", "contest_validation.txt", "contest_test.txt"),
+        ("ptbtrain.txt", "ptbvalid.txt", "ptbtest.txt"),
     ],
 )
 def test_split_files_are_found_by_their_names(tmp_path: Path, names: tuple[str, ...]) -> None:
@@ -224,7 +233,10 @@ def test_split_files_are_found_by_their_names(tmp_path: Path, names: tuple[str, 
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("train.txt", "test.txt"), r"no file for the validation split; .* valid or val or dev"),
+        (
+            ("train.txt", "test.txt"),
+            r"no file for the validation split; .* validation or val or dev",
+        ),
         ((), r"no file for the train split; .*\(the folder holds nothing\)"),
         (
             ("a.train.txt", "b.train.txt", "valid.txt", "test.txt"),

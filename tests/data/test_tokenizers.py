@@ -304,6 +304,34 @@ def test_text_goes_through_in_pieces_of_any_size(
     assert len(each.encode("")) <= 1
 
 
+@pytest.mark.parametrize("longest", [1, 2, 9, 40])
+@pytest.mark.parametrize("name", ALL)
+def test_a_long_line_has_the_tokens_of_the_whole(
+    name: str, longest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(longest)
+    characters = "ab é日1,.'<>_  \t\u00a0\x1c\x85\u3000\n" + "\U0001f600"
+    noise = "".join(rng.choice(characters) for _ in range(3000))
+    text = TEXT * 3 + TEXT.replace("\n", " ") * 3 + noise
+    whole = trained(ALL[name], text)
+    ids, tokens = whole.encode(text), vocabulary(whole)
+    monkeypatch.setattr(text_tokenizer, "LONGEST", longest)
+    cut = trained(ALL[name], text)
+    assert vocabulary(cut) == tokens
+    assert np.array_equal(cut.encode(text), ids)
+
+
+def test_a_text_of_one_line_goes_through_in_pieces(
+    each: TextTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_tokenizer, "LONGEST", 50)
+    line = "some words in a row " * 100
+    pieces = list(each._pieces(each._lines(line)))
+    # A cut between words waits for the end of the word, or for the one before <eos>.
+    assert max(map(len, pieces)) <= 50 + len(f" words {END_OF_SENTENCE}")
+    assert "".join(pieces).startswith(line.rstrip())
+
+
 def test_a_prompt_goes_on_where_it_stops() -> None:
     tokenizer = trained(word(), "a b\nc\n")
     tokens = [tokenizer.token(int(i)) for i in tokenizer.encode_prompt("a b\nc")]

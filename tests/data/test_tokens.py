@@ -88,7 +88,7 @@ def test_the_chance_level_by_hand() -> None:
     }
 
 
-@pytest.mark.parametrize(("letters", "dtype"), [(10, np.uint8), (300, np.uint16)])
+@pytest.mark.parametrize(("letters", "dtype"), [(10, np.uint8), (255, np.uint8), (256, np.uint16)])
 def test_ids_are_kept_in_the_smallest_type_that_holds_them(letters: int, dtype: type) -> None:
     text = "".join(chr(0x4E00 + i) for i in range(letters))
     result = prepare(Corpus("x", text, text, text), char(), None)
@@ -166,8 +166,12 @@ def empty(path: Path) -> None:
     path.write_text("{}")
 
 
+def other_json(path: Path) -> None:
+    path.write_text("[]")
+
+
 @pytest.mark.parametrize("name", ["manifest.json", "tokenizer.json", "train.npy", "test.npy"])
-@pytest.mark.parametrize("damage", [cut, flip, empty, Path.unlink])
+@pytest.mark.parametrize("damage", [cut, flip, empty, other_json, Path.unlink])
 def test_a_damaged_entry_is_made_again(
     name: str,
     damage: Callable[[Path], None],
@@ -210,6 +214,13 @@ def test_a_cache_that_cannot_be_written_does_not_stop_a_run(
         result = prepare(CORPUS, word(), tmp_path / "c")
     assert same(result, prepare(CORPUS, word(), None))
     assert f"{tmp_path / 'c'}: tokenized text cannot be cached there" in caplog.text
+
+
+def test_others_may_read_what_one_has_cached(tmp_path: Path) -> None:
+    prepare(CORPUS, char(), tmp_path / "c")
+    (entry,) = (tmp_path / "c").iterdir()
+    # Whatever the umask leaves to an ordinary folder, the entry has too.
+    assert entry.stat().st_mode == (tmp_path / "c").stat().st_mode
 
 
 def test_a_full_disk_leaves_no_half_of_an_entry(
@@ -296,6 +307,8 @@ def test_other_text_with_a_tokenizer_that_is_trained_already(trainings: list[str
 def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNROLLED_CACHE", str(tmp_path / "here"))
     assert default_cache() == tmp_path / "here"
-    monkeypatch.delenv("UNROLLED_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("UNROLLED_CACHE", "~/there")
+    assert default_cache() == tmp_path / "there"
+    monkeypatch.delenv("UNROLLED_CACHE")
     assert default_cache() == tmp_path / ".cache" / "unrolled"

@@ -90,8 +90,9 @@ def check_fractions(validation_fraction: float, test_fraction: float) -> None:
         DataError: one is negative, or they add up to 1 or more.
     """
     for name, value in (("validation", validation_fraction), ("test", test_fraction)):
-        if value < 0:
-            raise DataError(f"dataset.{name}_fraction={value}: must not be negative")
+        # Written so that nan is refused too.
+        if not value >= 0:
+            raise DataError(f"dataset.{name}_fraction={value}: must be at least 0 and below 1")
     if validation_fraction + test_fraction >= 1:
         raise DataError(
             f"dataset.validation_fraction={validation_fraction} and "

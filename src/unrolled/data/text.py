@@ -1,6 +1,7 @@
 """A person's own text: a file, a folder of files, or files that are split already."""
 
 import codecs
+import re
 from pathlib import Path
 
 from unrolled.data.corpus import SPLITS, Corpus, check_fractions, split_documents
@@ -9,7 +10,7 @@ from unrolled.errors import DataError
 # What the files of a split are called, in the data sets that come split.
 NAMES = {
     "train": ("train",),
-    "validation": ("valid", "val", "dev"),
+    "validation": ("valid", "validation", "val", "dev"),
     "test": ("test",),
 }
 IGNORED_SUFFIXES = (".md", ".gz", ".zip", ".json", ".py")
@@ -72,7 +73,7 @@ def load_splits(name: str, path: str, encoding: str) -> Corpus:
     )
     texts = {}
     for split in SPLITS:
-        found = [f for f in files if any(word in f.name.lower() for word in NAMES[split])]
+        found = _named(files, NAMES[split])
         if len(found) != 1:
             what = "no file" if not found else " and ".join(f.name for f in found)
             there = ", ".join(f.name for f in files) or "nothing"
@@ -117,9 +118,21 @@ def read_text(path: Path, encoding: str) -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n")
 
 
+def _named(files: list[Path], words: tuple[str, ...]) -> list[Path]:
+    """The files with one of the words in their names; as a word of its own before a part of one,
+    so that medieval.train.txt is not a validation split."""
+    whole = [f for f in files if not set(words).isdisjoint(re.findall("[a-z]+", f.name.lower()))]
+    return whole or [f for f in files if any(word in f.name.lower() for word in words)]
+
+
 def _existing(path: str, key: str) -> Path:
-    found = Path(path).expanduser()
-    if not found.exists():
+    try:
+        found = Path(path).expanduser()
+        there = found.exists()
+    # No such user, and a name that is too long or in a folder that is closed to us.
+    except (RuntimeError, OSError) as error:
+        raise DataError(f"{key}={path}: cannot be looked up ({error})") from error
+    if not there:
         raise DataError(f"{key}={path}: no such file or folder (looked in {Path.cwd()})")
     return found
 

@@ -1,6 +1,7 @@
 """What a tokenizer is: text to ids and back, on the ``tokenizers`` library."""
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
@@ -17,6 +18,10 @@ END_OF_SENTENCE = "<eos>"
 # The library's encodings take about 100 bytes a token, so text goes through it in pieces of this
 # many characters, cut at line ends.
 PIECE = 1 << 20
+# Some corpora are one line; longer lines than this are cut where no token crosses the cut.
+LONGEST = 1 << 16
+# No tokenizer here lets a space follow a visible character within a token.
+BETWEEN_WORDS = re.compile(r"(?<=\S) (?=\S)")
 
 
 class TextTokenizer(ABC):
@@ -27,6 +32,8 @@ class TextTokenizer(ABC):
     """
 
     kind: ClassVar[str]
+    # Whether a line can be cut anywhere, or only between words.
+    cuts_anywhere: ClassVar[bool] = False
 
     def __init__(self, **settings: Any) -> None:
         self.settings = settings
@@ -58,6 +65,21 @@ class TextTokenizer(ABC):
         """Cleaned text in lines, their ends kept; tokens never cross a line's end."""
         yield from self._clean(text).splitlines(keepends=True)
 
+    def _pieces(self, lines: Iterator[str]) -> Iterator[str]:
+        """The lines, long ones cut into pieces that have the tokens of the whole."""
+        for line in lines:
+            start = 0
+            while len(line) - start > LONGEST:
+                end = start + LONGEST
+                if not self.cuts_anywhere:
+                    found = BETWEEN_WORDS.search(line, end)
+                    if found is None:
+                        break
+                    end = found.start()
+                yield line[start:end]
+                start = end
+            yield line[start:] if start else line
+
     @property
     def _tokenizer(self) -> Tokenizer:
         if self.library is None:
@@ -74,7 +96,7 @@ class TextTokenizer(ABC):
 
     def _encode_lines(self, lines: Iterator[str]) -> npt.NDArray[np.int32]:
         pieces = [np.zeros(0, dtype=np.int32)]
-        for batch in _batches(lines):
+        for batch in _batches(self._pieces(lines)):
             for encoding in self._tokenizer.encode_batch_fast(batch):
                 pieces.append(np.array(encoding.ids, dtype=np.int32))
         return np.concatenate(pieces)

@@ -22,6 +22,7 @@ class CharTokenizer(TextTokenizer):
     """One token a character, line breaks too."""
 
     kind = "char"
+    cuts_anywhere = True
 
     def __init__(self, *, name: str, minimum_count: int, lowercase: bool) -> None:
         super().__init__(minimum_count=minimum_count, lowercase=lowercase)
@@ -46,6 +47,7 @@ class ByteTokenizer(TextTokenizer):
     """One token a byte of UTF-8."""
 
     kind = "byte"
+    cuts_anywhere = True
 
     def __init__(self, *, name: str) -> None:
         super().__init__()
@@ -86,7 +88,7 @@ class BpeTokenizer(TextTokenizer):
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
-        tokenizer.train_from_iterator(self._lines(text), trainer)
+        tokenizer.train_from_iterator(self._pieces(self._lines(text)), trainer)
         return tokenizer
 
 
@@ -126,7 +128,7 @@ class WordTokenizer(TextTokenizer):
     def _train(self, text: str) -> Tokenizer:
         cut = self._cutter()
         counts: Counter[str] = Counter()
-        for line in self._lines(text):
+        for line in self._pieces(self._lines(text)):
             counts.update(word for word, _ in cut.pre_tokenize_str(line))
         specials = self._specials
         words = [

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import shutil
-import tempfile
+import uuid
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -70,7 +70,7 @@ class TokenizedCorpus:
 
 def default_cache() -> Path:
     """``$UNROLLED_CACHE``, or ``~/.cache/unrolled``."""
-    return Path(os.environ.get("UNROLLED_CACHE") or Path.home() / ".cache" / "unrolled")
+    return Path(os.environ.get("UNROLLED_CACHE") or "~/.cache/unrolled").expanduser()
 
 
 def prepare(corpus: Corpus, tokenizer: TextTokenizer, cache: Path | None) -> TokenizedCorpus:
@@ -100,7 +100,7 @@ def tokenize(corpus: Corpus, tokenizer: TextTokenizer) -> TokenizedCorpus:
     Raises:
         DataError: the vocabulary covers nothing of a split.
     """
-    smallest = np.min_scalar_type(tokenizer.vocabulary_size)
+    smallest = np.min_scalar_type(tokenizer.vocabulary_size - 1)
     ids = {split: tokenizer.encode(corpus.split(split)).astype(smallest) for split in SPLITS}
     result = TokenizedCorpus(
         corpus.name,
@@ -124,7 +124,9 @@ def _write(entry: Path, result: TokenizedCorpus) -> None:
     """Put an entry into the cache in one step; of two processes at once, the first one's stays."""
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=entry.parent, prefix=".making-"))
+        # Not tempfile's, which only its owner may read: people may share a cache.
+        temporary = entry.parent / f".making-{uuid.uuid4().hex}"
+        temporary.mkdir()
         try:
             manifest: dict[str, object] = {"characters": result.characters}
             (temporary / "tokenizer.json").write_text(result.tokenizer.to_json(), "utf-8")
@@ -156,7 +158,7 @@ def _read(entry: Path, corpus: Corpus) -> TokenizedCorpus | None:
         return TokenizedCorpus(
             corpus.name, corpus.fingerprint, tokenizer, ids, manifest["characters"]
         )
-    except (OSError, ValueError, KeyError, DataError) as error:
+    except (OSError, ValueError, KeyError, TypeError, DataError) as error:
         log.warning("%s: damaged cache entry (%s); making it again", entry, error)
         shutil.rmtree(entry, ignore_errors=True)
         return None
