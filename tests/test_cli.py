@@ -1,8 +1,10 @@
 """The command as a person types it: exit codes, what it prints, and how soon."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +22,34 @@ def unrolled(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]
     )
     assert result.returncode == code, result.stdout + result.stderr
     return result
+
+
+OWN_CELL = """
+import torch
+from unrolled.cells.base import GatedCell
+
+class Leaky(GatedCell):
+    gates = ("h",)
+
+    def __init__(self, input_size, hidden_size, leak=0.5):
+        super().__init__(input_size, hidden_size)
+        self.leak = leak
+
+    def step(self, z, state):
+        (h,) = state
+        return (self.leak * h + (1 - self.leak) * torch.tanh(z + self.recur(h)),)
+"""
+
+
+def wait_for_validations(runs: int) -> None:
+    """Until so many runs have been validated once."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        paths = Path("outputs").glob("*/*/record.json")
+        if sum(bool(read_record(path.parent).history) for path in paths) >= runs:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the runs did not get to their first validation")
 
 
 HEAVY = """
@@ -120,6 +150,35 @@ def test_a_sweep_with_a_failure_ends_with_exit_code_1(overrides: Overrides) -> N
 
 
 @pytest.mark.slow
+def test_a_sweep_over_an_own_cell_s_hyperparameter_in_worker_processes(
+    overrides: Overrides,
+) -> None:
+    Path("my_cells.py").write_text(OWN_CELL)
+    own = ["cell._target_=my_cells.Leaky", "cell.name=leaky", "+cell.leak=0.5,0.9"]
+    assert "2 finished" in unrolled("train", "-m", *overrides(*own)).stdout
+    folder = find_runs(Path("outputs"))[0]
+    assert folder.name.startswith("leaky-seed1-leak0.5-")
+    assert "--trust my_cells" in unrolled("evaluate", str(folder), code=2).stderr
+    trusted = unrolled("evaluate", str(folder), "--trust", "my_cells")
+    assert "exactly the recorded figures" in trusted.stdout
+
+
+@pytest.mark.slow
+def test_a_signal_ends_a_sweep_cleanly_and_the_watcher_with_it(overrides: Overrides) -> None:
+    command = ["train", "-m", *overrides("trainer.max_steps=1000000", "seed=1,2", "study=s")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "unrolled", *command], stderr=subprocess.PIPE, text=True
+    )
+    wait_for_validations(runs=2)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=90)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert {read_record(folder).state for folder in find_runs(Path("outputs"))} == {"interrupted"}
+    unrolled("runs", "outputs/s", "--watch")
+
+
+@pytest.mark.slow
 def test_another_launcher_works_too(overrides: Overrides) -> None:
     result = unrolled("train", "-m", "hydra/launcher=basic", *overrides("seed=1,2"))
     assert "2 finished, 0 skipped, 0 failed" in result.stdout
@@ -136,25 +195,17 @@ def test_a_loss_that_is_not_finite_is_one_sentence(overrides: Overrides) -> None
 
 @pytest.mark.slow
 def test_ctrl_c_is_a_clean_stop_with_an_honest_record(overrides: Overrides) -> None:
-    import signal
-    import time
-
     process = subprocess.Popen(
         [sys.executable, "-m", "unrolled", "train", *overrides("trainer.max_steps=1000000")],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        folders = list(Path("outputs").glob("*/*/record.json"))
-        if folders and read_record(folders[0].parent).history:
-            break
-        time.sleep(0.1)
+    wait_for_validations(runs=1)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "stopped at step" in errors
     assert "Traceback" not in errors
-    record = read_record(folders[0].parent)
+    record = read_record(find_runs(Path("outputs"))[0])
     assert record.state == "interrupted"
     assert record.history
 

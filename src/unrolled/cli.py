@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"unrolled: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt as error:
-        print(f"unrolled: {error or 'stopped'}", file=sys.stderr)
+        message = str(error) or "stopped; the same command again makes what is left"
+        print(f"unrolled: {message}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader, such as `head`, has what it wanted; Python would complain again at exit.
@@ -175,6 +176,9 @@ def _train(options: argparse.Namespace) -> int:
 
     # A cell in a file of the working folder is found as it would be by `python script.py`.
     sys.path.insert(0, str(Path.cwd()))
+    if options.cfg and options.overrides[:1] == ["job"]:
+        # As Hydra's own --cfg has it; there is no other part to show.
+        del options.overrides[0]
     planned = plan(options.overrides, multirun=options.multirun, config_dir=options.config_dir)
     if options.cfg:
         from omegaconf import OmegaConf

@@ -29,7 +29,10 @@ from unrolled.training.identity import plain
         ("model.dropout=1.0", "below 1"),
         ("model.layers=0", "at least 1"),
         ("seed=-1", "at least 0"),
-        ("optimizer.lr=-1", "at least 0"),
+        ("optimizer.lr=-1", "above 0"),
+        ("optimizer.lr=nan", "must be a number"),
+        ("trainer.gradient_clip=0", "above 0"),
+        ("optimizer.betas=[2,3]", "below 1"),
         ("trainer.max_steps=null", "would never end"),
         ("trainer.profiler=deep", "simple, advanced or null"),
         ("study=a/b", "without a slash"),
@@ -61,6 +64,21 @@ def test_a_plan_counts_the_jobs_and_names_what_varies() -> None:
     assert planned.jobs == 12
     assert planned.varied == ["optimizer.lr"]
     assert {config.cell.name for config in planned.configs} == {"rnn_tanh", "lstm", "gru"}
+
+
+def test_keys_that_need_each_other() -> None:
+    with pytest.raises(ConfigError, match=r"needs optimizer\.momentum"):
+        compose_run(["optimizer=sgd", "optimizer.nesterov=true"])
+    with pytest.raises(ConfigError, match=r"at most 1"):
+        compose_run(["scheduler=plateau", "scheduler.factor=2"])
+    with pytest.raises(ConfigError, match=r"evenly among trainer\.devices=3"):
+        compose_run(["trainer=ddp", "trainer.devices=3"])
+
+
+def test_a_hyperparameter_of_an_own_cell_can_be_swept() -> None:
+    planned = plan(["cell._target_=my_cells.MyCell", "+cell.leak=0.5,0.9"], multirun=True)
+    assert [config.cell.leak for config in planned.configs] == [0.5, 0.9]
+    assert (planned.jobs, planned.varied) == (2, ["cell.leak"])
 
 
 def test_an_experiment_brings_its_sweep_and_the_command_line_goes_before_it() -> None:
@@ -104,5 +122,5 @@ def test_stored_configurations_take_known_keys_of_the_same_type() -> None:
     assert OmegaConf.is_struct(changed)
     with pytest.raises(ConfigError, match=r"did you mean task\.evaluation_batch_size"):
         apply_overrides(stored, ["task.evaluation_batchsize=4"])
-    with pytest.raises(ConfigError, match="value of type int"):
+    with pytest.raises(ConfigError, match="could not be converted to Integer"):
         apply_overrides(stored, ["task.batch_size=many"])

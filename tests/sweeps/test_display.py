@@ -31,7 +31,7 @@ def finished(folder: Path, status: str = "finished") -> None:
 
 def test_each_run_that_ended_is_told_once(tmp_path: Path) -> None:
     screen = console(terminal=False)
-    with Display(tmp_path, screen, total=3, since=time.time() - 1) as display:
+    with Display([tmp_path], screen, total=3, since=time.time() - 1) as display:
         finished(tmp_path / "a")
         display.update()
         display.update()
@@ -48,7 +48,7 @@ def test_each_run_that_ended_is_told_once(tmp_path: Path) -> None:
 
 def test_a_terminal_shows_a_line_for_each_run_and_one_for_all(tmp_path: Path) -> None:
     screen = console(terminal=True)
-    with Display(tmp_path, screen, total=4, since=time.time() - 1) as display:
+    with Display([tmp_path], screen, total=4, since=time.time() - 1) as display:
         Progress(
             "training", step=50, total_steps=100, metric="validation/loss", value=1.25,
             tokens_per_second=1234.0,
@@ -63,7 +63,7 @@ def test_a_terminal_shows_a_line_for_each_run_and_one_for_all(tmp_path: Path) ->
 def test_what_was_there_before_does_not_count(tmp_path: Path) -> None:
     finished(tmp_path / "old")
     screen = console(terminal=False)
-    with Display(tmp_path, screen, total=1, since=time.time() + 1) as display:
+    with Display([tmp_path], screen, total=1, since=time.time() + 1) as display:
         display.update()
     assert printed(screen) == ""
 
@@ -73,6 +73,6 @@ def test_a_record_being_replaced_is_waited_for(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "progress.json").write_text('{"stage": ')
     screen = console(terminal=False)
-    with Display(tmp_path, screen, total=1, since=0) as display:
+    with Display([tmp_path], screen, total=1, since=0) as display:
         display.update()
     assert display.ended == {}

@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 import os
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
-from unrolled.errors import BudgetError, DataError, DivergedError, RunError
+from unrolled.errors import BudgetError, ConfigError, DataError, DivergedError, RunError
 from unrolled.training import job
 from unrolled.training.job import recording, run
 from unrolled.training.record import Record, find_runs, read_progress, read_record, this_process
@@ -81,6 +82,39 @@ def test_a_finished_run_is_skipped(configure: Configure, monkeypatch: pytest.Mon
     assert (folder_of(first) / "record.json").read_bytes() == before
 
 
+def test_a_run_is_found_under_the_name_that_a_sweep_gave_it(configure: Configure) -> None:
+    swept = run(configure("name_by=[cell.name,seed,optimizer.lr]"))
+    single = run(configure())
+    assert (single.status, single.folder) == ("skipped", swept.folder)
+    assert len(find_runs(Path("outputs"))) == 1
+
+
+def test_a_failure_before_the_first_step_took_no_training_time(configure: Configure) -> None:
+    with pytest.raises(DataError):
+        run(configure("task.evaluation_batch_size=100000"))
+    assert "seconds" not in read_record(find_runs(Path("outputs"))[0]).timing
+
+
+def test_a_full_disk_is_one_sentence(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unrolled.training import run as training
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(training, "fit_and_test", full)
+    with pytest.raises(RunError, match=r"cannot be written .No space left"):
+        run(configure())
+    assert read_record(find_runs(Path("outputs"))[0]).state == "failed"
+
+
+def test_a_metric_to_watch_that_there_is_not(configure: Configure) -> None:
+    with pytest.raises(ConfigError, match="did you mean validation/perplexity"):
+        run(configure("task.monitor=validation/perplexty"))
+    assert not Path("outputs").exists()
+
+
 def test_a_failed_run_is_recorded_and_retried(configure: Configure) -> None:
     diverging = ["optimizer=sgd", "optimizer.lr=1e38", "trainer.gradient_clip=null"]
     with pytest.raises(DivergedError, match=r"at step \d+") as caught:
@@ -142,7 +176,10 @@ def test_too_short_a_corpus_names_the_split_and_the_key(configure: Configure) ->
 def test_a_run_that_another_process_makes_is_left_alone(configure: Configure) -> None:
     folder = folder_of(run(configure()))
     record = json.loads((folder / "record.json").read_text())
-    record |= {"status": "running", "process": {**this_process(), "pid": os.getppid()}}
+    record |= {
+        "status": "running",
+        "process": {**this_process(), "pid": os.getppid(), "started": None},
+    }
     (folder / "record.json").write_text(json.dumps(record))
     with pytest.raises(RunError, match=f"process {os.getppid()}"):
         run(configure())

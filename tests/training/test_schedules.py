@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from unrolled.config.build import arguments_of, target_of
 from unrolled.config.compose import compose_run
-from unrolled.training.schedules import Length
+from unrolled.training.schedules import Length, plateau
 
 LENGTH = Length(steps_per_epoch=10, total_steps=100, validation_interval=25, monitor="test/loss")
 
@@ -50,6 +50,18 @@ def by_epoch(found: list[float]) -> list[float]:
     epochs = [found[first : first + 10] for first in range(1, 101, 10)]
     assert all(len(set(epoch)) == 1 for epoch in epochs)
     return [epoch[0] for epoch in epochs]
+
+
+def test_plateau_follows_the_direction_of_the_metric() -> None:
+    for monitor, values in (("validation/loss", [3, 2, 1]), ("validation/accuracy", [1, 2, 3])):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
+        length = Length(10, 30, 10, monitor)
+        config = plateau(optimizer, length, name="plateau", factor=0.5, patience=0, minimum_lr=0.0)
+        for value in values:
+            config["scheduler"].step(value)
+        assert optimizer.param_groups[0]["lr"] == 1.0
+        config["scheduler"].step(values[0])
+        assert optimizer.param_groups[0]["lr"] == 0.5
 
 
 def test_constant_is_constant() -> None:

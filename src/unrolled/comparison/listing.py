@@ -78,7 +78,8 @@ def print_runs(lines: Sequence[RunLine], console: Console) -> None:
         console.print("no runs here; unrolled train makes one")
         return
     columns = _columns(lines)
-    if len(lines) > _MANY:
+    if len(lines) > _MANY or _width(columns) > console.width:
+        # A cut figure or name is worse than a line that the terminal folds.
         console.out(_plain_table(columns), highlight=False)
     else:
         with readable(console):
@@ -178,13 +179,20 @@ def _table(columns: dict[str, list[str]]) -> Table:
         table.add_column(
             Text(name.replace("/", "/\n")),
             justify="left" if words else "right",
-            overflow="fold",
-            # The run's name is what a person copies; the study's may fold.
-            no_wrap=name != "study",
+            no_wrap=True,
         )
     for cells in zip(*columns.values(), strict=True):
         table.add_row(*(Text(cell, style=STATES.get(cell, "")) for cell in cells))
     return table
+
+
+def _width(columns: dict[str, list[str]]) -> int:
+    """How wide the table is with nothing cut, its headings folded at a slash."""
+    widths = (
+        max(*map(len, name.replace("/", "/\n").split("\n")), *map(len, cells))
+        for name, cells in columns.items()
+    )
+    return sum(width + 1 for width in widths)
 
 
 def _plain_table(columns: dict[str, list[str]]) -> str:

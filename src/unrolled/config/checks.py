@@ -1,5 +1,8 @@
 """What a type cannot say: ranges, and keys that need each other."""
 
+import math
+from typing import Any
+
 from omegaconf import DictConfig, OmegaConf
 
 from unrolled.errors import ConfigError
@@ -20,25 +23,31 @@ LIMITS: dict[str, tuple[float | None, float | None]] = {
     "task.evaluation_sequence_length": (1, None),
     "task.sample.length": (0, None),
     "task.sample.temperature": (0, None),
-    "optimizer.lr": (0, None),
     "optimizer.weight_decay": (0, None),
     "scheduler.warmup_steps": (0, None),
     "scheduler.first_epoch": (1, None),
     "scheduler.every_epochs": (1, None),
     "scheduler.patience": (0, None),
+    "scheduler.factor": (0, 1),
+    "scheduler.final_fraction": (0, 1),
+    "scheduler.minimum_lr": (0, None),
+    "optimizer.momentum": (0, None),
+    "optimizer.eps": (0, None),
+    "optimizer.alpha": (0, 1),
     "trainer.devices": (1, None),
     "trainer.threads": (1, None),
     "trainer.max_steps": (1, None),
     "trainer.max_epochs": (1, None),
     "trainer.validate_every_steps": (1, None),
     "trainer.early_stopping_patience": (1, None),
-    "trainer.gradient_clip": (0, None),
     "trainer.log_every_steps": (1, None),
     "trainer.limit_batches": (1, None),
     "trainer.overfit_batches": (1, None),
     "tokenizer.vocabulary_size": (1, None),
     "tokenizer.minimum_count": (0, None),
 }
+# Of which 0 or less would stop learning.
+POSITIVE = ["optimizer.lr", "trainer.gradient_clip"]
 # A dropout of 1 would leave nothing.
 BELOW_ONE = [
     f"model.{name}" for name in ("dropout", "embedding_dropout", "layer_dropout", "output_dropout")
@@ -56,17 +65,42 @@ def check(config: DictConfig) -> None:
         value = OmegaConf.select(config, key)
         if value is None:
             continue
-        if not isinstance(value, int | float):
-            raise ConfigError(f"{key}={value}: must be a number")
+        _require_number(key, value)
         if low is not None and value < low:
             raise ConfigError(f"{key}={value}: must be at least {low:g}")
         if high is not None and value > high:
             raise ConfigError(f"{key}={value}: must be at most {high:g}")
+    for key in POSITIVE:
+        value = OmegaConf.select(config, key)
+        if value is not None:
+            _require_number(key, value)
+            if value <= 0:
+                raise ConfigError(f"{key}={value}: must be above 0")
     for key in BELOW_ONE:
         value = OmegaConf.select(config, key)
         if value is not None and not 0 <= value < 1:
             raise ConfigError(f"{key}={value}: must be at least 0 and below 1")
-    trainer = config.trainer
+    _check_training(config)
+    for name in ("study", "name_by"):
+        if not config[name]:
+            raise ConfigError(f"{name} is empty; it names the folder of the runs")
+    if "/" in config.study or config.study in (".", ".."):
+        raise ConfigError(f"study={config.study}: a folder's name, without a slash")
+
+
+def _check_training(config: DictConfig) -> None:
+    """What the optimizer, the schedule and the trainer need of each other."""
+    optimizer, trainer = config.optimizer, config.trainer
+    betas = optimizer.get("betas")
+    if betas is not None and (len(betas) != 2 or not all(0 <= beta < 1 for beta in betas)):
+        raise ConfigError(f"optimizer.betas={betas}: two numbers, each at least 0 and below 1")
+    if optimizer.get("nesterov") and not optimizer.momentum:
+        raise ConfigError("optimizer.nesterov=true: needs optimizer.momentum above 0")
+    if trainer.strategy == "ddp" and config.task.batch_size % trainer.devices:
+        raise ConfigError(
+            f"task.batch_size={config.task.batch_size}: cannot be shared out evenly among "
+            f"trainer.devices={trainer.devices}"
+        )
     if trainer.max_steps is None and trainer.max_epochs is None:
         raise ConfigError(
             "trainer.max_steps and trainer.max_epochs are both null, so the run would never end; "
@@ -74,8 +108,8 @@ def check(config: DictConfig) -> None:
         )
     if trainer.profiler not in PROFILERS:
         raise ConfigError(f"trainer.profiler={trainer.profiler}: choose simple, advanced or null")
-    for name in ("study", "name_by"):
-        if not config[name]:
-            raise ConfigError(f"{name} is empty; it names the folder of the runs")
-    if "/" in config.study or config.study in (".", ".."):
-        raise ConfigError(f"study={config.study}: a folder's name, without a slash")
+
+
+def _require_number(key: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigError(f"{key}={value}: must be a number")

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra import compose
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -70,7 +69,8 @@ def plan(
     # Cell and seed are in every name already, as cell.name and seed; experiments differ in their
     # study's folder.
     named = ("cell", "seed", "experiment")
-    varied = [o.get_key_element() for o in swept if o.get_key_element() not in named]
+    keys = [o.get_key_element().lstrip("+") for o in swept]
+    varied = [key for key in keys if key not in named]
     jobs = math.prod(sum(1 for _ in o.sweep_string_iterator()) for o in swept)
     return Plan(configs, sweep, jobs, varied)
 
@@ -92,14 +92,14 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """
     config = config.copy()
     OmegaConf.set_struct(config, True)
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
-        key, value = override.get_key_element(), override.value()
+    with control_panel() as panel:
+        parsed = panel.parse(overrides)
+    for override in parsed:
+        key = override.get_key_element()
+        if override.is_sweep_override():
+            raise ConfigError(f"{override.input_line}: several values, and this takes one")
         hints.require_key(config, key)
-        before = OmegaConf.select(config, key)
-        if before is not None and not isinstance(value, (type(before), int)):
-            kind = type(before).__name__
-            raise ConfigError(f"{key}={value!s}: the run has a value of type {kind} there")
-        hints.set_value(config, key, value)
+        hints.set_value(config, key, hints.typed(config, key, override.value()))
     check(config)
     return config
 
@@ -162,7 +162,7 @@ def _one_at_a_time(panel: Panel, parsed: Sequence[Override]) -> Iterator[DictCon
     yield config
     for key, options in lines.items():
         for option in options[1:]:
-            if key in panel.groups:
+            if key in panel.groups or key.startswith("+"):
                 yield _compose(panel, panel.parse(list({**first, key: option}.values())))
             else:
                 # Composing again would only read the same files again.

@@ -2,12 +2,13 @@
 
 import difflib
 from collections.abc import Iterator, Sequence
+from enum import Enum
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from unrolled.config.schema import SCHEMAS
+from unrolled.config.schema import SCHEMAS, Config
 from unrolled.errors import ConfigError
 
 
@@ -54,6 +55,29 @@ def set_value(config: DictConfig, key: str, value: Any) -> None:
         OmegaConf.update(config, key, value)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{key}={value!s}: {first_line(error)}") from error
+
+
+def typed(config: DictConfig, key: str, value: Any) -> Any:
+    """A value for a key of a stored configuration, which has no types, as the schema wants it.
+
+    Raises:
+        ConfigError: the value does not have the key's type.
+    """
+    group, _, rest = key.partition(".")
+    name = rest.partition(".")[0]
+    schemas = [*SCHEMAS.get(group, {}).values(), Config]
+    for schema in schemas:
+        within = rest if schema is not Config else key
+        if (name if schema is not Config else group) in schema.__dataclass_fields__:
+            node = OmegaConf.structured(schema)
+            try:
+                OmegaConf.update(node, within, value)
+            except OmegaConfBaseException as error:
+                raise ConfigError(f"{key}={value!s}: {first_line(error)}") from error
+            result = OmegaConf.select(node, within)
+            return result.name if isinstance(result, Enum) else result
+    # A hyperparameter of a person's own cell.
+    return value
 
 
 def keys(node: DictConfig, prefix: str = "") -> Iterator[str]:

@@ -48,7 +48,11 @@ class Panel:
         try:
             return parser.parse_overrides(list(overrides))
         except HydraException as error:
-            raise ConfigError(f"cannot read an override: {str(error).splitlines()[0]}") from error
+            reason = str(error).splitlines()[0]
+            raise ConfigError(
+                f"cannot read an override: {reason}; write key=value, and a value with spaces, "
+                "commas or letters beyond ASCII in quotes: 'key=\"value\"'"
+            ) from error
 
     def _ask_options(self, group: str) -> list[str]:
         options = self.hydra.config_loader.get_group_options(group)

@@ -20,8 +20,8 @@ class Request:
     Attributes:
         length: tokens at most.
         temperature: 0 is greedy.
-        stop: end at the end of a sentence, which is a line's end where the tokenizer has no
-        sentences. allow_unknown: let what the model never saw of the prompt be the unknown token.
+        stop: end at the end of a sentence, which is a line's end where the tokenizer has none.
+        allow_unknown: let what the model never saw of the prompt be the unknown token.
     """
 
     prompt: str = ""
@@ -36,6 +36,8 @@ class Request:
     def __post_init__(self) -> None:
         if self.length < 1:
             raise ConfigError(f"length {self.length}: must be at least 1")
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"seed {self.seed}: must be at least 0 and below 2 to the 63")
 
 
 def generate_side_by_side(

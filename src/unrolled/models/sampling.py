@@ -1,5 +1,6 @@
 """Text from a language model, one token at a time."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -29,7 +30,7 @@ class Sampling:
     top_p: float | None = None
 
     def __post_init__(self) -> None:
-        if self.temperature < 0:
+        if not 0 <= self.temperature < math.inf:
             raise ConfigError(f"temperature {self.temperature}: must be 0 (greedy) or more")
         if self.top_k is not None and self.top_k < 1:
             raise ConfigError(f"top-k {self.top_k}: must be at least 1")

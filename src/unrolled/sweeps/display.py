@@ -3,10 +3,12 @@ terminal."""
 
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from unrolled.training import record
@@ -24,13 +26,15 @@ class Display:
     Without a terminal only the lasting lines are printed.
 
     Args:
-        folder: of the study.
+        folders: of the studies.
         total: how many runs there will be; None where that is not known.
         since: only what was written after this time counts (seconds since the epoch).
     """
 
-    def __init__(self, folder: Path, console: Console, *, total: int | None, since: float) -> None:
-        self.folder = folder
+    def __init__(
+        self, folders: Iterable[Path], console: Console, *, total: int | None, since: float
+    ) -> None:
+        self.folders = list(folders)
         self.console = console
         self.total = total
         self.since = since
@@ -67,7 +71,8 @@ class Display:
 
     def update(self) -> None:
         """Read the folders once and show what changed."""
-        for path in self.folder.glob(f"*/{record.PROGRESS}"):
+        paths = [path for folder in self.folders for path in folder.glob(f"*/{record.PROGRESS}")]
+        for path in paths:
             progress = record.read_progress(path.parent)
             if progress is None or progress.updated < self.since:
                 continue
@@ -111,17 +116,18 @@ class Display:
         )
 
     def _line(self, name: str, folder: Path, progress: record.Progress) -> str:
-        count = f"[{len(self.ended)}/{self.total}] " if self.total and self.total > 1 else ""
+        count = rf"\[{len(self.ended)}/{self.total}] " if self.total and self.total > 1 else ""
         if progress.stage == "skipped":
             return f"{count}{name}  skipped, it is finished already"
         run = record.read_record(folder)
         if progress.stage == "failed":
             message = (run.error or {}).get("message", "").splitlines()
-            return f"{count}{name}  [red]{run.state}[/red]  {message[0] if message else ''}"
+            why = escape(message[0]) if message else ""
+            return f"{count}{escape(name)}  [red]{run.state}[/red]  {why}"
         shown = [
             f"{key} {run.metrics[key]:.4g}"
             for key in ("validation/perplexity", "test/perplexity")
             if key in run.metrics
         ]
         seconds = run.timing.get("total_seconds", 0.0)
-        return f"{count}{name}  {'  '.join(shown)}  {seconds:.0f} s"
+        return f"{count}{escape(name)}  {'  '.join(shown)}  {seconds:.0f} s"

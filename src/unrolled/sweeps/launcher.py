@@ -4,11 +4,13 @@ A server process imports torch and Lightning once and forks a process for each r
 starts at once, and takes nothing down with it when it dies.
 """
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
@@ -45,7 +47,7 @@ def launch(
             composed.hydra.job.id = str(number)
             composed.hydra.job.num = number
         jobs.append(composed)
-    cores = len(os.sched_getaffinity(0))
+    cores = available_cores()
     on_gpu = config.trainer.accelerator.name == "gpu"
     workers = min(config.workers or (1 if on_gpu else cores), len(jobs))
     tasks = []
@@ -66,6 +68,13 @@ def launch(
     return returns
 
 
+def available_cores() -> int:
+    """The cores that this process may use; where the system does not tell, all there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def run_jobs(configs: Sequence[DictConfig], workers: int, threads: int) -> list[Outcome]:
     """Run each configuration in a process of its own, ``workers`` at a time.
 
@@ -81,7 +90,8 @@ def run_jobs(configs: Sequence[DictConfig], workers: int, threads: int) -> list[
     waiting = list(enumerate(configs))[::-1]
     running: dict[int, tuple[ForkServerProcess, Connection]] = {}
     # What the server's libraries read when it starts; a count set later comes too late for some.
-    with environment_variables({name: str(threads) for name in THREADS}):
+    variables = {name: str(threads) for name in THREADS}
+    with environment_variables(variables), signals_end_the_sweep():
         try:
             while waiting or running:
                 while waiting and len(running) < workers:
@@ -96,19 +106,53 @@ def run_jobs(configs: Sequence[DictConfig], workers: int, threads: int) -> list[
                 for number in [n for n, (_, receiver) in running.items() if receiver in ready]:
                     process, receiver = running.pop(number)
                     outcomes[number] = _outcome(process, receiver, configs[number])
-        except KeyboardInterrupt:
-            _let_them_finish([process for process, _ in running.values()])
+        except KeyboardInterrupt as error:
+            processes = [process for process, _ in running.values()]
+            if isinstance(error, Terminated):
+                # Ctrl-C reaches every process of a terminal; a signal to this one does not.
+                for process in processes:
+                    os.kill(process.pid or 0, signal.SIGINT)
+            _let_them_finish(processes)
             raise
     return [outcomes[number] for number in range(len(configs))]
 
 
-def _work(config: DictConfig, sender: Connection) -> None:
+class Terminated(KeyboardInterrupt):
+    """The sweep was told to end by a signal (a time limit, a scheduler), not by Ctrl-C."""
+
+
+@contextlib.contextmanager
+def signals_end_the_sweep() -> Iterator[None]:
+    """Let SIGTERM end a sweep as Ctrl-C does: cleanly, with honest records."""
+
+    def end(*_: object) -> None:
+        raise Terminated("stopped by a signal")
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
-        sender.send(job(config))
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end_with(parent: int) -> None:
+    """Interrupt this run when the sweep is gone: it could train on for hours, and in the way."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _work(config: DictConfig, sender: Connection) -> None:
+    # The server that forked this process ends with the sweep.
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    try:
+        outcome = job(config)
     except KeyboardInterrupt:
-        # The record says so already; a traceback from each worker would only bury the parent's
-        # word.
-        sender.send(Outcome("failed", None, f"{label(config)}: interrupted"))
+        # The record says so; a traceback from each would only bury the parent's word.
+        outcome = Outcome("failed", None, f"{label(config)}: interrupted")
+    # Nobody may be left to hear it.
+    with contextlib.suppress(BrokenPipeError):
+        sender.send(outcome)
 
 
 def _outcome(process: ForkServerProcess, receiver: Connection, config: DictConfig) -> Outcome:

@@ -22,7 +22,7 @@ def train_one(config: DictConfig, console: Console) -> Outcome:
     # Before the display, so that a missing file is one sentence and nothing else.
     prepare_data(config)
     folder = Path(config.paths.outputs).expanduser() / config.study
-    with Display(folder, console, total=1, since=started):
+    with Display([folder], console, total=1, since=started):
         outcome = run(config)
     console.print(f"{outcome.folder}", highlight=False, soft_wrap=True)
     return outcome

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -12,8 +12,8 @@ from unrolled.config.panel import control_panel
 from unrolled.sweeps.display import Display
 from unrolled.sweeps.job import job
 from unrolled.training.job import Outcome
-from unrolled.training.prepare import prepare_data
-from unrolled.training.record import write_json
+from unrolled.training.prepare import prepare_data, require_monitor
+from unrolled.training.record import this_process, write_json
 
 SWEEP = "sweep.json"
 
@@ -31,24 +31,41 @@ def sweep(
     # Once here, for the error to come first, and so that the runs find the tokenized text in the
     # cache.
     for variant in plan.configs:
+        require_monitor(variant)
         prepare_data(variant)
-    folder = Path(config.paths.outputs).expanduser() / config.study
+    # A sweep over studies or experiments has several.
+    folders = {Path(c.paths.outputs).expanduser() / c.study for c in plan.configs}
     # Wall clock, since it is compared with the times at which other processes write.
     started = time.time()
-    write_json(folder / SWEEP, {"started": started, "jobs": plan.jobs})
+    state: dict[str, object] = {
+        "started": started,
+        "ended": None,
+        "jobs": plan.jobs,
+        "process": this_process(),
+    }
+    _write(folders, state)
     names = [*config.name_by, *(key for key in plan.varied if key not in config.name_by)]
     quoted = ",".join(names)
-    with (
-        control_panel(config_dir) as panel,
-        Display(folder, console, total=plan.jobs, since=started),
-    ):
-        batches = panel.hydra.multirun(
-            config_name=PRIMARY,
-            task_function=job,
-            overrides=[*overrides, f"name_by=[{quoted}]"],
-            with_log_configuration=False,
-        )
+    try:
+        with (
+            control_panel(config_dir) as panel,
+            Display(folders, console, total=plan.jobs, since=started),
+        ):
+            batches = panel.hydra.multirun(
+                config_name=PRIMARY,
+                task_function=job,
+                overrides=[*overrides, f"name_by=[{quoted}]"],
+                with_log_configuration=False,
+            )
+    finally:
+        _write(folders, {**state, "ended": time.time()})
     return [result.return_value for batch in batches for result in batch]
+
+
+def _write(folders: Iterable[Path], state: dict[str, object]) -> None:
+    """What another terminal knows the sweep by."""
+    for folder in folders:
+        write_json(folder / SWEEP, state)
 
 
 def summarize(outcomes: Sequence[Outcome], console: Console) -> int:

@@ -3,13 +3,14 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from unrolled.errors import RunError
 from unrolled.sweeps.display import INTERVAL, Display
 from unrolled.sweeps.sweep import SWEEP
-from unrolled.training.record import find_runs
+from unrolled.training.record import find_runs, process_is_alive
 
 
 def watch(folder: Path, console: Console) -> None:
@@ -25,8 +26,14 @@ def watch(folder: Path, console: Console) -> None:
             f"{folder}: no sweep was started there; name the folder of a study, such as "
             "outputs/default"
         )
-    started = json.loads(path.read_text(encoding="utf-8"))
-    jobs = started["jobs"]
-    with Display(folder, console, total=jobs, since=started["started"]) as display:
-        while len(display.ended) < jobs:
+    state = _read(path)
+    with Display([folder], console, total=state["jobs"], since=state["started"]):
+        # Read anew, since the sweep's process says there when it has ended.
+        while _read(path)["ended"] is None and process_is_alive(state["process"]):
             time.sleep(INTERVAL)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    state = json.loads(path.read_text(encoding="utf-8"))
+    assert isinstance(state, dict)
+    return state

@@ -43,7 +43,7 @@ class RecordKeeper(pl.Callback):
         self.folder = folder
         self.progress = Progress("training", total_steps=length.total_steps)
         self.monitor = length.monitor
-        self.started = 0.0
+        self.started: float | None = None
         self.paused = 0.0
         self.evaluating_since = 0.0
         self.tokens = 0
@@ -75,7 +75,7 @@ class RecordKeeper(pl.Callback):
             {
                 "step": trainer.global_step,
                 "epoch": trainer.current_epoch + 1,
-                "seconds": self.evaluating_since - self.started - self.paused,
+                "seconds": self._training_seconds(),
                 "train/loss": pl_module.since_validation.mean(),
                 **results,
             }
@@ -100,9 +100,12 @@ class RecordKeeper(pl.Callback):
         self._write_timing()
 
     def _training_seconds(self) -> float:
+        assert self.started is not None
         return time.perf_counter() - self.started - self.paused
 
     def _write_timing(self) -> None:
+        if self.started is None:
+            return
         seconds = self._training_seconds()
         self.record.timing["seconds"] = seconds
         self.record.timing["tokens_per_second"] = self.tokens / seconds

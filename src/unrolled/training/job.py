@@ -5,6 +5,7 @@ or a finished run answers at once.
 """
 
 import contextlib
+import errno
 import shutil
 import time
 import traceback
@@ -17,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from unrolled.errors import RunError
 from unrolled.training.identity import as_dict, identity, plain, run_folder, run_name
-from unrolled.training.prepare import prepare_data
+from unrolled.training.prepare import prepare_data, require_monitor
 from unrolled.training.record import (
     RECORD,
     Progress,
@@ -49,11 +50,13 @@ def run(config: DictConfig) -> Outcome:
         KeyboardInterrupt: the person stopped it; the record says so.
     """
     config = plain(config)
+    require_monitor(config)
     data = prepare_data(config)
     key = identity(config, data.fingerprint)
     name = run_name(config, key)
     folder = run_folder(config, name)
-    if (folder / RECORD).is_file():
+    for other in _same_identity(folder, key):
+        folder, name = other, other.name
         existing = read_record(folder)
         if existing.state == "finished":
             progress = read_progress(folder) or Progress("skipped")
@@ -63,13 +66,14 @@ def run(config: DictConfig) -> Outcome:
         if existing.state == "running":
             raise RunError(
                 f"{folder}: process {existing.process['pid']} on {existing.process['host']} is "
-                "working on this run; wait for it, or stop it"
+                "working on this run; wait for it, or stop it (if there is no such run, delete "
+                "the folder)"
             )
     _clear(folder)
     record = Record(
         identity=key, study=config.study, name=name, seed=config.seed, config=as_dict(config)
     )
-    with recording(record, folder):
+    with recording(record, folder), _full_disk_said(folder):
         with atomic_path(folder / "config.yaml") as path:
             OmegaConf.save(config, path)
         with atomic_path(folder / "tokenizer.json") as path:
@@ -119,6 +123,25 @@ def require_writable(config: DictConfig) -> None:
     with atomic_path(probe) as path:
         path.touch()
     probe.unlink()
+
+
+@contextlib.contextmanager
+def _full_disk_said(folder: Path) -> Iterator[None]:
+    """One sentence for a disk that is full or has become read-only, instead of a traceback."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+            raise
+        raise RunError(f"{folder}: cannot be written ({error.strerror})") from error
+
+
+def _same_identity(folder: Path, identity: str) -> list[Path]:
+    """The folder of the run, where it was made before: a sweep may have given it another name."""
+    named = [folder] if (folder / RECORD).is_file() else []
+    others = folder.parent.glob(f"*-{identity[:6]}/{RECORD}")
+    found = [path.parent for path in others if path.parent != folder]
+    return (named + [other for other in found if read_record(other).identity == identity])[:1]
 
 
 def _clear(folder: Path) -> None:

@@ -10,11 +10,25 @@ from omegaconf import DictConfig, OmegaConf
 from unrolled.config.build import OURS
 from unrolled.data.text_tokenizer import TextTokenizer
 from unrolled.data.tokenizers import load_tokenizer
-from unrolled.errors import RunError
+from unrolled.errors import DataError, RunError
 from unrolled.training.record import Record, read_record
 
 if TYPE_CHECKING:
     from unrolled.models.language_model import RecurrentLanguageModel
+
+
+# What every run's configuration has.
+GROUPS = (
+    "task",
+    "dataset",
+    "tokenizer",
+    "cell",
+    "model",
+    "budget",
+    "optimizer",
+    "scheduler",
+    "trainer",
+)
 
 
 @dataclass(frozen=True)
@@ -59,4 +73,11 @@ def load_run(folder: Path) -> StoredRun:
         )
     config = OmegaConf.create(record.config)
     OmegaConf.set_struct(config, True)
-    return StoredRun(folder, record, config, load_tokenizer(path.read_text(encoding="utf-8")))
+    lacking = [group for group in GROUPS if not isinstance(config.get(group), DictConfig)]
+    if lacking:
+        raise RunError(f"{folder}: its record is damaged, its configuration lacks {lacking[0]}")
+    try:
+        tokenizer = load_tokenizer(path.read_text(encoding="utf-8"))
+    except DataError as error:
+        raise RunError(f"{path}: {error}") from error
+    return StoredRun(folder, record, config, tokenizer)

@@ -1,5 +1,6 @@
-"""The data of a run: read, tokenized, and taken from the cache where it is there."""
+"""What a run needs before anything heavy: its data, and a metric that there is to look at."""
 
+import difflib
 from functools import lru_cache
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from unrolled.config.build import EVERYTHING, build
 from unrolled.data.tokens import TokenizedCorpus, default_cache, prepare
+from unrolled.errors import ConfigError
+from unrolled.metrics.names import LANGUAGE_MODELING
 
 
 def prepare_data(config: DictConfig) -> TokenizedCorpus:
@@ -26,3 +29,16 @@ def _prepare(nodes: str, cache: str | None) -> TokenizedCorpus:
     corpus = build(config.dataset, trusted=EVERYTHING)
     tokenizer = build(config.tokenizer, trusted=EVERYTHING)
     return prepare(corpus, tokenizer, Path(cache).expanduser() if cache else default_cache())
+
+
+def require_monitor(config: DictConfig) -> None:
+    """Refuse a metric to watch that no validation gives, before the run gets to its first one.
+
+    Raises:
+        ConfigError: no such metric; the message names the nearest one.
+    """
+    known = [f"validation/{name}" for name in LANGUAGE_MODELING]
+    monitor = config.task.monitor
+    if monitor not in known:
+        near = difflib.get_close_matches(monitor, known, n=1, cutoff=0.0)[0]
+        raise ConfigError(f"task.monitor={monitor}: no such metric; did you mean {near}?")

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from unrolled.errors import UnrolledError
 from unrolled.training.variables import environment_variables
 
 
@@ -43,8 +44,9 @@ def all_ranks(world_size: int, other: Callable[..., None], *args: object) -> Ite
                 process.join()
         finally:
             for process in others:
+                # A rank that waits for one that is gone does not end by being asked to.
                 if process.is_alive():
-                    process.terminate()
+                    process.kill()
                 process.join()
             _leave_group()
     failed = [rank for rank, process in enumerate(others, 1) if process.exitcode]
@@ -53,7 +55,11 @@ def all_ranks(world_size: int, other: Callable[..., None], *args: object) -> Ite
 
 
 def _rank(variables: dict[str, str], other: Callable[..., None], args: tuple[object, ...]) -> None:
-    with environment_variables(variables):
+    with (
+        environment_variables(variables),
+        # The first rank meets the same and says so; once is enough.
+        contextlib.suppress(UnrolledError, KeyboardInterrupt),
+    ):
         other(*args)
         _leave_group()
 

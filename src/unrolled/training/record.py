@@ -93,6 +93,8 @@ def read_record(folder: Path) -> Record:
     missing = {"identity", "study", "name", "seed", "config", "status"} - values.keys()
     if missing:
         raise RunError(f"{path}: damaged, it lacks {', '.join(sorted(missing))}")
+    if not isinstance(values["config"], dict):
+        raise RunError(f"{path}: damaged, its configuration is none")
     known = {f.name for f in fields(Record)}
     return Record(**{key: value for key, value in values.items() if key in known})
 
@@ -115,18 +117,31 @@ def process_is_alive(process: dict[str, Any]) -> bool:
         return False
     if process.get("host") != socket.gethostname():
         return True
+    pid = int(process["pid"])
     try:
-        os.kill(int(process["pid"]), 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    # A number is given to another process in time, after a restart of the machine for one.
+    return process.get("started") in (None, _start_of(pid))
+
+
+def _start_of(pid: int) -> str | None:
+    """When a process started, in the system's own count; None where the system does not tell."""
+    try:
+        # The second field is a name in brackets, which may hold spaces.
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    return stat.rpartition(")")[2].split()[19]
 
 
 def this_process() -> dict[str, Any]:
     """What a record says of the process that writes it."""
-    return {"pid": os.getpid(), "host": socket.gethostname()}
+    pid = os.getpid()
+    return {"pid": pid, "host": socket.gethostname(), "started": _start_of(pid)}
 
 
 def write_json(path: Path, value: object) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
+from unrolled.metrics.names import lower_is_better
+
 
 @dataclass(frozen=True)
 class Length:
@@ -99,7 +101,11 @@ def plateau(
     value."""
     return {
         "scheduler": ReduceLROnPlateau(
-            optimizer, factor=factor, patience=patience, min_lr=minimum_lr
+            optimizer,
+            mode="min" if lower_is_better(length.monitor) else "max",
+            factor=factor,
+            patience=patience,
+            min_lr=minimum_lr,
         ),
         # Lightning steps it after the validation of the step at which one is due.
         "interval": "step",
