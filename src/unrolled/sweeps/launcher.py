@@ -24,8 +24,8 @@ from unrolled.training.variables import environment_variables
 
 # What the server imports before it forks; all of it is needed by every run.
 PRELOADED = ["unrolled.training.run", "unrolled.sweeps.job"]
-# Seconds that an interrupted run has to write its record.
-GRACE = 20.0
+# Seconds after which an interrupted run is told again, and after which it is killed.
+AGAIN, GRACE = 5.0, 15.0
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -108,11 +108,7 @@ def run_jobs(configs: Sequence[DictConfig], workers: int, threads: int) -> list[
                     outcomes[number] = _outcome(process, receiver, configs[number])
         except KeyboardInterrupt as error:
             processes = [process for process, _ in running.values()]
-            if isinstance(error, Terminated):
-                # Ctrl-C reaches every process of a terminal; a signal to this one does not.
-                for process in processes:
-                    os.kill(process.pid or 0, signal.SIGINT)
-            _let_them_finish(processes)
+            _let_them_finish(processes, told=not isinstance(error, Terminated))
             raise
     return [outcomes[number] for number in range(len(configs))]
 
@@ -174,11 +170,23 @@ def _cause(exitcode: int | None) -> str:
     return f"its process ended with exit code {exitcode}"
 
 
-def _let_them_finish(processes: Sequence[ForkServerProcess]) -> None:
-    """Ctrl-C reached the runs too; wait for their records, then end what is left."""
-    deadline = time.monotonic() + GRACE
-    for process in processes:
-        process.join(max(0.0, deadline - time.monotonic()))
-        if process.is_alive():
-            process.terminate()
-            process.join()
+def _let_them_finish(processes: Sequence[ForkServerProcess], told: bool) -> None:
+    """Wait for the records of runs that are to end, and end what does not.
+
+    Args:
+        told: whether they got the interrupt already, as Ctrl-C gives it to all of a terminal.
+    """
+    started = time.monotonic()
+    for deadline in (0.0, AGAIN, GRACE):
+        for process in processes:
+            process.join(max(0.0, started + deadline - time.monotonic()))
+        alive = [process for process in processes if process.is_alive()]
+        for process in alive:
+            if deadline == GRACE:
+                # Lightning takes SIGTERM for a wish. A killed run's record counts as interrupted.
+                process.kill()
+                process.join()
+            elif deadline == AGAIN or not told:
+                # Once more after a while: Python drops an interrupt that falls into a finalizer,
+                # and a run that is ending already is deaf to it.
+                os.kill(process.pid or 0, signal.SIGINT)
