@@ -100,10 +100,17 @@ def test_a_stored_configuration_runs_no_code_of_others(trained: Path, tmp_path: 
     copy = tmp_path / "copy"
     shutil.copytree(trained, copy)
     record = json.loads((copy / "record.json").read_text())
+    stored = json.dumps(record)
     record["config"]["cell"]["_target_"] = "their_cells.Cell"
     (copy / "record.json").write_text(json.dumps(record))
     with pytest.raises(ConfigError, match="--trust their_cells"):
         evaluate(copy)
+    record = json.loads(stored)
+    record["config"]["dataset"]["_target_"] = "their_data.load"
+    (copy / "record.json").write_text(json.dumps(record))
+    for overrides in ([], ["trainer.threads=1"], ["dataset.encoding=utf-8"]):
+        with pytest.raises(ConfigError, match="--trust their_data"):
+            evaluate(copy, overrides)
 
 
 def test_the_printed_figures_are_the_metrics(

@@ -72,8 +72,9 @@ def evaluate(
     """
     run = load_run(folder)
     config = _changed(run.config, overrides)
-    # The data set's loader is the person's to name where they typed it.
-    corpus = build(config.dataset, trusted=EVERYTHING if overrides else trusted)
+    # The data set's loader is the person's to name, where they named it.
+    named = any(o.startswith(("dataset=", "dataset._target_=")) for o in overrides)
+    corpus = build(config.dataset, trusted=EVERYTHING if named else trusted)
     assert isinstance(corpus, Corpus)
     data = tokenize(corpus, run.tokenizer)
     metrics = _evaluate(run, config, data, splits, trusted)
