@@ -27,11 +27,11 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from unrolled.config.compose import compose_run
-from unrolled.data.streams import IGNORE, Streams, TokenBatch
+from unrolled.data.streams import Streams, TokenBatch
 from unrolled.metrics.language import LanguageModelingMetrics
 from unrolled.models.build import build_language_model
 from unrolled.recurrence.stack import detach
-from unrolled.tasks.language_modeling import LanguageModeling
+from unrolled.tasks.language_modeling import LanguageModeling, summed_nll
 from unrolled.training.identity import plain
 from unrolled.training.schedules import Length, constant
 from unrolled.training.trainer import quiet
@@ -52,12 +52,7 @@ class Switched(LanguageModeling):
             return super().training_step(batch, batch_idx)
         logits, states = self.model(batch.inputs, self.states)
         self.states = detach(states)
-        nll = F.cross_entropy(
-            logits.flatten(0, 1).float(),
-            batch.targets.flatten(),
-            ignore_index=IGNORE,
-            reduction="sum",
-        )
+        nll = summed_nll(logits, batch.targets)
         return nll / batch.tokens
 
 

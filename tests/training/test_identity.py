@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from unrolled.config.compose import compose_run
 from unrolled.errors import ConfigError
-from unrolled.training.identity import as_dict, identity, plain, run_folder, run_name
+from unrolled.training.identity import as_dict, identity, plain, run_name, study_folder
 
 FINGERPRINT = "ab" * 32
 
@@ -159,4 +159,5 @@ def test_naming_by_a_key_that_is_not_there_is_refused() -> None:
 def test_a_runs_folder_is_in_its_study() -> None:
     chosen = changed("study", "mine")
     OmegaConf.update(chosen, "paths.outputs", "~/results")
-    assert run_folder(chosen, "gru-seed1-3fa2c1") == Path.home() / "results/mine/gru-seed1-3fa2c1"
+    name = "gru-seed1-3fa2c1"
+    assert study_folder(chosen) / name == Path.home() / "results/mine" / name

@@ -39,40 +39,6 @@ class Runs:
         return [run for group in self.groups for run in group.runs]
 
 
-def load(folder: Path) -> Record:
-    """The record in ``folder``, of the shape that a comparison relies on.
-
-    Raises:
-        RunError: it is missing, unreadable, damaged or of another version.
-    """
-    try:
-        record = read_record(folder)
-    except OSError as error:
-        raise RunError(f"{folder}: its record cannot be read ({error.strerror})") from error
-    shapes = {
-        "config": dict,
-        "data": dict,
-        "model": dict,
-        "metrics": dict,
-        "best": dict,
-        "timing": dict,
-        "environment": dict,
-        "process": dict,
-        "history": list,
-        "seed": int,
-        "status": str,
-        "name": str,
-        "study": str,
-    }
-    for name, shape in shapes.items():
-        if not isinstance(getattr(record, name), shape):
-            raise RunError(
-                f"{folder}: its record is damaged, {name} is no {shape.__name__}; "
-                "delete the folder and train again"
-            )
-    return record
-
-
 def collect(folders: Sequence[Path], by: Sequence[str] | None = None) -> Runs:
     """The finished runs at or below ``folders``, grouped by cell or by the keys ``by``.
 
@@ -94,7 +60,7 @@ def collect(folders: Sequence[Path], by: Sequence[str] | None = None) -> Runs:
         )
     for folder in found:
         try:
-            record = load(folder)
+            record = read_record(folder)
         except RunError as error:
             left_out.append(LeftOut(folder.name, folder, "damaged", str(error)))
             continue

@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from unrolled.comparison.collect import describe_error, load
+from unrolled.comparison.collect import describe_error
 from unrolled.comparison.formats import duration, whole
 from unrolled.comparison.metrics import PERPLEXITY
 from unrolled.comparison.table import readable
 from unrolled.errors import RunError
 from unrolled.metrics.names import lower_is_better
-from unrolled.training.record import Record, find_runs, read_progress
+from unrolled.training.record import Record, find_runs, read_progress, read_record
 
 _MANY = 500
 _WORDS = ("run", "study", "state", "when")
@@ -103,7 +103,7 @@ def _line(path: Path, top: Path, metric: str | None) -> RunLine:
     parent = path.parent
     study = str(parent.relative_to(top)) if parent.is_relative_to(top) else parent.name
     try:
-        record = load(path)
+        record = read_record(path)
     except RunError as error:
         return RunLine(path.name, study, path, "damaged", error=str(error))
     state = record.state

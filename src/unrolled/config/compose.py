@@ -171,12 +171,18 @@ def _one_at_a_time(panel: Panel, parsed: Sequence[Override]) -> Iterator[DictCon
                 yield variant
 
 
-def _finished(config: DictConfig) -> DictConfig:
-    """The configuration without Hydra's own part, every value there, resolved and in range."""
+def without_hydra(config: DictConfig) -> DictConfig:
+    """A copy of a composed configuration that is the run's alone, and can be changed."""
     config = config.copy()
     OmegaConf.set_readonly(config, False)
     OmegaConf.set_struct(config, False)
     config.pop("hydra")
+    return config
+
+
+def _finished(config: DictConfig) -> DictConfig:
+    """The configuration without Hydra's own part, every value there, resolved and in range."""
+    config = without_hydra(config)
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise ConfigError(f"{missing[0]} is needed and has no default: give {missing[0]}=…")

@@ -35,7 +35,6 @@ class Display:
         self, folders: Iterable[Path], console: Console, *, total: int | None, since: float
     ) -> None:
         self.folders = list(folders)
-        self.console = console
         self.total = total
         self.since = since
         self.ended: dict[str, str] = {}

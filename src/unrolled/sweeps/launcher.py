@@ -18,6 +18,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from unrolled.config.compose import without_hydra
 from unrolled.sweeps.job import job, label
 from unrolled.training.job import Outcome
 from unrolled.training.variables import environment_variables
@@ -52,10 +53,7 @@ def launch(
     workers = min(config.workers or (1 if on_gpu else cores), len(jobs))
     tasks = []
     for composed in jobs:
-        task = composed.copy()
-        OmegaConf.set_struct(task, False)
-        OmegaConf.set_readonly(task, False)
-        task.pop("hydra")
+        task = without_hydra(composed)
         OmegaConf.resolve(task)
         tasks.append(task)
     outcomes = run_jobs(tasks, workers, threads=max(1, cores // workers))

@@ -1,12 +1,12 @@
 """One run from the command line, with the same live view that a sweep has."""
 
 import time
-from pathlib import Path
 
 from omegaconf import DictConfig
 from rich.console import Console
 
 from unrolled.sweeps.display import Display
+from unrolled.training.identity import study_folder
 from unrolled.training.job import Outcome, run
 from unrolled.training.prepare import prepare_data
 
@@ -21,8 +21,7 @@ def train_one(config: DictConfig, console: Console) -> Outcome:
     started = time.time()
     # Before the display, so that a missing file is one sentence and nothing else.
     prepare_data(config)
-    folder = Path(config.paths.outputs).expanduser() / config.study
-    with Display([folder], console, total=1, since=started):
+    with Display([study_folder(config)], console, total=1, since=started):
         outcome = run(config)
     console.print(f"{outcome.folder}", highlight=False, soft_wrap=True)
     return outcome

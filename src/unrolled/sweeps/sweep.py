@@ -11,6 +11,7 @@ from unrolled.config.compose import PRIMARY, Plan
 from unrolled.config.panel import control_panel
 from unrolled.sweeps.display import Display
 from unrolled.sweeps.job import job
+from unrolled.training.identity import study_folder
 from unrolled.training.job import Outcome
 from unrolled.training.prepare import prepare_data, require_monitor
 from unrolled.training.record import this_process, write_json
@@ -34,7 +35,7 @@ def sweep(
         require_monitor(variant)
         prepare_data(variant)
     # A sweep over studies or experiments has several.
-    folders = {Path(c.paths.outputs).expanduser() / c.study for c in plan.configs}
+    folders = {study_folder(variant) for variant in plan.configs}
     # Wall clock, since it is compared with the times at which other processes write.
     started = time.time()
     state: dict[str, object] = {

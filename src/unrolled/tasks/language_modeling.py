@@ -77,12 +77,7 @@ class LanguageModeling(pl.LightningModule):
     def training_step(self, batch: TokenBatch, batch_idx: int) -> Tensor:
         logits, states = self.model(batch.inputs, self.states)
         self.states = detach(states)
-        nll = F.cross_entropy(
-            logits.flatten(0, 1).float(),
-            batch.targets.flatten(),
-            ignore_index=IGNORE,
-            reduction="sum",
-        )
+        nll = summed_nll(logits, batch.targets)
         self._refuse_divergence(nll.detach())
         # Ranks average their gradients, and each sees its share of the batch's tokens; this makes
         # the average exactly the gradient of the mean over the whole batch.
@@ -180,6 +175,18 @@ class LanguageModeling(pl.LightningModule):
                 f"the training loss became infinite or not a number at step "
                 f"{int(self.first_bad_step)}; lower optimizer.lr or trainer.gradient_clip"
             )
+
+
+def summed_nll(logits: Tensor, targets: Tensor) -> Tensor:
+    """The negative log-likelihood of all targets together, in nats and in fp32.
+
+    Args:
+        logits: ``[time, batch, vocabulary]``.
+        targets: ids ``[time, batch]``, ``IGNORE`` where there is none.
+    """
+    return F.cross_entropy(
+        logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE, reduction="sum"
+    )
 
 
 class LossSum:

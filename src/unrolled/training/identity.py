@@ -31,9 +31,7 @@ IRRELEVANT = (
 
 def plain(config: DictConfig) -> DictConfig:
     """The resolved configuration as a record keeps it: no interpolations, choices as words."""
-    container = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
-    assert isinstance(container, dict)
-    result = OmegaConf.create(container)
+    result = OmegaConf.create(as_dict(config))
     OmegaConf.set_struct(result, True)
     return result
 
@@ -75,9 +73,9 @@ def run_name(config: DictConfig, identity: str) -> str:
     return "-".join([*parts, identity[:6]])
 
 
-def run_folder(config: DictConfig, name: str) -> Path:
-    """``<outputs>/<study>/<run name>``."""
-    return Path(config.paths.outputs).expanduser() / str(config.study) / name
+def study_folder(config: DictConfig) -> Path:
+    """``<outputs>/<study>``, with a folder in it for each run."""
+    return Path(config.paths.outputs).expanduser() / str(config.study)
 
 
 def as_dict(config: DictConfig) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from unrolled.errors import RunError
-from unrolled.training.identity import as_dict, identity, plain, run_folder, run_name
+from unrolled.training.identity import as_dict, identity, plain, run_name, study_folder
 from unrolled.training.prepare import prepare_data, require_monitor
 from unrolled.training.record import (
     RECORD,
@@ -54,7 +54,7 @@ def run(config: DictConfig) -> Outcome:
     data = prepare_data(config)
     key = identity(config, data.fingerprint)
     name = run_name(config, key)
-    folder = run_folder(config, name)
+    folder = study_folder(config) / name
     for other in _same_identity(folder, key):
         folder, name = other, other.name
         existing = read_record(folder)
@@ -119,7 +119,7 @@ def require_writable(config: DictConfig) -> None:
     Raises:
         RunError: it cannot be made, or not written to.
     """
-    probe = Path(config.paths.outputs).expanduser() / config.study / ".writable"
+    probe = study_folder(config) / ".writable"
     with atomic_path(probe) as path:
         path.touch()
     probe.unlink()

@@ -22,6 +22,22 @@ from unrolled.errors import RunError
 SCHEMA_VERSION = 1
 RECORD = "record.json"
 PROGRESS = "progress.json"
+# What whoever reads a record relies on.
+SHAPES: dict[str, type] = {
+    "config": dict,
+    "data": dict,
+    "model": dict,
+    "metrics": dict,
+    "best": dict,
+    "timing": dict,
+    "environment": dict,
+    "process": dict,
+    "history": list,
+    "seed": int,
+    "status": str,
+    "name": str,
+    "study": str,
+}
 
 
 @dataclass
@@ -79,6 +95,8 @@ def read_record(folder: Path) -> Record:
         raise RunError(f"{folder}: no {RECORD} in it, so it is not the folder of a run")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"{folder}: its record cannot be read ({error.strerror})") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RunError(
             f"{path}: damaged, it is not valid JSON ({error}); delete the folder and train again"
@@ -93,10 +111,15 @@ def read_record(folder: Path) -> Record:
     missing = {"identity", "study", "name", "seed", "config", "status"} - values.keys()
     if missing:
         raise RunError(f"{path}: damaged, it lacks {', '.join(sorted(missing))}")
-    if not isinstance(values["config"], dict):
-        raise RunError(f"{path}: damaged, its configuration is none")
     known = {f.name for f in fields(Record)}
-    return Record(**{key: value for key, value in values.items() if key in known})
+    record = Record(**{key: value for key, value in values.items() if key in known})
+    for name, shape in SHAPES.items():
+        if not isinstance(getattr(record, name), shape):
+            raise RunError(
+                f"{folder}: its record is damaged, {name} is no {shape.__name__}; "
+                "delete the folder and train again"
+            )
+    return record
 
 
 def find_runs(folder: Path) -> list[Path]:
