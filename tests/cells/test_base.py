@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -9,9 +10,11 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from unrolled.cells.base import Cell, State
+from unrolled.cells.linear import LinearCell
 from unrolled.config.build import arguments_of, target_of
 from unrolled.config.compose import compose_run
 from unrolled.config.locations import config_directory
+from unrolled.errors import ConfigError
 
 CELLS = sorted(path.stem for path in (config_directory() / "cell").glob("*.yaml"))
 TIME, BATCH, INPUT, HIDDEN = 6, 3, 4, 5
@@ -19,8 +22,22 @@ TIME, BATCH, INPUT, HIDDEN = 6, 3, 4, 5
 MODULES: dict[str, Callable[[], nn.Module]] = {
     "rnn_tanh": lambda: nn.RNN(INPUT, HIDDEN),
     "rnn_relu": lambda: nn.RNN(INPUT, HIDDEN, nonlinearity="relu"),
+    "irnn": lambda: nn.RNN(INPUT, HIDDEN, nonlinearity="relu"),
     "lstm": lambda: nn.LSTM(INPUT, HIDDEN),
     "gru": lambda: nn.GRU(INPUT, HIDDEN),
+}
+# Cells with a forget gate, and the part of the state that it keeps.
+FORGETTING = {
+    "lstm": "c",
+    "lstm_peephole": "c",
+    "lstm_cifg": "c",
+    "lstm_layernorm": "c",
+    "lstm_mogrifier": "c",
+    "ugrnn": "h",
+    "sru": "c",
+    "qrnn": "c",
+    "min_lstm": "h",
+    "slstm": "c",
 }
 
 
@@ -31,28 +48,71 @@ def chosen(name: str) -> DictConfig:
     return node
 
 
+def options_of(name: str) -> dict[str, Any]:
+    return arguments_of(chosen(name), "name", "backend")
+
+
+def type_of(name: str) -> type[Cell]:
+    cell_type = target_of(chosen(name))
+    assert isinstance(cell_type, type) and issubclass(cell_type, Cell)
+    return cell_type
+
+
+def size_of(name: str, at_least: int) -> int:
+    """The smallest hidden size that the cell can have from ``at_least`` on."""
+    multiple = type_of(name).size_multiple(**options_of(name))
+    return -(-at_least // multiple) * multiple
+
+
 def make(name: str, input_size: int = INPUT, hidden_size: int = HIDDEN) -> Cell:
-    node = chosen(name)
     torch.manual_seed(11)
-    cell = target_of(node)(input_size, hidden_size, **arguments_of(node, "name", "backend"))
-    assert isinstance(cell, Cell)
+    cell = type_of(name)(input_size, size_of(name, hidden_size), **options_of(name))
     return cell.double()
+
+
+def shuffled(cell: Cell) -> Cell:
+    """The cell with every parameter drawn anew, so that none hides behind a start at zero."""
+    torch.manual_seed(16)
+    for parameter in cell.parameters():
+        nn.init.uniform_(parameter, -0.6, 0.6)
+    return cell
 
 
 def sequence(cell: Cell) -> tuple[Tensor, State]:
     """A leaf input ``[time, batch, input]`` and a leaf initial state that is not zero."""
     torch.manual_seed(12)
-    x = torch.randn(TIME, BATCH, INPUT, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(TIME, BATCH, cell.input_size, dtype=torch.float64, requires_grad=True)
     zeros = cell.initial_state(BATCH, x)
     return x, tuple(torch.randn_like(part).mul_(0.5).requires_grad_() for part in zeros)
 
 
-def loop(cell: Cell, x: Tensor, state: State) -> tuple[Tensor, State]:
-    """The definition: one projection and one step at a time."""
+def windows(cell: Cell, x: Tensor, before: Tensor | None = None) -> Tensor:
+    """Each step's inputs, its own first: ``[time, batch, window * input]``.
+
+    Args:
+        before: ``[window - 1, batch, input]``, the inputs before the first, oldest first; None
+            for zeros.
+    """
+    if before is None:
+        before = x.new_zeros(cell.window - 1, *x.shape[1:])
+    longer = torch.cat([before, x])
+    return torch.stack(
+        [
+            torch.cat([longer[cell.window - 1 + t - back] for back in range(cell.window)], -1)
+            for t in range(len(x))
+        ]
+    )
+
+
+def loop(
+    cell: Cell, x: Tensor, state: State, before: Tensor | None = None
+) -> tuple[Tensor, State]:
+    """The definition: one projection, one step and one output at a time."""
     outputs = []
-    for now in x:
-        state = cell.step(cell.project(now), state)
-        outputs.append(state[0])
+    for now in windows(cell, x, before):
+        z = cell.project(now)
+        state = cell.step(z, state)
+        outputs.append(cell.output(z, state))
     return torch.stack(outputs), state
 
 
@@ -107,46 +167,91 @@ def test_the_fused_kernel_is_the_cell(name: str) -> None:
     assert_same(gradients(y_native, final_native, leaves), gradients(y, final, leaves))
 
 
+@pytest.mark.parametrize("name", [name for name in CELLS if type_of(name).native != Cell.native])
+def test_the_fused_kernel_runs_a_packed_sequence(name: str) -> None:
+    cell = shuffled(make(name))
+    x, state = sequence(cell)
+    lengths = [6, 4, 1]
+    packed = nn.utils.rnn.pack_padded_sequence(x, torch.tensor(lengths))
+    y, final = cell.native(packed.data, state, packed.batch_sizes)
+    rows = nn.utils.rnn.PackedSequence(y, packed.batch_sizes)
+    y, _ = nn.utils.rnn.pad_packed_sequence(rows)
+    for index, length in enumerate(lengths):
+        row = slice(index, index + 1)
+        alone = loop(cell, x[:length, row], tuple(part[row] for part in state))
+        assert_same([y[:length, row], *(part[row] for part in final)], [alone[0], *alone[1]])
+
+
 @pytest.mark.parametrize("name", CELLS)
-def test_the_projection_of_all_steps_is_that_of_each(name: str) -> None:
-    cell = make(name)
+def test_the_projection_and_the_output_of_all_steps_are_those_of_each(name: str) -> None:
+    cell = shuffled(make(name))
     x, _ = sequence(cell)
-    together = cell.project(x)
+    inputs = windows(cell, x)
+    together = cell.project(inputs)
     assert together.shape[:2] == (TIME, BATCH)
-    assert_same([together], [torch.stack([cell.project(now) for now in x])])
+    assert_same([together], [torch.stack([cell.project(now) for now in inputs])])
+    states = tuple(
+        torch.randn(TIME, BATCH, size, dtype=torch.float64) for size in cell.state_sizes
+    )
+    y = cell.output(together, states)
+    assert y.shape == (TIME, BATCH, cell.output_size)
+    each = [cell.output(together[t], tuple(part[t] for part in states)) for t in range(TIME)]
+    assert_same([y], [torch.stack(each)])
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_parameters_are_counted_without_a_cell(name: str) -> None:
     cell = make(name, 7, 9)
-    options = arguments_of(chosen(name), "name", "backend")
-    counted = type(cell).parameter_count(7, 9, **options)
+    counted = type(cell).parameter_count(7, cell.hidden_size, **options_of(name))
     assert counted == sum(parameter.numel() for parameter in cell.parameters())
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_the_initial_state_has_the_shapes_and_type_of_its_batch(name: str) -> None:
     cell = make(name)
+    assert len(cell.state_sizes) == len(cell.state_names) == len(set(cell.state_names))
     for dtype in (torch.float32, torch.float64):
         state = cell.initial_state(BATCH, torch.zeros(1, dtype=dtype))
-        assert len(state) == len(cell.state_names) == len(set(cell.state_names))
+        assert [part.shape for part in state] == [(BATCH, size) for size in cell.state_sizes]
         for part in state:
-            assert part.shape == (BATCH, HIDDEN)
             assert part.dtype == dtype
             assert not part.requires_grad
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_sequence_from_the_initial_state_is_finite(name: str) -> None:
+    cell = make(name)
+    x, _ = sequence(cell)
+    y, final = loop(cell, x, cell.initial_state(BATCH, x))
+    assert y.shape == (TIME, BATCH, cell.output_size)
+    assert all(torch.isfinite(part).all() for part in (y, *final))
+    found = torch.autograd.grad(y.sum(), [x, *cell.parameters()])
+    assert all(torch.isfinite(part).all() for part in found)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_two_halves_are_the_whole(name: str) -> None:
+    cell = shuffled(make(name))
+    x, state = sequence(cell)
+    first = TIME // 2
+    y, final = loop(cell, x, state)
+    one, middle = loop(cell, x[:first], state)
+    before = x[first - cell.window + 1 : first]
+    other, end = loop(cell, x[first:], middle, before)
+    assert_same([torch.cat([one, other]), *end], [y, *final])
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_a_step_keeps_the_shapes_of_the_state(name: str) -> None:
     cell = make(name)
     x, state = sequence(cell)
-    new = cell.step(cell.project(x[0]), state)
+    new = cell.step(cell.project(windows(cell, x)[0]), state)
     assert [part.shape for part in new] == [part.shape for part in state]
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_batch_elements_do_not_see_each_other(name: str) -> None:
-    cell = make(name)
+    cell = shuffled(make(name))
     x, state = sequence(cell)
     y, final = loop(cell, x, state)
     other_x = x.detach().clone()
@@ -177,23 +282,106 @@ def test_the_gradients_are_those_of_finite_differences(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CELLS)
+def test_every_parameter_is_learned_through_the_outputs(name: str) -> None:
+    cell = shuffled(make(name))
+    x, state = sequence(cell)
+    y, _ = loop(cell, x, state)
+    torch.manual_seed(13)
+    scalar = (y * torch.randn_like(y)).sum()
+    named = dict(cell.named_parameters())
+    found = torch.autograd.grad(scalar, [*named.values()], allow_unused=True)
+    for key, grad in zip(named, found, strict=True):
+        assert grad is not None, key
+        # Single entries of a rectifier's weights may well be idle, but no row.
+        assert grad.reshape(len(grad), -1).any(1).all(), key
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_recurrent_weights_are_how_a_step_reads_its_state(name: str) -> None:
+    cell = shuffled(make(name))
+    x, state = sequence(cell)
+    inputs = windows(cell, x)[0]
+    named = dict(cell.named_parameters())
+    for key in (key for key in cell.recurrent_weights if key in named):
+        z = cell.project(inputs)
+        unread: tuple[Tensor | None, ...] = torch.autograd.grad(
+            z.sum(), [named[key]], allow_unused=True
+        )
+        assert unread[0] is None, f"{key} is in the projection"
+        new = torch.cat(cell.step(z, state), -1)
+        (grad,) = torch.autograd.grad(new.square().sum(), [named[key]])
+        assert grad.any(), f"{key} is not in the step"
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_linear_cells_step_is_its_coefficients(name: str) -> None:
+    cell = shuffled(make(name))
+    if not isinstance(cell, LinearCell):
+        return
+    x, state = sequence(cell)
+    z = cell.project(windows(cell, x))
+    a, b = cell.coefficients(z)
+    a = a.expand_as(b)
+    assert b.shape[:2] == (TIME, BATCH)
+    for t in range(TIME):
+        new = cell.step(z[t], state)
+        assert_same([*new], [*cell.leave(a[t] * cell.enter(state) + b[t])])
+        assert_same([*cell.leave(cell.enter(state))], [*state])
+        state = new
+
+
+@pytest.mark.parametrize("name", CELLS)
 def test_the_forget_bias_is_set_in_total_and_alone(name: str) -> None:
-    cell = make(name)
+    cell = shuffled(make(name))
     before = {key: value.detach().clone() for key, value in cell.named_parameters()}
     cell.set_forget_bias(1.5)
-    after = dict(cell.named_parameters())
-    gates = getattr(cell, "gates", ())
-    if "f" not in gates:
-        assert all(torch.equal(after[key], value) for key, value in before.items())
-        return
-    forget = gates.index("f")
-    total = (after["bias_ih"] + after["bias_hh"]).chunk(len(gates))
-    old = (before["bias_ih"] + before["bias_hh"]).chunk(len(gates))
-    for index, (new_part, old_part) in enumerate(zip(total, old, strict=True)):
-        expected = torch.full_like(old_part, 1.5) if index == forget else old_part
-        torch.testing.assert_close(new_part, expected)
-    assert torch.equal(after["weight_ih"], before["weight_ih"])
-    assert torch.equal(after["weight_hh"], before["weight_hh"])
+    changed = {key: value[value != before[key]].tolist() for key, value in cell.named_parameters()}
+    expected: dict[str, list[float]] = {key: [] for key in before}
+    if name in FORGETTING:
+        expected["bias_ih"] = [1.5] * cell.hidden_size
+        if "bias_hh" in expected:
+            expected["bias_hh"] = [0.0] * cell.hidden_size
+    assert changed == expected
+
+
+@pytest.mark.parametrize("name", sorted(FORGETTING))
+def test_the_forget_gate_starts_at_its_bias(name: str) -> None:
+    cell = make(name)
+    for parameter in cell.parameters():
+        nn.init.zeros_(parameter)
+    cell.set_forget_bias(1.5)
+    x, state = sequence(cell)
+    part = cell.state_names.index(FORGETTING[name])
+    new = cell.step(cell.project(windows(cell, x)[0]), state)
+    (kept,) = torch.autograd.grad(new[part].sum(), [state[part]])
+    if "m" in cell.state_names:
+        # The memory is kept divided by exp(m).
+        m = cell.state_names.index("m")
+        kept = kept * torch.exp(new[m] - state[m])
+    gate = torch.sigmoid(torch.tensor(1.5, dtype=torch.float64))
+    if name == "min_lstm":
+        gate = gate / (gate + 0.5)  # its forget gate and its input gate sum to one
+    torch.testing.assert_close(kept, gate.expand_as(kept), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_size_that_is_no_multiple_is_refused(name: str) -> None:
+    cell_type, options = type_of(name), options_of(name)
+    multiple = cell_type.size_multiple(**options)
+    assert multiple >= 1
+    assert cell_type(INPUT, 2 * multiple, **options).hidden_size == 2 * multiple
+    if multiple > 1:
+        with pytest.raises(ConfigError, match="hidden_size"):
+            cell_type(INPUT, 2 * multiple + 1, **options)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_the_docstring_says_state_initialization_and_options(name: str) -> None:
+    text = type_of(name).__doc__ or ""
+    assert "    State: " in text
+    assert "    Initialization: " in text
+    for option in options_of(name):
+        assert f"        {option}: " in text
 
 
 @pytest.mark.parametrize("name", CELLS)

@@ -10,11 +10,9 @@ from unrolled.cells.gru import GRU
 def test_one_step_resets_after_the_product(
     compare_with_equations: Callable[..., None],
 ) -> None:
-    def equations(gates: Any, x: Any, h: Any) -> Any:
-        r, z = (
-            expit(gate.W @ x + gate.b + gate.U @ h + gate.c) for gate in (gates["r"], gates["z"])
-        )
-        a = gates["n"]
+    def equations(p: Any, x: Any, h: Any) -> Any:
+        r, z = (expit(gate.W @ x + gate.b + gate.U @ h + gate.c) for gate in (p["r"], p["z"]))
+        a = p["n"]
         n = np.tanh(a.W @ x + a.b + r * (a.U @ h + a.c))
         return ((1 - z) * n + z * h,)
 

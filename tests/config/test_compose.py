@@ -24,7 +24,7 @@ from unrolled.training.identity import plain
         ("model.layers=two", "could not be converted to Integer"),
         ("seed=1.5", "could not be converted to Integer"),
         ("trainer.precision=fp16", "expected one of [fp32, bf16]"),
-        ("cell.backend=fast", "expected one of [auto, native, eager]"),
+        ("cell.backend=fast", "expected one of [auto, native, eager, compiled, scan]"),
         ("dataset=text", "dataset.path is needed"),
         ("model.dropout=1.0", "below 1"),
         ("model.layers=0", "at least 1"),

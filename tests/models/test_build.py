@@ -63,8 +63,8 @@ def test_the_dropouts_and_the_backend_reach_their_places() -> None:
         "cell.backend=eager",
     )  # fmt: skip
     assert model.embedding_dropout.rate == model.output_dropout.rate == 0.5
-    assert model.recurrence.dropout.rate == 0.1
-    assert model.recurrence.dropout.locked
+    assert model.recurrence.dropout == 0.1
+    assert model.recurrence.locked
     assert model.embedding_dropout.locked
     assert model.output_dropout.locked
     assert model.recurrence.backend == "eager"

@@ -1,74 +1,138 @@
 """What a cell is: one layer, one step of time, written as its equations.
 
-To add a cell, subclass ``Cell`` (or ``GatedCell``, where every gate reads ``x_t`` and ``h_{t-1}``
-through a matrix each), write ``project`` and ``step``, and point a YAML in ``conf/cell`` at it.
-The engine in ``unrolled.recurrence`` does everything else: layers, dropout, carried state and the
-choice of a kernel.
+To add a cell, subclass ``Cell``, write ``project``, ``step`` and ``reset_parameters``, and point a
+YAML in ``conf/cell`` at it. ``GatedCell`` (in ``unrolled.cells.gated``) is the shorter way where
+every gate reads ``x_t`` and ``h_{t-1}`` through a matrix each, and ``LinearCell`` (in
+``unrolled.cells.linear``) where the recurrence is linear in the state. The engine in
+``unrolled.recurrence`` does everything else: layers, directions, dropout, zoneout, carried state,
+unequal lengths and the choice of a kernel.
 """
 
-from abc import ABC, abstractmethod
-from typing import ClassVar
+from abc import ABCMeta, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 State = tuple[Tensor, ...]
 
 
-class Cell(nn.Module, ABC):
+class _Initialized(ABCMeta):
+    """Classes whose objects are initialized once all their parameters are there."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        cell = super().__call__(*args, **kwargs)
+        cell.reset_parameters()
+        return cell
+
+
+class Cell(nn.Module, metaclass=_Initialized):
     """One recurrent layer at one step of time.
 
     What does not depend on the previous step is in ``project``, which sees all time steps at once
-    and costs one matrix product; what must be done in order is in ``step``.
+    and costs one matrix product; what must be done in order is in ``step``; what only reads the
+    states is in ``output``, which again sees all time steps at once. No two rows of a batch may
+    see each other, and nothing is changed in place.
 
     Attributes:
-        state_names: the parts of the state, in the order of the tuples; the first is the output.
+        state_names: the parts of the state, in the order of the tuples.
+        recurrent_weights: the parameters through which a step reads its state; recurrent dropout
+            and weight dropout act on them. Names of parameters that a cell lacks are passed over.
+        input_size, hidden_size: the widths of the input and of the recurrence.
+        output_size: the width of what the layer above reads.
+        window: how many inputs a step reads, its own and those before it; the engine keeps them.
     """
 
     state_names: ClassVar[tuple[str, ...]] = ("h",)
+    recurrent_weights: tuple[str, ...] = ("weight_hh",)
+    window: int = 1
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
+    def __init__(
+        self, input_size: int, hidden_size: int, *, output_size: int | None = None
+    ) -> None:
         super().__init__()
         self.input_size = input_size
         self.hidden_size = hidden_size
+        self.output_size = hidden_size if output_size is None else output_size
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """The width of each part of the state."""
+        return tuple(self.hidden_size for _ in self.state_names)
 
     @abstractmethod
     def project(self, x: Tensor) -> Tensor:
-        """The input's part of every step: ``[..., input_size]`` to ``[..., projected size]``."""
+        """The input's part of every step.
+
+        Args:
+            x: ``[..., window * input_size]``: this step's input, then the one before it, and so
+                on.
+
+        Returns:
+            ``[..., projected size]``.
+        """
 
     @abstractmethod
     def step(self, z: Tensor, state: State) -> State:
         """One step of time.
 
         Args:
-            z: ``[batch, projected size]``, this step's row of ``project``.
-            state: the previous state, a tensor ``[batch, hidden_size]`` for each of
-                ``state_names``.
+            z: ``[batch, projected size]``, this step's rows of ``project``.
+            state: the previous state, a tensor ``[batch, size]`` for each of ``state_names``.
 
         Returns:
-            The new state, of the same shapes; its first tensor is the output.
+            The new state, of the same shapes.
         """
 
-    @abstractmethod
+    def output(self, z: Tensor, state: State) -> Tensor:
+        """What the layer above reads: the first part of the state, unless a cell says otherwise.
+
+        Args:
+            z: ``[..., projected size]``.
+            state: the new state of the same steps, ``[..., size]`` for each part.
+
+        Returns:
+            ``[..., output_size]``.
+        """
+        return state[0]
+
     def reset_parameters(self) -> None:
-        """Initialize as the cell's source does."""
+        """Initialize as the cell's source does; called once a cell is built.
+
+        Modules inside the cell have initialized themselves; parameters of its own need this.
+        """
+        if self._parameters:
+            raise NotImplementedError(
+                f"{type(self).__name__} has parameters of its own ({', '.join(self._parameters)}) "
+                "and must say how they start: write reset_parameters"
+            )
 
     def initial_state(self, batch_size: int, like: Tensor) -> State:
-        """Zeros ``[batch_size, hidden_size]`` for each part, of the type and device of
-        ``like``."""
-        zeros = like.new_zeros(batch_size, self.hidden_size)
-        return tuple(zeros for _ in self.state_names)
+        """Zeros ``[batch_size, size]`` for each part, of the type and device of ``like``."""
+        return tuple(like.new_zeros(batch_size, size) for size in self.state_sizes)
 
-    def native(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def mix(self, old: State, new: State, keep: State) -> State:
+        """Zoneout: of each unit the share ``keep`` stays as it was (Krueger et al. 2017, eq. 4).
+
+        Args:
+            keep: for each part a mask of zeros and ones in training, the rate in evaluation.
+        """
+        return tuple(n + k * (o - n) for o, n, k in zip(old, new, keep, strict=True))
+
+    def native(
+        self, x: Tensor, state: State, batch_sizes: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """All steps by a fused kernel on the same parameters, where PyTorch has one.
 
         Args:
-            x: ``[time, batch, input_size]``.
+            x: ``[time, batch, input_size]``; with ``batch_sizes`` the rows ``[sum of batch_sizes,
+                input_size]`` of a packed sequence.
             state: as for ``step``.
+            batch_sizes: how many sequences each step has, on the CPU.
 
         Returns:
-            Outputs ``[time, batch, hidden_size]`` and the final state.
+            Outputs of the same layout as ``x`` and the final state.
         """
         raise NotImplementedError(f"{type(self).__name__} has no fused kernel")
 
@@ -82,57 +146,18 @@ class Cell(nn.Module, ABC):
         is."""
 
     @classmethod
-    def parameter_count(cls, input_size: int, hidden_size: int, **options: object) -> int:
+    def size_multiple(cls, **options: Any) -> int:
+        """Hidden sizes must be multiples of this; a budget is solved among them."""
+        return 1
+
+    @classmethod
+    def parameter_count(cls, input_size: int, hidden_size: int, **options: Any) -> int:
         """How many parameters a cell of this size has, counted on a cell without storage."""
         with torch.device("meta"):
             return sum(p.numel() for p in cls(input_size, hidden_size, **options).parameters())
 
 
-class GatedCell(Cell):
-    """A cell whose gates each read ``W x_t + b`` and ``U h_{t-1} + b'``, stacked as PyTorch stacks
-    them.
-
-    Attributes:
-        gates: the names of the stacked blocks, in PyTorch's order; ``f`` marks a forget gate.
-        weight_ih: ``[gates * hidden_size, input_size]``.
-        weight_hh: ``[gates * hidden_size, hidden_size]``.
-        bias_ih, bias_hh: ``[gates * hidden_size]``; two, as the fused kernels have them.
-    """
-
-    gates: ClassVar[tuple[str, ...]] = ("h",)
-
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
-        rows = len(self.gates) * hidden_size
-        self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
-        self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
-        self.bias_ih = nn.Parameter(torch.empty(rows))
-        self.bias_hh = nn.Parameter(torch.empty(rows))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """U(-1/√hidden_size, 1/√hidden_size) for everything, PyTorch's own for these cells."""
-        bound = self.hidden_size**-0.5
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
-
-    def project(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight_ih, self.bias_ih)
-
-    def recur(self, h: Tensor) -> Tensor:
-        """The state's part of one step: ``[batch, hidden_size]`` to ``[batch, gates *
-        hidden_size]``."""
-        return F.linear(h, self.weight_hh, self.bias_hh)
-
-    def set_forget_bias(self, value: float) -> None:
-        if "f" not in self.gates:
-            return
-        start = self.gates.index("f") * self.hidden_size
-        block = slice(start, start + self.hidden_size)
-        with torch.no_grad():
-            self.bias_ih[block] = value
-            self.bias_hh[block] = 0.0
-
-    def weights(self) -> list[Tensor]:
-        """The parameters in the order in which the fused kernels take them."""
-        return [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
+def uniform(parameters: Sequence[nn.Parameter], bound: float) -> None:
+    """Draw each of ``parameters`` from U(-bound, bound)."""
+    for parameter in parameters:
+        nn.init.uniform_(parameter, -bound, bound)

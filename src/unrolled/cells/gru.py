@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor
 
-from unrolled.cells.base import GatedCell, State
+from unrolled.cells.base import State
+from unrolled.cells.fused import one_state
+from unrolled.cells.gated import GatedCell
 
 
 class GRU(GatedCell):
@@ -16,10 +18,14 @@ class GRU(GatedCell):
     h_t = (1 - z_t) ⊙ n_t + z_t ⊙ h_{t-1}
 
     The later version, and most textbooks, reset the state before the product: U_n (r_t ⊙ h_{t-1});
-    that is another function. State: ``h`` ``[batch, hidden_size]``.
+    that is another function, ``gru_reset_before``.
+
+    State: ``h`` ``[batch, hidden_size]``.
+    Initialization: PyTorch's, everything from U(-1/√hidden_size, 1/√hidden_size).
     """
 
     gates = ("r", "z", "n")
+    two_biases = True
 
     def step(self, z: Tensor, state: State) -> State:
         (h,) = state
@@ -30,7 +36,7 @@ class GRU(GatedCell):
         new = torch.tanh(z_n + reset * u_n)
         return ((1 - update) * new + update * h,)
 
-    def native(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        (h,) = state
-        y, h = torch.gru(x, h[None], self.weights(), True, 1, 0.0, self.training, False, False)
-        return y, (h[0],)
+    def native(
+        self, x: Tensor, state: State, batch_sizes: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        return one_state(torch.gru, self, x, state, batch_sizes)

@@ -1,9 +1,14 @@
 """Long short-term memory."""
 
-import torch
-from torch import Tensor
+from typing import Any
 
-from unrolled.cells.base import GatedCell, State
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unrolled.cells.base import State
+from unrolled.cells.gated import GatedCell
+from unrolled.errors import ConfigError
 
 
 class LSTM(GatedCell):
@@ -16,20 +21,59 @@ class LSTM(GatedCell):
     c_t = f_t ⊙ c_{t-1} + i_t ⊙ g_t
     h_t = o_t ⊙ tanh(c_t)
 
-    State: ``h`` and ``c``, each ``[batch, hidden_size]``.
+    With a recurrent projection (Sak, Senior & Beaufays 2014) h_t = P (o_t ⊙ tanh(c_t)).
+
+    State: ``h`` ``[batch, projection_size or hidden_size]`` and ``c`` ``[batch, hidden_size]``.
+    Initialization: PyTorch's, everything from U(-1/√hidden_size, 1/√hidden_size).
+
+    Args:
+        projection_size: the width of ``h``; None for no projection.
     """
 
     state_names = ("h", "c")
     gates = ("i", "f", "g", "o")
+    two_biases = True
+
+    def __init__(
+        self, input_size: int, hidden_size: int, *, projection_size: int | None = None
+    ) -> None:
+        super().__init__(input_size, hidden_size, output_size=projection_size)
+        self.projection_size = projection_size
+        if projection_size is not None:
+            if projection_size < 1:
+                raise ConfigError(
+                    f"cell.projection_size={projection_size}: must be at least 1, or null for no "
+                    "projection"
+                )
+            self.weight_hr = nn.Parameter(torch.empty(projection_size, hidden_size))
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        return self.output_size, self.hidden_size
 
     def step(self, z: Tensor, state: State) -> State:
         h, c = state
         i, f, g, o = (z + self.recur(h)).chunk(4, dim=-1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         h = torch.sigmoid(o) * torch.tanh(c)
+        if self.projection_size is not None:
+            h = F.linear(h, self.weight_hr)
         return h, c
 
-    def native(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    @property
+    def has_native(self) -> bool:
+        # The kernels take a projection only to something narrower.
+        return self.output_size < self.hidden_size or self.projection_size is None
+
+    def native(
+        self, x: Tensor, state: State, batch_sizes: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         h, c = (part[None] for part in state)
-        y, h, c = torch.lstm(x, (h, c), self.weights(), True, 1, 0.0, self.training, False, False)
+        # As in unrolled.cells.fused, with two states.
+        kernel: Any = torch.lstm
+        how = (self.weights(), True, 1, 0.0, self.training, False)
+        if batch_sizes is None:
+            y, h, c = kernel(x, (h, c), *how, False)
+        else:
+            y, h, c = kernel(x, batch_sizes, (h, c), *how)
         return y, (h[0], c[0])

@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor
 
-from unrolled.cells.base import GatedCell, State
+from unrolled.cells.base import State
+from unrolled.cells.fused import one_state
+from unrolled.cells.gated import GatedCell
 
 
 class RnnRelu(GatedCell):
@@ -12,17 +14,17 @@ class RnnRelu(GatedCell):
     h_t = max(0, W x_t + b + U h_{t-1} + b')
 
     State: ``h`` ``[batch, hidden_size]``. It is not bounded; clip the gradient.
+    Initialization: PyTorch's, everything from U(-1/√hidden_size, 1/√hidden_size).
     """
 
     gates = ("h",)
+    two_biases = True
 
     def step(self, z: Tensor, state: State) -> State:
         (h,) = state
         return (torch.relu(z + self.recur(h)),)
 
-    def native(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        (h,) = state
-        y, h = torch.rnn_relu(
-            x, h[None], self.weights(), True, 1, 0.0, self.training, False, False
-        )
-        return y, (h[0],)
+    def native(
+        self, x: Tensor, state: State, batch_sizes: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        return one_state(torch.rnn_relu, self, x, state, batch_sizes)

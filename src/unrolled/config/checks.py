@@ -51,7 +51,16 @@ LIMITS: dict[str, tuple[float | None, float | None]] = {
 POSITIVE = ["optimizer.lr", "trainer.gradient_clip"]
 # A dropout of 1 would leave nothing.
 BELOW_ONE = [
-    f"model.{name}" for name in ("dropout", "embedding_dropout", "layer_dropout", "output_dropout")
+    f"model.{name}"
+    for name in (
+        "dropout",
+        "embedding_dropout",
+        "layer_dropout",
+        "output_dropout",
+        "recurrent_dropout",
+        "weight_dropout",
+        "zoneout",
+    )
 ]
 PROFILERS = (None, "simple", "advanced")
 
@@ -81,6 +90,11 @@ def check(config: DictConfig) -> None:
         value = OmegaConf.select(config, key)
         if value is not None and not 0 <= value < 1:
             raise ConfigError(f"{key}={value}: must be at least 0 and below 1")
+    if config.model.residual and config.model.layers < 2:
+        raise ConfigError(
+            "model.residual=true: needs model.layers of 2 or more, since each layer but the first "
+            "adds its input to its output"
+        )
     _check_training(config)
     for name in ("study", "name_by"):
         if not config[name]:

@@ -7,7 +7,7 @@ is.
 """
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -36,11 +36,14 @@ class Precision(Enum):
 
 
 class Backend(Enum):
-    """How a cell is run over time: the fastest exact way, its fused kernel, or the plain loop."""
+    """How a cell is run over time: the fastest exact way, its fused kernel, the plain loop, the
+    loop in compiled chunks, or a scan of a linear recurrence."""
 
     auto = "auto"
     native = "native"
     eager = "eager"
+    compiled = "compiled"
+    scan = "scan"
 
 
 class Initialization(Enum):
@@ -49,6 +52,28 @@ class Initialization(Enum):
     default = "default"
     uniform = "uniform"
     orthogonal = "orthogonal"
+
+
+# StrEnum: a cell takes these options as words, and imports no configuration.
+class Candidate(StrEnum):
+    """What ``min_gru`` and ``min_lstm`` write to the state: a linear map, or one made positive."""
+
+    linear = "linear"
+    positive = "positive"
+
+
+class ForgetGate(StrEnum):
+    """The function of sLSTM's forget gate."""
+
+    sigmoid = "sigmoid"
+    exp = "exp"
+
+
+class Activation(StrEnum):
+    """What LRU's output goes through."""
+
+    gelu = "gelu"
+    none = "none"
 
 
 class Punctuation(Enum):
@@ -136,6 +161,75 @@ class Cell(Target):
 
 
 @dataclass
+class IRNNCell(Cell):
+    scale: float = MISSING
+    input_std: float = MISSING
+
+
+@dataclass
+class LSTMCell(Cell):
+    projection_size: int | None = MISSING
+
+
+@dataclass
+class LSTMMogrifierCell(Cell):
+    rounds: int = MISSING
+    rank: int | None = MISSING
+
+
+@dataclass
+class GRUResetBeforeCell(Cell):
+    bias: bool = MISSING
+
+
+@dataclass
+class UGRNNCell(Cell):
+    gate_bias: float = MISSING
+
+
+@dataclass
+class RHNCell(Cell):
+    depth: int = MISSING
+    transform_bias: float = MISSING
+    initial_range: float = MISSING
+
+
+@dataclass
+class IndRNNCell(Cell):
+    recurrent_min: float = MISSING
+    recurrent_max: float = MISSING
+
+
+@dataclass
+class SRUCell(Cell):
+    highway_bias: float = MISSING
+
+
+@dataclass
+class QRNNCell(Cell):
+    window: int = MISSING
+
+
+@dataclass
+class MinimalCell(Cell):
+    candidate: Candidate = MISSING
+
+
+@dataclass
+class SLSTMCell(Cell):
+    heads: int = MISSING
+    forget_gate: ForgetGate = MISSING
+
+
+@dataclass
+class LRUCell(Cell):
+    r_min: float = MISSING
+    r_max: float = MISSING
+    max_phase: float = MISSING
+    activation: Activation = MISSING
+
+
+@dataclass
 class Model:
     name: str = MISSING
     embedding_size: int = MISSING
@@ -147,6 +241,11 @@ class Model:
     layer_dropout: float = MISSING
     output_dropout: float = MISSING
     locked_dropout: bool = MISSING
+    recurrent_dropout: float = MISSING
+    weight_dropout: float = MISSING
+    zoneout: float = MISSING
+    residual: bool = MISSING
+    recompute: bool = MISSING
     initialization: Initialization = MISSING
     initialization_range: float = MISSING
     forget_bias: float | None = MISSING
@@ -297,7 +396,22 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "word": WordTokenizer,
         "bpe": BpeTokenizer,
     },
-    "cell": {"cell": Cell},
+    "cell": {
+        "cell": Cell,
+        "irnn": IRNNCell,
+        "lstm": LSTMCell,
+        "lstm_mogrifier": LSTMMogrifierCell,
+        "gru_reset_before": GRUResetBeforeCell,
+        "ugrnn": UGRNNCell,
+        "rhn": RHNCell,
+        "indrnn": IndRNNCell,
+        "sru": SRUCell,
+        "qrnn": QRNNCell,
+        "min_gru": MinimalCell,
+        "min_lstm": MinimalCell,
+        "slstm": SLSTMCell,
+        "lru": LRUCell,
+    },
     "task": {"language_modeling": LanguageModeling},
     "optimizer": {"adam": AdamOptimizer, "sgd": SgdOptimizer, "rmsprop": RmspropOptimizer},
     "scheduler": {

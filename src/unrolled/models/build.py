@@ -8,10 +8,12 @@ from omegaconf import DictConfig
 from torch import nn
 
 from unrolled.cells.base import Cell
+from unrolled.cells.gated import GatedCell
 from unrolled.config.build import OURS, arguments_of, target_of
 from unrolled.errors import ConfigError
 from unrolled.models.budget import solve_hidden_size
 from unrolled.models.language_model import RecurrentLanguageModel
+from unrolled.recurrence.layer import Disturbance, recurrent_parameters
 from unrolled.recurrence.stack import Recurrence
 
 
@@ -50,24 +52,38 @@ def build_language_model(
 def initialize(model: RecurrentLanguageModel, how: str, bound: float) -> None:
     """Initialize in place.
 
-    ``default`` keeps what each part starts with; ``uniform`` draws everything from U(-bound,
-    bound) (Zaremba 2014); ``orthogonal`` makes each gate's recurrent matrix orthogonal (Saxe
-    2014), input matrices Glorot's, and recurrent biases zero.
+    ``default`` keeps what each part starts with; ``uniform`` draws weights and biases from
+    U(-bound, bound) (Zaremba 2014); ``orthogonal`` makes each gate's recurrent matrix orthogonal
+    (Saxe 2014), a cell's other matrices Glorot's, and biases zero where a cell draws them at
+    random. What only its cell can start (gains, peepholes, decays) stays as it is.
     """
     if how == "uniform":
-        for parameter in model.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
+        for name, parameter in model.named_parameters():
+            if parameter.dim() > 1 or _last(name).startswith(("weight", "bias")):
+                nn.init.uniform_(parameter, -bound, bound)
     elif how == "orthogonal":
-        for cell in model.recurrence.cells:
+        for cell in cast(Iterable[Cell], model.recurrence.cells):
+            recurrent = recurrent_parameters(cell)
             for name, parameter in cell.named_parameters():
-                if parameter.dim() == 1:
-                    nn.init.zeros_(parameter)
-                elif name.startswith("weight_hh"):
-                    with torch.no_grad():
-                        for block in torch.split(parameter, parameter.shape[1]):
-                            nn.init.orthogonal_(block)
-                else:
+                if parameter.dim() > 1 and name in recurrent:
+                    _make_orthogonal(parameter)
+                elif parameter.dim() > 1:
                     nn.init.xavier_uniform_(parameter)
+                elif isinstance(cell, GatedCell) and cell.two_biases and "bias" in name:
+                    nn.init.zeros_(parameter)
+
+
+@torch.no_grad()
+def _make_orthogonal(weight: torch.Tensor) -> None:
+    """Make each square block of ``[..., rows, columns]`` orthogonal: each gate of each head."""
+    for matrix in weight.flatten(0, -3) if weight.dim() > 2 else [weight]:
+        gates_below = matrix.shape[0] >= matrix.shape[1]
+        for block in matrix.split(min(matrix.shape), 0 if gates_below else 1):
+            nn.init.orthogonal_(block)
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _assemble(
@@ -83,11 +99,14 @@ def _assemble(
         dropout=model.layer_dropout,
         locked=model.locked_dropout,
         backend=config.cell.backend,
+        residual=model.residual,
+        inside=Disturbance(model.recurrent_dropout, model.weight_dropout, model.zoneout),
+        recompute=model.recompute,
     )
     return RecurrentLanguageModel(
         vocabulary_size,
         model.embedding_size,
-        hidden_size,
+        recurrence.output_size,
         recurrence,
         tied_weights=model.tied_weights,
         embedding_dropout=model.embedding_dropout,

@@ -1,7 +1,16 @@
-"""Dropout along time."""
+"""Dropout along time, on the state's way into the next step, on weights, and zoneout.
 
+All of it belongs to the engine, for every cell alike; a cell computes its equations and no more.
+"""
+
+import zlib
+from dataclasses import dataclass, field
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from unrolled.cells.base import State
 
 
 class TimeDropout(nn.Module):
@@ -25,3 +34,54 @@ class TimeDropout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.rate}, locked={self.locked}"
+
+
+@dataclass(frozen=True)
+class ReadDropout:
+    """Recurrent dropout: what a recurrent weight reads of the state is dropped, with one mask for
+    all steps (Gal & Ghahramani 2016, eq. 7), and the way on which a gate keeps the state is not.
+
+    A linear recurrence has no such weight; there, what a step writes is dropped, again with one
+    mask (Semeniuta, Severyn & Barth 2016, eq. 9).
+
+    Attributes:
+        rate: the probability of a zero.
+        batch: how many sequences there are.
+        seed: of the masks, so that a recomputed span draws the same.
+    """
+
+    rate: float
+    batch: int
+    seed: int
+    _masks: dict[str, Tensor] = field(default_factory=dict)
+
+    def mask(self, name: str, like: Tensor) -> Tensor:
+        """The mask of what ``name`` reads, of the shape of ``like`` with all rows of the batch."""
+        if name not in self._masks:
+            shape = (*like.shape[:-2], self.batch, like.shape[-1])
+            generator = torch.Generator(like.device)
+            generator.manual_seed(self.seed ^ zlib.crc32(name.encode()))
+            kept = torch.empty(shape, device=like.device, dtype=like.dtype)
+            kept.bernoulli_(1 - self.rate, generator=generator)
+            self._masks[name] = kept.div_(1 - self.rate)
+        return self._masks[name]
+
+
+def drawn_seed() -> int:
+    """A seed for masks, drawn from the global generator."""
+    return int(torch.randint(2**62, ()))
+
+
+def zoneout_masks(rate: float, state: State, rows: int, *, training: bool) -> State:
+    """What zoneout keeps of each part of the state (Krueger et al. 2017).
+
+    Args:
+        rows: the number of steps of all sequences together.
+
+    Returns:
+        For each part a mask ``[rows, size]`` of zeros and ones, drawn anew for each step; in
+        evaluation the rate itself.
+    """
+    if not training:
+        return tuple(part.new_full((rows, 1), rate) for part in state)
+    return tuple(part.new_empty(rows, part.shape[-1]).bernoulli_(rate) for part in state)

@@ -1,15 +1,25 @@
 """Layers of one cell, run over time: the engine's one call."""
 
+import math
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence
+from torch.utils.checkpoint import checkpoint
 
 from unrolled.cells.base import Cell, State
-from unrolled.recurrence.backends import choose, run
-from unrolled.recurrence.dropout import TimeDropout
+from unrolled.cells.linear import LinearCell
+from unrolled.errors import ConfigError
+from unrolled.recurrence.backends import choose
+from unrolled.recurrence.layer import Disturbance, advance, recurrent_parameters
+from unrolled.recurrence.steps import Steps
 
-# A state for each layer.
+# A state for each cell, layer by layer; with both directions the forward one comes first. A cell
+# that reads a window of inputs has the inputs before the next one as a last part.
 States = tuple[State, ...]
+Run = Callable[[Tensor, Steps, States], tuple[Tensor, States]]
 
 
 class Recurrence(nn.Module):
@@ -19,10 +29,19 @@ class Recurrence(nn.Module):
         make_cell: builds a cell from its input size and hidden size.
         dropout: the rate between layers (not before the first, not after the last).
         locked: one dropout mask for all time steps.
-        backend: ``auto``, ``native`` or ``eager``.
+        backend: ``auto``, ``native``, ``eager``, ``compiled`` or ``scan``.
+        bidirectional: each layer also reads backwards in time, by a cell of its own; the outputs
+            of both stand side by side.
+        residual: each layer but the first adds its input to its output.
+        inside: dropout inside the recurrence, and zoneout.
+        recompute: keep only the states between spans of √time steps, and compute the rest of a
+            span again in the backward pass. What the engine keeps beside its input and output
+            then grows with the square root of time; with both directions each layer's input and
+            output are kept as well.
 
     Raises:
-        ConfigError: the backend cannot run the cell.
+        ConfigError: the backend cannot run the cell exactly, or the cell has no weights for
+            dropout inside the recurrence to act on.
     """
 
     def __init__(
@@ -35,34 +54,193 @@ class Recurrence(nn.Module):
         dropout: float = 0.0,
         locked: bool = False,
         backend: str = "auto",
+        bidirectional: bool = False,
+        residual: bool = False,
+        inside: Disturbance | None = None,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
-        sizes = [input_size] + [hidden_size] * (layers - 1)
-        self.cells = nn.ModuleList(make_cell(size, hidden_size) for size in sizes)
+        self.directions = 2 if bidirectional else 1
+        self.cells = nn.ModuleList()
+        for _ in range(layers):
+            for _ in range(self.directions):
+                self.cells.append(make_cell(input_size, hidden_size))
+            input_size = self._cells()[-1].output_size * self.directions
         self.hidden_size = hidden_size
-        self.dropout = TimeDropout(dropout, locked=locked)
-        self.backend = choose(self._cells()[0], backend)
+        self.output_size = input_size
+        self.dropout = dropout
+        self.locked = locked
+        self.residual = residual
+        self.inside = inside or Disturbance()
+        self.recompute = recompute
+        self.requested = backend
+        self._check_weights()
+        # Whether anything can be compiled is known on the device that runs it.
+        self.backend_on(torch.device("meta"))
 
-    def forward(self, x: Tensor, states: States | None = None) -> tuple[Tensor, States]:
+    @property
+    def layers(self) -> int:
+        """The number of layers."""
+        return len(self.cells) // self.directions
+
+    @property
+    def backend(self) -> str:
+        """What runs in training on the device where the parameters are."""
+        return self.backend_on(next(self.cells.parameters()).device)
+
+    def backend_on(self, device: torch.device) -> str:
+        """What runs in training on a device.
+
+        Raises:
+            ConfigError: the backend asked for cannot run there.
+        """
+        return self._choose(device, training=True)
+
+    def forward(
+        self, x: Tensor, states: States | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, States]:
         """Run all layers over all steps.
 
         Args:
             x: ``[time, batch, input_size]``.
             states: what the previous chunk ended with; None starts from the initial state.
+            lengths: ``[batch]``, how many steps each sequence has, at least one; None if all have
+                all. Nothing is computed for what comes after.
 
         Returns:
-            The last layer's outputs ``[time, batch, hidden_size]`` and every layer's final state.
+            The last layer's outputs ``[time, batch, output_size]``, zeros where a sequence is
+            over, and every cell's state at its end: a sequence's last step, or its first for a
+            cell that reads backwards.
+
+        Raises:
+            ValueError: a length is not between one and the number of steps, or there is not one
+                for each sequence.
         """
-        final = []
-        for index, cell in enumerate(self._cells()):
-            if index > 0:
-                x = self.dropout(x)
-            state = states[index] if states is not None else cell.initial_state(x.shape[1], x)
-            # bf16 autocast gives bf16 activations, and a carried fp32 state beside them.
-            state = tuple(part.to(x.dtype) for part in state)
-            x, state = run(cell, x, state, self.backend)
-            final.append(state)
-        return x, tuple(final)
+        time, batch = x.shape[:2]
+        if lengths is None:
+            steps, order, rows = Steps([batch] * time), None, x.flatten(0, 1)
+        else:
+            _check_lengths(lengths, time, batch)
+            # A packed sequence is this engine's layout; it asks for the lengths on the CPU.
+            packed = pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False)
+            steps = Steps(packed.batch_sizes.tolist())
+            order, rows = packed.sorted_indices, packed.data
+        if states is None:
+            states = self.initial_states(batch, x)
+        elif order is not None:
+            states = _each(states, lambda part: part[order])
+        y, states = self._layers(rows, steps, states)
+        if order is None:
+            return y.unflatten(0, (time, batch)), states
+        back = order.argsort()
+        y = steps.padded(y)[:, back]
+        return F.pad(y, (0, 0, 0, 0, 0, time - len(y))), _each(states, lambda part: part[back])
+
+    def initial_states(self, batch_size: int, like: Tensor) -> States:
+        """Every cell's initial state, of the type and device of ``like``."""
+        states = []
+        for cell in self._cells():
+            state = cell.initial_state(batch_size, like)
+            if cell.window > 1:
+                past = like.new_zeros(batch_size, (cell.window - 1) * cell.input_size)
+                state = (*state, past)
+            states.append(state)
+        return tuple(states)
+
+    def extra_repr(self) -> str:
+        return f"backend={self.requested}, directions={self.directions}, dropout={self.dropout}"
+
+    def _layers(self, x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
+        backend = self._choose(x.device, training=self.training)
+        noises = [
+            self.inside.noise(cell, steps.batch, training=self.training) for cell in self._cells()
+        ]
+        masks = self._masks_between(x, steps.batch)
+
+        def one(index: int, x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
+            y, state = advance(self._cells()[index], x, steps, states[0], backend, noises[index])
+            return y, (state,)
+
+        def both(layer: int, x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
+            forwards, backwards = 2 * layer, 2 * layer + 1
+            y, ahead = self._over(
+                lambda *span: one(forwards, *span), x, steps, (states[forwards],)
+            )
+            y_back, behind = self._over(
+                lambda *span: one(backwards, *span), steps.reversed(x), steps, (states[backwards],)
+            )
+            return torch.cat([y, steps.reversed(y_back)], -1), (*ahead, *behind)
+
+        def stack(x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
+            final: list[State] = []
+            for layer in range(self.layers):
+                if layer > 0:
+                    x = self._between(x, steps, masks[layer - 1] if masks else None)
+                if self.directions == 2:
+                    y, new = both(layer, x, steps, states)
+                else:
+                    y, new = one(layer, x, steps, (states[layer],))
+                x = x + y if self.residual and layer > 0 else y
+                final.extend(new)
+            return x, tuple(final)
+
+        if self.directions == 2:
+            return stack(x, steps, states)
+        return self._over(stack, x, steps, states)
+
+    def _over(self, run: Run, x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
+        """``run`` over all steps, or span by span with recomputation."""
+        if not (self.recompute and torch.is_grad_enabled()):
+            return run(x, steps, states)
+        length = math.isqrt(len(steps.sizes) - 1) + 1
+        outputs, row = [], 0
+        for start in range(0, len(steps.sizes), length):
+            span = steps.span(start, start + length)
+            rows = x[row : row + span.rows]
+            y, states = checkpoint(run, rows, span, states, use_reentrant=False)
+            outputs.append(y)
+            row += span.rows
+        return torch.cat(outputs), states
+
+    def _between(self, x: Tensor, steps: Steps, mask: Tensor | None) -> Tensor:
+        """Dropout between two layers."""
+        if not self.training or self.dropout == 0:
+            return x
+        return F.dropout(x, self.dropout) if mask is None else steps.times(x, mask[: steps.batch])
+
+    def _masks_between(self, x: Tensor, batch: int) -> list[Tensor]:
+        """Locked masks, drawn once for all steps."""
+        if not (self.training and self.locked and self.dropout):
+            return []
+        width = self.output_size
+        ones = [x.new_ones(batch, width) for _ in range(self.layers - 1)]
+        return [F.dropout(one, self.dropout) for one in ones]
+
+    def _choose(self, device: torch.device, *, training: bool) -> str:
+        return choose(
+            self._cells()[0],
+            self.requested,
+            device,
+            zoneout=self.inside.zoneout > 0,
+            recurrent_dropout=training and self.inside.recurrent > 0,
+        )
+
+    def _check_weights(self) -> None:
+        cell = self._cells()[0]
+        if recurrent_parameters(cell):
+            return
+        name = type(cell).__name__
+        if self.inside.weight:
+            raise ConfigError(
+                f"model.weight_dropout={self.inside.weight}: {name} has no recurrent weights to "
+                "drop (recurrent_weights names none of its parameters); set model.weight_dropout=0"
+            )
+        if self.inside.recurrent and not isinstance(cell, LinearCell):
+            raise ConfigError(
+                f"model.recurrent_dropout={self.inside.recurrent}: {name} names no recurrent "
+                "weights (recurrent_weights) through which it reads its state; name them in the "
+                "cell, or set model.recurrent_dropout=0"
+            )
 
     def _cells(self) -> list[Cell]:
         return [cell for cell in self.cells if isinstance(cell, Cell)]
@@ -70,4 +248,21 @@ class Recurrence(nn.Module):
 
 def detach(states: States) -> States:
     """The same states without their history: where truncated backpropagation stops."""
-    return tuple(tuple(part.detach() for part in state) for state in states)
+    return _each(states, Tensor.detach)
+
+
+def _each(states: States, change: Callable[[Tensor], Tensor]) -> States:
+    return tuple(tuple(change(part) for part in state) for state in states)
+
+
+def _check_lengths(lengths: Tensor, time: int, batch: int) -> None:
+    if lengths.shape != (batch,):
+        raise ValueError(
+            f"lengths has the shape {tuple(lengths.shape)}; it must hold one length for each of "
+            f"the {batch} sequences"
+        )
+    if not 1 <= int(lengths.min()) <= int(lengths.max()) <= time:
+        raise ValueError(
+            f"lengths are between {int(lengths.min())} and {int(lengths.max())}; each must be "
+            f"between 1 and the number of steps, {time}"
+        )

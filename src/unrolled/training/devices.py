@@ -26,6 +26,11 @@ def require_devices(trainer: DictConfig) -> None:
         )
 
 
+def device_of(trainer: DictConfig) -> torch.device:
+    """Where a run trains."""
+    return torch.device("cuda" if trainer.accelerator == "gpu" else "cpu")
+
+
 def has_bf16(accelerator: str) -> bool:
     """Whether bf16 is computed, not emulated, on the device."""
     if accelerator == "gpu":

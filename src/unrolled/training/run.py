@@ -17,7 +17,7 @@ from unrolled.models.build import build_language_model
 from unrolled.tasks.language_modeling import LanguageModeling
 from unrolled.training.callbacks import RecordKeeper, Samples, StopAtLength
 from unrolled.training.checkpoints import best_checkpoint, load_weights
-from unrolled.training.devices import require_devices
+from unrolled.training.devices import device_of, require_devices
 from unrolled.training.environment import describe_environment
 from unrolled.training.loggers import log_hyperparameters, make_loggers
 from unrolled.training.prepare import prepare_data
@@ -159,8 +159,8 @@ def describe(
         "parameters": model.parameter_count(),
         "embedding_size": model.embedding.embedding_dim,
         "hidden_size": model.recurrence.hidden_size,
-        "layers": len(model.recurrence.cells),
-        "backend": model.recurrence.backend,
+        "layers": model.recurrence.layers,
+        "backend": model.recurrence.backend_on(device_of(config.trainer)),
     }
 
 

@@ -1,0 +1,39 @@
+"""Cells whose recurrence is linear in the state, so that all its steps can be scanned at once."""
+
+from abc import abstractmethod
+
+from torch import Tensor
+
+from unrolled.cells.base import Cell, State
+
+
+class LinearCell(Cell):
+    """A cell with ``s_t = a_t ⊙ s_{t-1} + b_t``, where ``a_t`` and ``b_t`` read the input alone.
+
+    It writes ``coefficients``; the engine runs the recurrence, step by step or as a scan
+    (Blelloch 1990; Martin & Cundy 2018).
+    """
+
+    @abstractmethod
+    def coefficients(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """``a_t`` and ``b_t`` of every step.
+
+        Args:
+            z: ``[..., projected size]``.
+
+        Returns:
+            Two tensors ``[..., state size]``, real or complex; ``a`` may lack leading dimensions
+            where it is the same at all steps.
+        """
+
+    def enter(self, state: State) -> Tensor:
+        """``s`` from the parts of the state: the first part, unless a cell says otherwise."""
+        return state[0]
+
+    def leave(self, s: Tensor) -> State:
+        """The parts of the state from ``s``."""
+        return (s,)
+
+    def step(self, z: Tensor, state: State) -> State:
+        a, b = self.coefficients(z)
+        return self.leave(a * self.enter(state) + b)

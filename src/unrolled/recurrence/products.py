@@ -1,0 +1,232 @@
+"""Products with a weight, by the fastest exact kernel, and gathered over time.
+
+PyTorch sends fp32 products on CPUs to MKL, which reaches half of oneDNN's rate on AMD processors
+and about the same on Intel's. So a product that is large enough goes to oneDNN here; both round
+as fp32 does.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+# Below these a product takes less time than oneDNN's own overhead of about 10 µs.
+SMALLEST_ROWS = 8
+SMALLEST_PRODUCT = 1_500_000
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``x weightᵀ + bias``, as ``torch.nn.functional.linear`` has it.
+
+    Args:
+        x: ``[..., inputs]``.
+        weight: ``[outputs, inputs]``.
+        bias: ``[outputs]``.
+    """
+    if not _suits_onednn(x, weight):
+        return F.linear(x, weight, bias)
+    y: Tensor = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+    return y
+
+
+# What a product read, once it has.
+Slot = list[Tensor]
+
+_operations = torch.library.Library("unrolled", "DEF")
+_operations.define("product(Tensor x, Tensor weight) -> Tensor")
+
+
+class Gathered:
+    """The products of all steps with one weight, whose gradient is one product at the end.
+
+    Each step alone would pay for a product with few rows and for adding up a whole matrix. Here a
+    step's backward pass keeps its rows, and the weight's gradient is taken from all of them once
+    every step has been through.
+
+    Args:
+        weight: ``[outputs, inputs]``.
+        bias: ``[outputs]``, or None.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self.weight = weight.detach()
+        self._packed: dict[bool, Tensor] = {}
+        self.bias = None if bias is None else bias.detach()
+        self.rows: list[tuple[int, Tensor, Tensor]] = []
+        # Every product depends on the token, so autograd runs the token's backward pass last.
+        self.token: Tensor = _Gather.apply(weight, bias, self)  # type: ignore[no-untyped-call]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``[rows, inputs]`` to ``[rows, outputs]``."""
+        y: Tensor = _Product.apply(x, self.token, self)  # type: ignore[no-untyped-call]
+        return y
+
+    def times(self, x: Tensor, *, transposed: bool = False) -> Tensor:
+        """``x weightᵀ + bias``, or ``x weight``."""
+        weight = self.weight.t() if transposed else self.weight
+        if not _suits_onednn(x, weight):
+            return x @ weight.t() if transposed else F.linear(x, weight, self.bias)
+        if transposed not in self._packed:
+            # In the layout that the kernel wants, once for all steps.
+            packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), len(x))
+            self._packed[transposed] = packed
+        return _onednn(x, self._packed[transposed], None if transposed else self.bias)
+
+
+def row_of(gathered: Gathered, rows: int, slot: Slot) -> Tensor:
+    """What a product outside of ``gathered`` adds, so that its gradient is gathered there, too.
+
+    Args:
+        rows: of the product.
+        slot: holds what the product read by the time of the backward pass.
+
+    Returns:
+        The bias or zeros, ``[rows, outputs]``.
+    """
+    row: Tensor = _Row.apply(gathered.token, gathered, rows, slot)  # type: ignore[no-untyped-call]
+    return row
+
+
+def product(x: Tensor, weight: Tensor) -> Tensor:
+    """``x weightᵀ`` as one operation of a trace; ``weight`` gets no gradient."""
+    y: Tensor = torch.ops.unrolled.product.default(x, weight)
+    return y
+
+
+def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
+    return bool(
+        x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and weight.dim() == 2
+        and x.numel() >= SMALLEST_ROWS * weight.shape[1]
+        and x.numel() * weight.shape[0] >= SMALLEST_PRODUCT
+        and not torch.is_autocast_enabled("cpu")
+        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.enabled
+    )
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    return _onednn(x, weight, bias) if _suits_onednn(x, weight) else F.linear(x, weight, bias)
+
+
+def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    kernel: Callable[..., Tensor] = torch.ops.mkldnn._linear_pointwise.default
+    return kernel(x, weight, bias, "none", [], "")
+
+
+def _weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
+    """``gradᵀ x`` over all rows; transposed, since oneDNN then copies the smaller factor."""
+    x, grad = x.flatten(0, -2), grad.flatten(0, -2)
+    if _suits_onednn(x.t(), grad.t()):
+        return _product(x.t(), grad.t()).t()
+    return grad.t() @ x
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _product(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        for_x, for_weight, for_bias = ctx.needs_input_grad
+        return (
+            _product(grad, weight.t()) if for_x else None,
+            _weight_gradient(x, grad) if for_weight else None,
+            grad.flatten(0, -2).sum(0) if for_bias else None,
+        )
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, token: Tensor, gathered: Gathered) -> Tensor:
+        ctx.gathered = gathered
+        ctx.save_for_backward(x)
+        return gathered.times(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None]:
+        gathered: Gathered = ctx.gathered
+        if ctx.needs_input_grad[1]:
+            (x,) = ctx.saved_tensors
+            gathered.rows.append((_backward_pass(), x, grad))
+        grad_x = gathered.times(grad, transposed=True) if ctx.needs_input_grad[0] else None
+        return grad_x, None, None
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, bias: Tensor | None, gathered: Gathered) -> Tensor:
+        ctx.gathered = gathered
+        return weight.new_empty(())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        rows = ctx.gathered.rows
+        ctx.gathered.rows = []
+        # A pass that did not ask for the weight's gradient has left its rows behind.
+        rows = [(x, grad) for which, x, grad in rows if which == _backward_pass()]
+        if not rows:
+            return None, None, None
+        x, grad = (torch.cat(parts) for parts in zip(*rows, strict=True))
+        for_weight, for_bias = ctx.needs_input_grad[:2]
+        return (
+            _weight_gradient(x, grad) if for_weight else None,
+            grad.sum(0) if for_bias else None,
+            None,
+        )
+
+
+class _Row(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, token: Tensor, gathered: Gathered, rows: int, slot: Slot) -> Tensor:
+        ctx.gathered, ctx.slot = gathered, slot
+        row = gathered.weight.new_zeros(()) if gathered.bias is None else gathered.bias
+        return row.expand(rows, len(gathered.weight))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, None, None, None]:
+        if ctx.needs_input_grad[0]:
+            ctx.gathered.rows.append((_backward_pass(), ctx.slot[0], grad))
+        return None, None, None, None
+
+
+def _product_without_bias(x: Tensor, weight: Tensor) -> Tensor:
+    return _product(x, weight)
+
+
+def _product_shape(x: Tensor, weight: Tensor) -> Tensor:
+    return x.new_empty(*x.shape[:-1], weight.shape[0])
+
+
+def _keep_weight(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(inputs[1])
+
+
+def _gradient_of_x(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    (weight,) = ctx.saved_tensors
+    return product(grad, weight.t()), None
+
+
+_operations.impl("product", _product_without_bias, "CPU")
+_operations.impl("product", _product_without_bias, "CUDA")
+torch.library.register_fake("unrolled::product", _product_shape, lib=_operations)
+torch.library.register_autograd(
+    "unrolled::product", _gradient_of_x, setup_context=_keep_weight, lib=_operations
+)
+
+
+def _backward_pass() -> int:
+    """Which call of the autograd engine is running."""
+    which: int = torch._C._current_graph_task_id()
+    return which

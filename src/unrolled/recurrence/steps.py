@@ -1,0 +1,117 @@
+"""Which sequences are still there at which step: the layout that every backend works on.
+
+The rows of a batch lie step after step; with sequences of unequal length, longest first, a step
+has only the rows of those that are not over, as in PyTorch's packed sequences. So padding costs
+nothing, and a batch of equal lengths is the case where all steps have as many rows.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+class Steps:
+    """The layout of rows ``[rows, features]``.
+
+    Args:
+        sizes: how many sequences each step has; it never grows.
+    """
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self.sizes = tuple(sizes)
+
+    @property
+    def batch(self) -> int:
+        """How many sequences there are at the first step."""
+        return self.sizes[0]
+
+    @property
+    def regular(self) -> bool:
+        """Whether all sequences are equally long."""
+        return self.sizes[0] == self.sizes[-1]
+
+    @property
+    def rows(self) -> int:
+        """The number of rows of all steps together."""
+        return sum(self.sizes)
+
+    def split(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The rows of each step."""
+        rows: tuple[Tensor, ...] = x.split(self.sizes)
+        return rows
+
+    def span(self, start: int, stop: int) -> "Steps":
+        """The layout of the steps from ``start`` to ``stop``."""
+        return Steps(self.sizes[start:stop])
+
+    def final(self, x: Tensor) -> Tensor:
+        """Each sequence's last row: ``[rows, features]`` to ``[batch, features]``."""
+        if self.regular:
+            return x[-self.batch :]
+        last = self._starts[self._lengths - 1] + torch.arange(self.batch)
+        return x[last.to(x.device)]
+
+    def previous(self, x: Tensor, first: Tensor) -> Tensor:
+        """Each row's predecessor in its sequence; ``first`` ``[batch, features]`` comes before
+        all."""
+        if self.regular:
+            return torch.cat([first, x[: -self.batch]])
+        step, sequence = self._places
+        row = torch.where(step > 0, self.batch + self._starts[step - 1], 0) + sequence
+        return torch.cat([first, x])[row.to(x.device)]
+
+    def reversed(self, x: Tensor) -> Tensor:
+        """Each sequence backwards in time, in the same layout."""
+        if self.regular:
+            return x.reshape(len(self.sizes), self.batch, -1).flip(0).flatten(0, 1)
+        step, sequence = self._places
+        row = self._starts[self._lengths[sequence] - 1 - step] + sequence
+        return x[row.to(x.device)]
+
+    def times(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Each row times its sequence's row of ``mask`` ``[batch, features]``."""
+        if self.regular:
+            return (x.reshape(len(self.sizes), self.batch, -1) * mask).flatten(0, 1)
+        return x * mask[self._places[1].to(x.device)]
+
+    def padded(self, x: Tensor) -> Tensor:
+        """``[rows, features]`` as ``[time, batch, features]`` with zeros where a sequence is
+        over."""
+        if self.regular:
+            return x.reshape(len(self.sizes), self.batch, -1)
+        full = x.new_zeros(len(self.sizes) * self.batch, x.shape[-1])
+        full = full.index_copy(0, self._slots.to(x.device), x)
+        return full.view(len(self.sizes), self.batch, -1)
+
+    def packed(self, x: Tensor) -> Tensor:
+        """``[time, batch, features]`` as rows, without what is padding."""
+        x = x.flatten(0, 1)
+        return x if self.regular else x[self._slots.to(x.device)]
+
+    @cached_property
+    def _counts(self) -> Tensor:
+        return torch.tensor(self.sizes)
+
+    @cached_property
+    def _starts(self) -> Tensor:
+        """The first row of each step."""
+        return self._counts.cumsum(0) - self._counts
+
+    @cached_property
+    def _lengths(self) -> Tensor:
+        """The number of steps of each sequence."""
+        return (self._counts[:, None] > torch.arange(self.batch)).sum(0)
+
+    @cached_property
+    def _places(self) -> tuple[Tensor, Tensor]:
+        """The step and the sequence of each row."""
+        step = torch.arange(len(self.sizes)).repeat_interleave(self._counts)
+        return step, torch.arange(self.rows) - self._starts[step]
+
+    @cached_property
+    def _slots(self) -> Tensor:
+        """The place of each row among all steps of all sequences."""
+        step, sequence = self._places
+        return step * self.batch + sequence
