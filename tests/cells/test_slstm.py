@@ -29,8 +29,8 @@ def truth(state: State) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("forget_gate", ["sigmoid", "exp"])
 def test_the_steps_are_the_published_equations_without_a_stabilizer(forget_gate: str) -> None:
     cell = make(forget_gate=forget_gate)
-    W = cell.weight_ih.detach().numpy().reshape(HEADS, 4, SIZE, 4)
-    b = cell.bias_ih.detach().numpy().reshape(HEADS, 4, SIZE)
+    W = cell.weight_ih.detach().numpy().reshape(4, HEADS, SIZE, 4).swapaxes(0, 1)
+    b = cell.bias_ih.detach().numpy().reshape(4, HEADS, SIZE).swapaxes(0, 1)
     R = cell.weight_hh.detach().numpy().reshape(HEADS, SIZE, 4, SIZE)
     x = torch.randn(6, 4, dtype=torch.float64)
     state = cell.initial_state(1, x)
@@ -130,7 +130,7 @@ def test_zoneout_can_keep_the_initial_state() -> None:
 def test_it_starts_as_the_authors_code_does() -> None:
     torch.manual_seed(3)
     cell = SLSTM(50, 400, heads=4)
-    bias = cell.bias_ih.view(4, 4, 100)
+    bias = cell.bias_ih.view(4, 4, 100).swapaxes(0, 1)
     assert cell.weight_hh.count_nonzero() == 0
     assert abs(cell.weight_ih.std() / (2 / (5 * 50)) ** 0.5 - 1) < 0.02
     assert bias[:, [0, 1, 3]].count_nonzero() == 0
@@ -145,9 +145,9 @@ def test_heads_of_one_unit_start_finite() -> None:
 
 def test_the_forget_bias_is_set_alone() -> None:
     cell = make()
-    old = cell.bias_ih.detach().clone().view(HEADS, 4, SIZE)
+    old = cell.bias_ih.detach().clone().view(4, HEADS, SIZE).swapaxes(0, 1)
     cell.set_forget_bias(1.5)
-    new = cell.bias_ih.view(HEADS, 4, SIZE)
+    new = cell.bias_ih.view(4, HEADS, SIZE).swapaxes(0, 1)
     assert torch.equal(new[:, 2], torch.full_like(new[:, 2], 1.5))
     assert torch.equal(new[:, [0, 1, 3]], old[:, [0, 1, 3]])
 

@@ -141,6 +141,14 @@ class Cell(nn.Module, metaclass=_Initialized):
         """Whether ``native`` is there."""
         return type(self).native is not Cell.native
 
+    def native_suits(self, device: torch.device, *, unequal: bool) -> bool:
+        """Whether ``native`` is the fastest way on ``device``, for sequences of (un)equal length.
+
+        PyTorch's kernels leave oneDNN for sequences of unequal length on a CPU; the engine's loop,
+        which has the rows of a packed sequence as well, is then as fast or faster.
+        """
+        return device.type != "cpu" or not unequal
+
     def set_forget_bias(self, value: float) -> None:
         """Let the forget gate's bias start at ``value`` in total; a cell without one stays as it
         is."""

@@ -62,7 +62,7 @@ class SLSTM(Cell):
         self.heads = heads
         self.forget_gate = forget_gate
         size = hidden_size // heads
-        # Rows go head by head, and within a head z, i, f, o.
+        # z, i, f, o, one after the other; in a head's recurrent columns, too.
         self.weight_ih = nn.Parameter(torch.empty(4 * hidden_size, input_size))
         self.weight_hh = nn.Parameter(torch.empty(heads, size, 4 * size))
         self.bias_ih = nn.Parameter(torch.empty(4 * hidden_size))
@@ -93,17 +93,18 @@ class SLSTM(Cell):
         return z.to(torch.promote_types(z.dtype, torch.float32))
 
     def step(self, z: Tensor, state: State) -> State:
-        # [batch, heads, units] each.
-        h, c, n, m = (part.reshape(len(part), self.heads, -1) for part in state)
-        recurrent = torch.matmul(h.transpose(0, 1), self.weight_hh).transpose(0, 1)
-        new, i, f, o = (z.reshape(len(z), self.heads, -1) + recurrent).chunk(4, dim=-1)
+        h, c, n, m = state
+        # [heads, batch, units], and back with the gates outermost.
+        heads = h.unflatten(1, (self.heads, -1)).transpose(0, 1)
+        recurrent = torch.matmul(heads, self.weight_hh).unflatten(2, (4, -1)).permute(1, 2, 0, 3)
+        new, i, f, o = (z + recurrent.flatten(1)).chunk(4, dim=-1)
         kept = (F.logsigmoid(f) if self.forget_gate == "sigmoid" else f) + m
         m = torch.maximum(kept, i)
         i, f = torch.exp(i - m), torch.exp(kept - m)
         c = f * c + i * torch.tanh(new)
         n = f * n + i
         h = torch.sigmoid(o) * c / n
-        return h.flatten(1), c.flatten(1), n.flatten(1), m.flatten(1)
+        return h, c, n, m
 
     def mix(self, old: State, new: State, keep: State) -> State:
         """Zoneout, where c, n and m are one memory with one share, that of c.
@@ -123,4 +124,4 @@ class SLSTM(Cell):
 
     def _forget_bias(self) -> Tensor:
         """``[heads, units of a head]``."""
-        return self.bias_ih.view(self.heads, 4, -1)[:, 2]
+        return self.bias_ih.view(4, self.heads, -1)[2]

@@ -46,11 +46,13 @@ def choose(
     *,
     zoneout: bool = False,
     recurrent_dropout: bool = False,
+    unequal: bool = False,
 ) -> str:
     """The backend that ``auto`` stands for, or ``backend`` itself.
 
     Args:
         zoneout, recurrent_dropout: whether there is any.
+        unequal: whether the sequences are of unequal length.
 
     Raises:
         ConfigError: there is no such backend, or it cannot run this cell exactly.
@@ -74,8 +76,9 @@ def choose(
     if backend == "auto":
         # Compiling takes tens of seconds, which a loop on a CPU does not win back in a short run;
         # on a GPU the loop waits for the launch of every kernel.
-        on_gpu = device.type == "cuda"
-        order = ["native", "scan", *(["compiled"] if on_gpu else []), "eager"]
+        order = ["scan", "compiled", "eager"] if device.type == "cuda" else ["scan", "eager"]
+        if cell.native_suits(device, unequal=unequal):
+            order.insert(0, "native")
         return next(one for one in order if why_not[one] is None)
     if (reason := why_not[backend]) is not None:
         others = [one for one, why in why_not.items() if why is None]

@@ -107,6 +107,8 @@ class _Traced(Loop):
         self.places: tuple[int, ...] = ()
 
     def product(self, name: str, weight: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
+        if weight.dim() == 3:
+            return x @ weight
         if x.dim() != 2 or torch.is_autocast_enabled(x.device.type):
             return F.linear(x, weight, bias)
         if bias is not None and id(bias) not in self.names:

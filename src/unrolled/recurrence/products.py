@@ -47,33 +47,54 @@ class Gathered:
     every step has been through.
 
     Args:
-        weight: ``[outputs, inputs]``.
+        weight: ``[outputs, inputs]``, or ``[blocks, inputs, outputs]`` of a block-diagonal one.
         bias: ``[outputs]``, or None.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self.weight = weight.detach()
-        self._packed: dict[bool, Tensor] = {}
         self.bias = None if bias is None else bias.detach()
+        self._suits: dict[int, bool] = {}
+        self._packed: dict[bool, Tensor] = {}
         self.rows: list[tuple[int, Tensor, Tensor]] = []
         # Every product depends on the token, so autograd runs the token's backward pass last.
         self.token: Tensor = _Gather.apply(weight, bias, self)  # type: ignore[no-untyped-call]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """``[rows, inputs]`` to ``[rows, outputs]``."""
+        """``[rows, inputs]`` to ``[rows, outputs]``, or ``[blocks, rows, ...]``."""
         y: Tensor = _Product.apply(x, self.token, self)  # type: ignore[no-untyped-call]
         return y
 
-    def times(self, x: Tensor, *, transposed: bool = False) -> Tensor:
-        """``x weightᵀ + bias``, or ``x weight``."""
-        weight = self.weight.t() if transposed else self.weight
-        if not _suits_onednn(x, weight):
-            return x @ weight.t() if transposed else F.linear(x, weight, self.bias)
+    def forwards(self, x: Tensor) -> Tensor:
+        """``x weightᵀ + bias``, block by block where there are blocks."""
+        if self.weight.dim() == 3:
+            return x @ self.weight
+        if self._suits_onednn(x):
+            return _onednn(x, self._pack(len(x), transposed=False), self.bias)
+        return F.linear(x, self.weight, self.bias)
+
+    def backwards(self, grad: Tensor) -> Tensor:
+        """The gradient of ``x``."""
+        if self.weight.dim() == 3:
+            return grad @ self.weight.mT
+        if self._suits_onednn(grad):
+            return _onednn(grad, self._pack(len(grad), transposed=True), None)
+        return grad @ self.weight
+
+    def _suits_onednn(self, x: Tensor) -> bool:
+        rows = len(x)
+        if rows not in self._suits:
+            weight = self.weight if x.shape[-1] == self.weight.shape[-1] else self.weight.t()
+            self._suits[rows] = _suits_onednn(x, weight)
+        return self._suits[rows]
+
+    def _pack(self, rows: int, *, transposed: bool) -> Tensor:
+        """The weight in the layout that the kernel wants, made once for all steps."""
         if transposed not in self._packed:
-            # In the layout that the kernel wants, once for all steps.
-            packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), len(x))
-            self._packed[transposed] = packed
-        return _onednn(x, self._packed[transposed], None if transposed else self.bias)
+            weight = self.weight.t() if transposed else self.weight
+            pack = torch.ops.mkldnn._reorder_linear_weight.default
+            self._packed[transposed] = pack(weight.contiguous(), rows)
+        return self._packed[transposed]
 
 
 def row_of(gathered: Gathered, rows: int, slot: Slot) -> Tensor:
@@ -115,6 +136,11 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     kernel: Callable[..., Tensor] = torch.ops.mkldnn._linear_pointwise.default
+    if weight.layout == torch.strided and not (
+        weight.is_contiguous() or weight.t().is_contiguous()
+    ):
+        # oneDNN has no fast way to read any other strides.
+        weight = weight.contiguous()
     return kernel(x, weight, bias, "none", [], "")
 
 
@@ -149,7 +175,7 @@ class _Product(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, token: Tensor, gathered: Gathered) -> Tensor:
         ctx.gathered = gathered
         ctx.save_for_backward(x)
-        return gathered.times(x)
+        return gathered.forwards(x)
 
     @staticmethod
     @once_differentiable
@@ -158,7 +184,7 @@ class _Product(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             (x,) = ctx.saved_tensors
             gathered.rows.append((_backward_pass(), x, grad))
-        grad_x = gathered.times(grad, transposed=True) if ctx.needs_input_grad[0] else None
+        grad_x = gathered.backwards(grad) if ctx.needs_input_grad[0] else None
         return grad_x, None, None
 
 
@@ -177,7 +203,9 @@ class _Gather(torch.autograd.Function):
         rows = [(x, grad) for which, x, grad in rows if which == _backward_pass()]
         if not rows:
             return None, None, None
-        x, grad = (torch.cat(parts) for parts in zip(*rows, strict=True))
+        x, grad = (torch.cat(parts, dim=-2) for parts in zip(*rows, strict=True))
+        if x.dim() == 3:
+            return x.mT @ grad, None, None
         for_weight, for_bias = ctx.needs_input_grad[:2]
         return (
             _weight_gradient(x, grad) if for_weight else None,

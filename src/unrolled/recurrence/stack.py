@@ -151,7 +151,7 @@ class Recurrence(nn.Module):
         return f"backend={self.requested}, directions={self.directions}, dropout={self.dropout}"
 
     def _layers(self, x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
-        backend = self._choose(x.device, training=self.training)
+        backend = self._choose(x.device, training=self.training, unequal=not steps.regular)
         noises = [
             self.inside.noise(cell, steps.batch, training=self.training) for cell in self._cells()
         ]
@@ -216,13 +216,14 @@ class Recurrence(nn.Module):
         ones = [x.new_ones(batch, width) for _ in range(self.layers - 1)]
         return [F.dropout(one, self.dropout) for one in ones]
 
-    def _choose(self, device: torch.device, *, training: bool) -> str:
+    def _choose(self, device: torch.device, *, training: bool, unequal: bool = False) -> str:
         return choose(
             self._cells()[0],
             self.requested,
             device,
             zoneout=self.inside.zoneout > 0,
             recurrent_dropout=training and self.inside.recurrent > 0,
+            unequal=unequal,
         )
 
     def _check_weights(self) -> None:

@@ -61,11 +61,14 @@ class Loop:
         return x * self.dropout.mask(name, x).narrow(-2, 0, self.rows)
 
     def product(self, name: str, weight: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
-        """``x weightᵀ + bias``; ``x`` as ``reads`` gives it."""
+        """``x weightᵀ + bias``, or ``x weight`` block by block; ``x`` as ``reads`` gives it."""
+        known = self._gathered.get((name, id(bias)))
+        if known is not None and x.dim() == weight.dim() and torch.is_grad_enabled():
+            return known(x)
         if self.rows is None or not weight.requires_grad or not torch.is_grad_enabled():
-            return linear(x, weight, bias)
-        if x.dim() != 2 or torch.is_autocast_enabled(x.device.type):
-            return F.linear(x, weight, bias)
+            return x @ weight if weight.dim() == 3 else linear(x, weight, bias)
+        if x.dim() != weight.dim() or torch.is_autocast_enabled(x.device.type):
+            return x @ weight if weight.dim() == 3 else F.linear(x, weight, bias)
         if bias is not None and not isinstance(bias, nn.Parameter):
             # Computed anew in each step, so it is not part of what is gathered.
             return self.product(name, weight, x, None) + bias
@@ -175,9 +178,9 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | N
 def _matmul(weight: Weight, x: Tensor) -> Tensor:
     """``x @ weight``."""
     x = weight.loop.reads(weight.key, x)
-    if not weight.transposed:
-        return x @ weight.plain
-    return weight.loop.product(weight.key, weight.plain, x, None)
+    if weight.transposed or (weight.dim() == 3 and x.dim() == 3):
+        return weight.loop.product(weight.key, weight.plain, x, None)
+    return x @ weight.plain
 
 
 def _unmasked(weight: Weight, func: Any) -> ConfigError:
