@@ -51,6 +51,18 @@ def test_a_budget_between_two_sizes_is_refused_with_both() -> None:
     assert "budget.tolerance" in message
 
 
+def test_sizes_are_multiples_where_the_cell_needs_them() -> None:
+    assert solve_hidden_size(square, square(20), 0.0, multiple=4) == 20
+    assert solve_hidden_size(square, square(21), 0.1, multiple=4) == 20
+    with pytest.raises(BudgetError, match=r"with 4 hidden units the model has 116 parameters"):
+        solve_hidden_size(square, 50, 0.01, multiple=4)
+
+
+def test_a_budget_of_arithmetic_is_named_as_such() -> None:
+    with pytest.raises(BudgetError, match=r"budget\.flops=50 is too small.*101 FLOPs per token"):
+        solve_hidden_size(square, 50, 0.01, of="flops")
+
+
 def numbers(text: str) -> set[int]:
     def each() -> Iterator[int]:
         for digits in re.findall(r"\d[\d,]*", text):

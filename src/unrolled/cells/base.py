@@ -141,11 +141,15 @@ class Cell(nn.Module, metaclass=_Initialized):
         """Whether ``native`` is there."""
         return type(self).native is not Cell.native
 
-    def native_suits(self, device: torch.device, *, unequal: bool) -> bool:
-        """Whether ``native`` is the fastest way on ``device``, for sequences of (un)equal length.
+    def native_suits(self, device: torch.device, *, batch: int, unequal: bool) -> bool:
+        """Whether ``native`` is the fastest way on ``device``.
 
         PyTorch's kernels leave oneDNN for sequences of unequal length on a CPU; the engine's loop,
-        which has the rows of a packed sequence as well, is then as fast or faster.
+        which knows no padding either, is then as fast or faster.
+
+        Args:
+            batch: how many sequences there are.
+            unequal: whether their lengths differ.
         """
         return device.type != "cpu" or not unequal
 

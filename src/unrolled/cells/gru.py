@@ -4,11 +4,10 @@ import torch
 from torch import Tensor
 
 from unrolled.cells.base import State
-from unrolled.cells.fused import one_state
-from unrolled.cells.gated import GatedCell
+from unrolled.cells.fused import OneStateCell, one_state
 
 
-class GRU(GatedCell):
+class GRU(OneStateCell):
     """Cho et al. 2014, first version (arXiv 1406.1078v1): the reset gate acts after the product
     with U_n.
 
@@ -25,7 +24,6 @@ class GRU(GatedCell):
     """
 
     gates = ("r", "z", "n")
-    two_biases = True
 
     def step(self, z: Tensor, state: State) -> State:
         (h,) = state

@@ -65,9 +65,10 @@ class LSTM(GatedCell):
         # The kernels take a projection only to something narrower.
         return self.output_size < self.hidden_size or self.projection_size is None
 
-    def native_suits(self, device: torch.device, *, unequal: bool) -> bool:
+    def native_suits(self, device: torch.device, *, batch: int, unequal: bool) -> bool:
         # A projection, too, is nothing that oneDNN's kernel computes.
-        return super().native_suits(device, unequal=unequal or self.projection_size is not None)
+        unequal = unequal or self.projection_size is not None
+        return super().native_suits(device, batch=batch, unequal=unequal)
 
     def native(
         self, x: Tensor, state: State, batch_sizes: Tensor | None = None

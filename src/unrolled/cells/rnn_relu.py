@@ -4,11 +4,10 @@ import torch
 from torch import Tensor
 
 from unrolled.cells.base import State
-from unrolled.cells.fused import one_state
-from unrolled.cells.gated import GatedCell
+from unrolled.cells.fused import OneStateCell, one_state
 
 
-class RnnRelu(GatedCell):
+class RnnRelu(OneStateCell):
     """The simple network (Elman 1990) with the rectifier of Nair & Hinton, ICML 2010.
 
     h_t = max(0, W x_t + b + U h_{t-1} + b')
@@ -18,7 +17,6 @@ class RnnRelu(GatedCell):
     """
 
     gates = ("h",)
-    two_biases = True
 
     def step(self, z: Tensor, state: State) -> State:
         (h,) = state

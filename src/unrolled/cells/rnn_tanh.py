@@ -4,11 +4,10 @@ import torch
 from torch import Tensor
 
 from unrolled.cells.base import State
-from unrolled.cells.fused import one_state
-from unrolled.cells.gated import GatedCell
+from unrolled.cells.fused import OneStateCell, one_state
 
 
-class RnnTanh(GatedCell):
+class RnnTanh(OneStateCell):
     """Elman, "Finding structure in time", Cognitive Science 14 (1990).
 
     h_t = tanh(W x_t + b + U h_{t-1} + b')
@@ -18,7 +17,6 @@ class RnnTanh(GatedCell):
     """
 
     gates = ("h",)
-    two_biases = True
 
     def step(self, z: Tensor, state: State) -> State:
         (h,) = state

@@ -58,6 +58,17 @@ def duration(seconds: float | None) -> str:
     return f"{seconds:.1f}" if seconds < 10 else f"{seconds:,.0f}"
 
 
+def short(value: float | None) -> str:
+    """A count in three digits, ``187K`` or ``2.41M``, or a dash."""
+    if value is None:
+        return "-"
+    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
+        # What would round up to the next letter already takes it.
+        if value >= 0.9995 * limit:
+            return f"{value / limit:#.3g}".rstrip(".") + letter
+    return f"{value:.0f}"
+
+
 def whole(value: float | None) -> str:
     """A count with thousands separators, or a dash."""
     return "-" if value is None else f"{round(value):,}"

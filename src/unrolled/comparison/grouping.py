@@ -74,7 +74,7 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def settings(record: Record) -> dict[str, str]:
     """What can change a run's score: key to value as JSON, the data's fingerprint among them."""
     flat = flatten(record.config)
-    if flat.get("budget.parameters") is not None:
+    if any(flat.get(f"budget.{of}") is not None for of in ("parameters", "flops")):
         flat.pop("model.hidden_size", None)  # solved from the budget, so implied by it
     kept = {
         key: json.dumps(value, sort_keys=True, default=str)

@@ -198,6 +198,14 @@ def _unlike(comparison: Comparison, added: list[str]) -> Iterable[Note]:
 
 
 def _sizes(comparison: Comparison) -> Iterable[Note]:
+    if _budget(comparison, "flops"):
+        yield Note(
+            "The models cost the same arithmetic per token (budget.flops) and differ in their "
+            "numbers of parameters."
+        )
+        return
+    if _budget(comparison, "parameters"):
+        return
     sizes = {row.label: row.parameters for row in comparison.rows if row.parameters}
     if sizes and max(sizes.values()) > 1.02 * min(sizes.values()):
         small, large = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
@@ -206,6 +214,12 @@ def _sizes(comparison: Comparison) -> Iterable[Note]:
             f"{sizes[large]:,}; budget=equal (budget.parameters=N) compares at equal size.",
             loud=True,
         )
+
+
+def _budget(comparison: Comparison, of: str) -> bool:
+    """Whether all runs met one budget of this kind."""
+    budgets = {(record.config.get("budget") or {}).get(of) for record in _records(comparison)}
+    return len(budgets) == 1 and None not in budgets
 
 
 def _beaten_by_chance(comparison: Comparison) -> Iterable[Note]:

@@ -9,6 +9,7 @@ from unrolled.comparison.collect import LeftOut
 from unrolled.comparison.grouping import Group, Run
 from unrolled.comparison.metrics import value_of
 from unrolled.comparison.statistics import Difference, Estimate, estimate
+from unrolled.training.record import Record
 
 
 @dataclass
@@ -16,8 +17,9 @@ class Row:
     """A group's figures.
 
     ``value`` and ``other`` estimate the two metrics of the comparison over seeds, ``by_seed`` and
-    ``other_by_seed`` hold the single values; ``parameters`` the models' sizes, ``seconds`` and
-    ``tokens_per_second`` the means over runs. ``difference`` is None for the baseline.
+    ``other_by_seed`` hold the single values; ``parameters`` the models' sizes, ``flops_per_token``
+    what a forward pass costs, ``state_size`` the numbers carried from step to step, ``seconds``
+    and ``tokens_per_second`` the means over runs. ``difference`` is None for the baseline.
     """
 
     label: str
@@ -28,6 +30,8 @@ class Row:
     value: Estimate
     other: Estimate | None
     parameters: int | None
+    flops_per_token: int | None
+    state_size: int | None
     seconds: float | None
     tokens_per_second: float | None
     difference: Difference | None = None
@@ -46,6 +50,8 @@ class Row:
             other: asdict(self.other) if self.other else None,
             "difference": asdict(self.difference) if self.difference else None,
             "parameters": self.parameters,
+            "flops_per_token": self.flops_per_token,
+            "state_size": self.state_size,
             "seconds": self.seconds,
             "tokens_per_second": self.tokens_per_second,
             "runs": [_run_to_json(run) for run in self.runs],
@@ -88,7 +94,6 @@ def make_row(group: Group, metric: str, other: str) -> Row:
     by_seed = _by_seed(group.runs, metric)
     other_by_seed = _by_seed(group.runs, other)
     records = [run.record for run in group.runs]
-    parameters = _numbers([record.model.get("parameters") for record in records])
     seconds = _numbers([record.timing.get("seconds") for record in records])
     speeds = _numbers([record.timing.get("tokens_per_second") for record in records])
     return Row(
@@ -99,7 +104,9 @@ def make_row(group: Group, metric: str, other: str) -> Row:
         other_by_seed=other_by_seed,
         value=estimate(list(by_seed.values())),
         other=estimate(list(other_by_seed.values())) if other_by_seed else None,
-        parameters=round(_mean(parameters)) if parameters else None,
+        parameters=_size(records, "parameters"),
+        flops_per_token=_size(records, "flops_per_token"),
+        state_size=_size(records, "state_size"),
         seconds=_mean(seconds) if seconds else None,
         tokens_per_second=_mean(speeds) if speeds else None,
     )
@@ -108,6 +115,12 @@ def make_row(group: Group, metric: str, other: str) -> Row:
 def _by_seed(runs: list[Run], metric: str) -> dict[int, float]:
     values = {run.record.seed: value_of(run.record, metric) for run in runs}
     return {seed: value for seed, value in values.items() if value is not None}
+
+
+def _size(records: list[Record], name: str) -> int | None:
+    """The mean of what the records say of their models; None in records of older versions."""
+    values = _numbers([record.model.get(name) for record in records])
+    return round(_mean(values)) if values else None
 
 
 def _numbers(values: list[Any]) -> list[float]:
@@ -128,6 +141,8 @@ def _run_to_json(run: Run) -> dict[str, Any]:
         "best_step": record.best.get("step"),
         "metrics": record.metrics,
         "parameters": record.model.get("parameters"),
+        "flops_per_token": record.model.get("flops_per_token"),
+        "state_size": record.model.get("state_size"),
         "seconds": record.timing.get("seconds"),
         "tokens_per_second": record.timing.get("tokens_per_second"),
     }

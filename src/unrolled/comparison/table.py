@@ -2,7 +2,7 @@
 
 import contextlib
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
@@ -17,13 +17,16 @@ from unrolled.comparison.formats import (
     interval,
     number,
     p_value,
+    short,
     signed,
     whole,
 )
 from unrolled.comparison.results import Comparison, Row
-from unrolled.comparison.statistics import Estimate
+from unrolled.comparison.statistics import NO_DIFFERENCE, Estimate
 
 WIDTH = 100
+# With more rows each takes one line, so that a table of all cells fits a screen.
+MANY = 8
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Cells:
     difference: tuple[str, str]
     verdict: str
     parameters: str
+    flops: str
+    state: str
     seconds: str
     speed: str
 
@@ -51,6 +56,8 @@ def header(comparison: Comparison) -> Cells:
         difference=("difference", f"to {comparison.baseline}"),
         verdict="verdict",
         parameters="params",
+        flops="FLOPs",
+        state="state",
         seconds="seconds",
         speed="tokens/s",
     )
@@ -63,7 +70,7 @@ def lines(comparison: Comparison) -> list[Cells]:
     for level in comparison.chance:
         value, other = number(level.value, decimals), number(level.other, decimals)
         found.append(
-            Cells(f"{level.label}", "-", (value, ""), (other, ""), ("", ""), "chance", "", "", "")
+            Cells(level.label, "-", (value, ""), (other, ""), ("", ""), "chance", *[""] * 5)
         )
     return found
 
@@ -71,11 +78,7 @@ def lines(comparison: Comparison) -> list[Cells]:
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """The table, its notes, the answer, and where to look next."""
     with readable(console):
-        table = terminal_table(comparison)
-        unbounded = console.options.update(width=10 * WIDTH)
-        if Measurement.get(console, unbounded, table).maximum > console.width:
-            table = terminal_table(comparison, narrow=True)
-        console.print(table)
+        console.print(_fitting(comparison, console))
         for note in comparison.notes:
             text = Text(f"{'!' if note.loud else '-'} {note.text}")
             console.print(text, style="yellow" if note.loud else "dim")
@@ -83,6 +86,19 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         console.print(Text(comparison.answer), style="bold")
     for step in comparison.next_steps:
         console.print(Text(f"  {step}"), soft_wrap=True)
+
+
+def _fitting(comparison: Comparison, console: Console) -> Table:
+    """The first form of the table that the terminal has room for."""
+    forms: list[Callable[[Comparison], Table]] = [terminal_table, narrow_table]
+    if len(comparison.rows) > MANY:
+        forms.insert(0, short_table)
+    unbounded = console.options.update(width=10 * WIDTH)
+    tables = (form(comparison) for form in forms)
+    fitting = (
+        t for t in tables if Measurement.get(console, unbounded, t).maximum <= console.width
+    )
+    return next(fitting, narrow_table(comparison))
 
 
 @contextlib.contextmanager
@@ -111,9 +127,8 @@ def terminal_table(comparison: Comparison, narrow: bool = False) -> Table:
         _stacked(head.value),
         _stacked(head.other),
         _stacked(head.difference),
-        head.parameters,
-        head.seconds,
-        head.speed,
+        "\n".join((head.parameters, head.flops, head.state)),
+        "\n".join((head.seconds, head.speed)),
     ):
         table.add_column(Text(name), justify="right", overflow="fold")
     for index, line in enumerate(rows):
@@ -125,10 +140,53 @@ def terminal_table(comparison: Comparison, narrow: bool = False) -> Table:
             _lines(line.value),
             _lines(line.other),
             _difference(line, narrow),
-            line.parameters,
-            line.seconds,
-            line.speed,
+            _lines((line.parameters, *(size for size in (line.flops, line.state) if size != "-"))),
+            _lines((line.seconds, line.speed)),
         )
+    return table
+
+
+def narrow_table(comparison: Comparison) -> Table:
+    """The table for few columns."""
+    return terminal_table(comparison, narrow=True)
+
+
+def short_table(comparison: Comparison) -> Table:
+    """The table with one line a row; the intervals are in the files."""
+    head, rows = header(comparison), lines(comparison)
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0, 0, 0))
+    table.add_column(head.label, overflow="fold")
+    names = (
+        *(_stacked(pair) for pair in (head.value, head.other)),
+        "diff.",
+        head.verdict,
+        head.parameters,
+        head.flops,
+        head.state,
+        head.seconds,
+        "tok/s",
+    )
+    for name in names:
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    for line, row in zip(rows, comparison.rows, strict=False):
+        claim = line.verdict.rpartition(": ")[2]
+        if claim.startswith(NO_DIFFERENCE):
+            claim = NO_DIFFERENCE
+        table.add_row(
+            Text(line.label),
+            line.value[0],
+            line.other[0],
+            line.difference[0],
+            claim,
+            short(row.parameters),
+            line.flops,
+            line.state,
+            line.seconds,
+            short(row.tokens_per_second),
+        )
+    table.add_section()
+    for line in rows[len(comparison.rows) :]:
+        table.add_row(Text(line.label), line.value[0], line.other[0], "", line.verdict)
     return table
 
 
@@ -148,7 +206,7 @@ def markdown(comparison: Comparison, pictures: list[str]) -> str:
     head = header(comparison)
     title = _escaped(_title(comparison))
     parts = [f"# {title}", "", _escaped(comparison.answer), "", _markdown_line(head)]
-    parts.append("| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: | ---: |")
+    parts.append("| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: |")
     parts.extend(_markdown_line(line) for line in lines(comparison))
     parts.append("")
     parts.extend(
@@ -181,6 +239,8 @@ def _line(row: Row, decimals: int) -> Cells:
         difference=difference,
         verdict=verdict,
         parameters=whole(row.parameters),
+        flops=short(row.flops_per_token),
+        state=short(row.state_size),
         seconds=duration(row.seconds),
         speed=whole(row.tokens_per_second),
     )
@@ -214,6 +274,8 @@ def _markdown_line(line: Cells) -> str:
         *(" ".join(filter(None, pair)) for pair in (line.value, line.other, line.difference)),
         line.verdict,
         line.parameters,
+        line.flops,
+        line.state,
         line.seconds,
         line.speed,
     ]

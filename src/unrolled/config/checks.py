@@ -17,6 +17,7 @@ LIMITS: dict[str, tuple[float | None, float | None]] = {
     "model.layers": (1, None),
     "model.initialization_range": (0, None),
     "budget.parameters": (1, None),
+    "budget.flops": (1, None),
     "budget.tolerance": (0, 1),
     "task.batch_size": (1, None),
     "task.sequence_length": (1, None),
@@ -94,6 +95,12 @@ def check(config: DictConfig) -> None:
         raise ConfigError(
             "model.residual=true: needs model.layers of 2 or more, since each layer but the first "
             "adds its input to its output"
+        )
+    parameters, flops = config.budget.parameters, config.budget.flops
+    if parameters is not None and flops is not None:
+        raise ConfigError(
+            f"budget.parameters={parameters} and budget.flops={flops}: one hidden size cannot "
+            "meet both; set one of them to null"
         )
     _check_training(config)
     for name in ("study", "name_by"):

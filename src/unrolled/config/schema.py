@@ -255,6 +255,7 @@ class Model:
 class Budget:
     name: str = MISSING
     parameters: int | None = MISSING
+    flops: int | None = MISSING
     tolerance: float = MISSING
 
 

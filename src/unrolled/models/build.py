@@ -11,7 +11,7 @@ from unrolled.cells.base import Cell
 from unrolled.cells.gated import GatedCell
 from unrolled.config.build import OURS, arguments_of, target_of
 from unrolled.errors import ConfigError
-from unrolled.models.budget import solve_hidden_size
+from unrolled.models.budget import UNITS, solve_hidden_size
 from unrolled.models.language_model import RecurrentLanguageModel
 from unrolled.recurrence.layer import Disturbance, recurrent_parameters
 from unrolled.recurrence.stack import Recurrence
@@ -33,20 +33,29 @@ def build_language_model(
             "unrolled.cells.base.Cell"
         )
     hidden_size = config.model.hidden_size
-    if config.budget.parameters is not None:
-
-        def count(size: int) -> int:
-            # A model on the meta device has shapes and no storage: counting costs no memory.
-            with torch.device("meta"):
-                return _assemble(config, cell, vocabulary_size, size).parameter_count()
-
-        hidden_size = solve_hidden_size(count, config.budget.parameters, config.budget.tolerance)
+    for of in UNITS:
+        if config.budget[of] is not None:
+            hidden_size = _solve(config, cell, vocabulary_size, of)
     model = _assemble(config, cell, vocabulary_size, hidden_size)
     initialize(model, config.model.initialization, config.model.initialization_range)
     if config.model.forget_bias is not None:
         for layer in model.recurrence.cells:
             cast(Cell, layer).set_forget_bias(config.model.forget_bias)
     return model
+
+
+def _solve(config: DictConfig, cell: type[Cell], vocabulary_size: int, of: str) -> int:
+    """The hidden size that meets ``config.budget[of]``."""
+
+    def count(size: int) -> int:
+        # A model on the meta device has shapes and no storage: counting costs no memory.
+        with torch.device("meta"):
+            model = _assemble(config, cell, vocabulary_size, size)
+            return model.parameter_count() if of == "parameters" else model.flops_per_token()
+
+    multiple = cell.size_multiple(**arguments_of(config.cell, "name", "backend"))
+    budget = config.budget
+    return solve_hidden_size(count, budget[of], budget.tolerance, of=of, multiple=multiple)
 
 
 def initialize(model: RecurrentLanguageModel, how: str, bound: float) -> None:

@@ -65,3 +65,11 @@ class RecurrentLanguageModel(nn.Module):
     def parameter_count(self) -> int:
         """Trainable parameters, shared ones once."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    def flops_per_token(self) -> int:
+        """Floating-point operations of one token's forward pass, as ``cells.cost.flops`` counts
+        them; looking up an embedding is none."""
+        linear = [layer for layer in (self.projection, self.head) if layer is not None]
+        return self.recurrence.flops_per_token() + sum(
+            2 * layer.in_features * layer.out_features for layer in linear
+        )

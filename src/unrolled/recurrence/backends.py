@@ -46,13 +46,15 @@ def choose(
     *,
     zoneout: bool = False,
     recurrent_dropout: bool = False,
+    batch: int = 1,
     unequal: bool = False,
 ) -> str:
     """The backend that ``auto`` stands for, or ``backend`` itself.
 
     Args:
         zoneout, recurrent_dropout: whether there is any.
-        unequal: whether the sequences are of unequal length.
+        batch: how many sequences there are.
+        unequal: whether their lengths differ.
 
     Raises:
         ConfigError: there is no such backend, or it cannot run this cell exactly.
@@ -77,7 +79,7 @@ def choose(
         # Compiling takes tens of seconds, which a loop on a CPU does not win back in a short run;
         # on a GPU the loop waits for the launch of every kernel.
         order = ["scan", "compiled", "eager"] if device.type == "cuda" else ["scan", "eager"]
-        if cell.native_suits(device, unequal=unequal):
+        if cell.native_suits(device, batch=batch, unequal=unequal):
             order.insert(0, "native")
         return next(one for one in order if why_not[one] is None)
     if (reason := why_not[backend]) is not None:
@@ -152,5 +154,5 @@ def _linear(
             s = a_t * s[: len(b_t)] + b_t
             rows.append(s)
         s = torch.cat(rows)
-    states = cell.leave(s)
-    return states, cell.leave(steps.final(s))
+    # A copy, so that the last state does not keep all of them in memory.
+    return cell.leave(s), cell.leave(steps.final(s).clone())

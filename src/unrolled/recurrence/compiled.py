@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from unrolled.cells.base import Cell, State
 from unrolled.recurrence.eager import Past
-from unrolled.recurrence.products import Slot, product, row_of
+from unrolled.recurrence.products import Slot, product
 from unrolled.recurrence.steps import Steps
 from unrolled.recurrence.weights import Loop, lent
 
@@ -148,7 +148,7 @@ def _run(
         gathered = loop.gathered(
             weight, parameters[weight], None if bias is None else parameters[bias]
         )
-        rows.append(row_of(gathered, len(zs[0]), slot))
+        rows.append(gathered.row(len(zs[0]), slot))
         slots.append(slot)
     out = chunk.function([*flat, *rows, *parameters.values()])
     known = [*flat, *out]

@@ -52,24 +52,45 @@ class Gathered:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        self.weight = weight.detach()
-        self.bias = None if bias is None else bias.detach()
-        self._suits: dict[int, bool] = {}
-        self._packed: dict[bool, Tensor] = {}
-        self.rows: list[tuple[int, Tensor, Tensor]] = []
+        self.kept = Kept(weight.detach(), None if bias is None else bias.detach())
         # Every product depends on the token, so autograd runs the token's backward pass last.
-        self.token: Tensor = _Gather.apply(weight, bias, self)  # type: ignore[no-untyped-call]
+        # What is kept must not know the token: the two would keep each other alive.
+        self.token: Tensor = _Gather.apply(weight, bias, self.kept)  # type: ignore[no-untyped-call]
 
     def __call__(self, x: Tensor) -> Tensor:
         """``[rows, inputs]`` to ``[rows, outputs]``, or ``[blocks, rows, ...]``."""
-        y: Tensor = _Product.apply(x, self.token, self)  # type: ignore[no-untyped-call]
+        y: Tensor = _Product.apply(x, self.token, self.kept)  # type: ignore[no-untyped-call]
         return y
+
+    def row(self, rows: int, slot: Slot) -> Tensor:
+        """What a product computed elsewhere adds, so that its gradient is gathered here, too.
+
+        Args:
+            rows: of the product.
+            slot: holds what the product read by the time of the backward pass.
+
+        Returns:
+            The bias or zeros, ``[rows, outputs]``.
+        """
+        row: Tensor = _Row.apply(self.token, self.kept, rows, slot)  # type: ignore[no-untyped-call]
+        return row
+
+
+class Kept:
+    """A weight in the layouts that its products want, and the rows of the backward pass so far."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self.weight = weight
+        self.bias = bias
+        self.rows: list[tuple[int, Tensor, Tensor]] = []
+        self._suits: dict[torch.Size, bool] = {}
+        self._packed: dict[bool, Tensor] = {}
 
     def forwards(self, x: Tensor) -> Tensor:
         """``x weightᵀ + bias``, block by block where there are blocks."""
         if self.weight.dim() == 3:
             return x @ self.weight
-        if self._suits_onednn(x):
+        if self._suits_onednn(x, self.weight):
             return _onednn(x, self._pack(len(x), transposed=False), self.bias)
         return F.linear(x, self.weight, self.bias)
 
@@ -77,38 +98,21 @@ class Gathered:
         """The gradient of ``x``."""
         if self.weight.dim() == 3:
             return grad @ self.weight.mT
-        if self._suits_onednn(grad):
+        if self._suits_onednn(grad, self.weight.t()):
             return _onednn(grad, self._pack(len(grad), transposed=True), None)
         return grad @ self.weight
 
-    def _suits_onednn(self, x: Tensor) -> bool:
-        rows = len(x)
-        if rows not in self._suits:
-            weight = self.weight if x.shape[-1] == self.weight.shape[-1] else self.weight.t()
-            self._suits[rows] = _suits_onednn(x, weight)
-        return self._suits[rows]
+    def _suits_onednn(self, x: Tensor, weight: Tensor) -> bool:
+        if x.shape not in self._suits:
+            self._suits[x.shape] = _suits_onednn(x, weight)
+        return self._suits[x.shape]
 
     def _pack(self, rows: int, *, transposed: bool) -> Tensor:
-        """The weight in the layout that the kernel wants, made once for all steps."""
         if transposed not in self._packed:
             weight = self.weight.t() if transposed else self.weight
             pack = torch.ops.mkldnn._reorder_linear_weight.default
             self._packed[transposed] = pack(weight.contiguous(), rows)
         return self._packed[transposed]
-
-
-def row_of(gathered: Gathered, rows: int, slot: Slot) -> Tensor:
-    """What a product outside of ``gathered`` adds, so that its gradient is gathered there, too.
-
-    Args:
-        rows: of the product.
-        slot: holds what the product read by the time of the backward pass.
-
-    Returns:
-        The bias or zeros, ``[rows, outputs]``.
-    """
-    row: Tensor = _Row.apply(gathered.token, gathered, rows, slot)  # type: ignore[no-untyped-call]
-    return row
 
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
@@ -172,33 +176,33 @@ class _Linear(torch.autograd.Function):
 
 class _Product(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, token: Tensor, gathered: Gathered) -> Tensor:
-        ctx.gathered = gathered
+    def forward(ctx: Any, x: Tensor, token: Tensor, kept: Kept) -> Tensor:
+        ctx.kept = kept
         ctx.save_for_backward(x)
-        return gathered.forwards(x)
+        return kept.forwards(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None]:
-        gathered: Gathered = ctx.gathered
+        kept: Kept = ctx.kept
         if ctx.needs_input_grad[1]:
             (x,) = ctx.saved_tensors
-            gathered.rows.append((_backward_pass(), x, grad))
-        grad_x = gathered.backwards(grad) if ctx.needs_input_grad[0] else None
+            kept.rows.append((_backward_pass(), x, grad))
+        grad_x = kept.backwards(grad) if ctx.needs_input_grad[0] else None
         return grad_x, None, None
 
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, bias: Tensor | None, gathered: Gathered) -> Tensor:
-        ctx.gathered = gathered
+    def forward(ctx: Any, weight: Tensor, bias: Tensor | None, kept: Kept) -> Tensor:
+        ctx.kept = kept
         return weight.new_empty(())
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        rows = ctx.gathered.rows
-        ctx.gathered.rows = []
+        rows = ctx.kept.rows
+        ctx.kept.rows = []
         # A pass that did not ask for the weight's gradient has left its rows behind.
         rows = [(x, grad) for which, x, grad in rows if which == _backward_pass()]
         if not rows:
@@ -216,16 +220,16 @@ class _Gather(torch.autograd.Function):
 
 class _Row(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, token: Tensor, gathered: Gathered, rows: int, slot: Slot) -> Tensor:
-        ctx.gathered, ctx.slot = gathered, slot
-        row = gathered.weight.new_zeros(()) if gathered.bias is None else gathered.bias
-        return row.expand(rows, len(gathered.weight))
+    def forward(ctx: Any, token: Tensor, kept: Kept, rows: int, slot: Slot) -> Tensor:
+        ctx.kept, ctx.slot = kept, slot
+        row = kept.weight.new_zeros(()) if kept.bias is None else kept.bias
+        return row.expand(rows, len(kept.weight))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[None, None, None, None]:
         if ctx.needs_input_grad[0]:
-            ctx.gathered.rows.append((_backward_pass(), ctx.slot[0], grad))
+            ctx.kept.rows.append((_backward_pass(), ctx.slot[0], grad))
         return None, None, None, None
 
 

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.checkpoint import checkpoint
 
 from unrolled.cells.base import Cell, State
+from unrolled.cells.cost import flops, state_size
 from unrolled.cells.linear import LinearCell
 from unrolled.errors import ConfigError
 from unrolled.recurrence.backends import choose
@@ -88,13 +89,13 @@ class Recurrence(nn.Module):
         """What runs in training on the device where the parameters are."""
         return self.backend_on(next(self.cells.parameters()).device)
 
-    def backend_on(self, device: torch.device) -> str:
-        """What runs in training on a device.
+    def backend_on(self, device: torch.device, batch: int = 1) -> str:
+        """What runs in training on a device, for so many sequences of equal length.
 
         Raises:
             ConfigError: the backend asked for cannot run there.
         """
-        return self._choose(device, training=True)
+        return self._choose(device, Steps([batch]), training=True)
 
     def forward(
         self, x: Tensor, states: States | None = None, lengths: Tensor | None = None
@@ -136,6 +137,14 @@ class Recurrence(nn.Module):
         y = steps.padded(y)[:, back]
         return F.pad(y, (0, 0, 0, 0, 0, time - len(y))), _each(states, lambda part: part[back])
 
+    def flops_per_token(self) -> int:
+        """Floating-point operations of one step of all cells, as ``cost.flops`` counts them."""
+        return sum(map(flops, self._cells()))
+
+    def state_size(self) -> int:
+        """Numbers that one sequence carries from step to step."""
+        return sum(map(state_size, self._cells()))
+
     def initial_states(self, batch_size: int, like: Tensor) -> States:
         """Every cell's initial state, of the type and device of ``like``."""
         states = []
@@ -151,7 +160,7 @@ class Recurrence(nn.Module):
         return f"backend={self.requested}, directions={self.directions}, dropout={self.dropout}"
 
     def _layers(self, x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
-        backend = self._choose(x.device, training=self.training, unequal=not steps.regular)
+        backend = self._choose(x.device, steps, training=self.training)
         noises = [
             self.inside.noise(cell, steps.batch, training=self.training) for cell in self._cells()
         ]
@@ -193,13 +202,12 @@ class Recurrence(nn.Module):
         if not (self.recompute and torch.is_grad_enabled()):
             return run(x, steps, states)
         length = math.isqrt(len(steps.sizes) - 1) + 1
-        outputs, row = [], 0
-        for start in range(0, len(steps.sizes), length):
-            span = steps.span(start, start + length)
-            rows = x[row : row + span.rows]
+        spans = [steps.span(start, start + length) for start in range(0, len(steps.sizes), length)]
+        outputs = []
+        # Split once: each slice of its own would get a gradient as large as the whole.
+        for span, rows in zip(spans, x.split([span.rows for span in spans]), strict=True):
             y, states = checkpoint(run, rows, span, states, use_reentrant=False)
             outputs.append(y)
-            row += span.rows
         return torch.cat(outputs), states
 
     def _between(self, x: Tensor, steps: Steps, mask: Tensor | None) -> Tensor:
@@ -216,14 +224,15 @@ class Recurrence(nn.Module):
         ones = [x.new_ones(batch, width) for _ in range(self.layers - 1)]
         return [F.dropout(one, self.dropout) for one in ones]
 
-    def _choose(self, device: torch.device, *, training: bool, unequal: bool = False) -> str:
+    def _choose(self, device: torch.device, steps: Steps, *, training: bool) -> str:
         return choose(
             self._cells()[0],
             self.requested,
             device,
             zoneout=self.inside.zoneout > 0,
             recurrent_dropout=training and self.inside.recurrent > 0,
-            unequal=unequal,
+            batch=steps.batch,
+            unequal=not steps.regular,
         )
 
     def _check_weights(self) -> None:

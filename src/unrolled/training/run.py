@@ -157,10 +157,12 @@ def describe(
     }
     record.model = {
         "parameters": model.parameter_count(),
+        "flops_per_token": model.flops_per_token(),
+        "state_size": model.recurrence.state_size(),
         "embedding_size": model.embedding.embedding_dim,
         "hidden_size": model.recurrence.hidden_size,
         "layers": model.recurrence.layers,
-        "backend": model.recurrence.backend_on(device_of(config.trainer)),
+        "backend": model.recurrence.backend_on(device_of(config.trainer), config.task.batch_size),
     }
 
 
