@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unrolled import __version__
-from unrolled.errors import UnrolledError
+from unrolled.config.build import EVERYTHING
+from unrolled.errors import ConfigError, UnrolledError
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
     from rich.console import Console
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -27,6 +29,13 @@ examples:
 
 Choices are files in conf/: task, dataset, tokenizer, cell, model, budget, optimizer, scheduler,
 trainer, logger; each file's first line says when to choose it.
+"""
+
+
+CHECK_HELP = """\
+examples:
+  unrolled check my_cells.MyCell rank=4    a cell in my_cells.py of the working folder
+  unrolled check slstm heads=2             one of ours
 """
 
 
@@ -99,6 +108,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     compare.add_argument("--output", type=Path, help="where to write; default: DIR/comparison")
     compare.set_defaults(run=_compare)
+
+    check = commands.add_parser(
+        "check",
+        allow_abbrev=False,
+        help="whether a cell is sound, and how fast",
+        description="The checks that our own cells pass, for any cell.",
+        epilog=CHECK_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    check.add_argument("cell", metavar="CELL", help="my_cells.MyCell, or a choice such as lstm")
+    check.add_argument("overrides", nargs="*", metavar="key=value", help="hyperparameters")
+    check.add_argument("--hidden-size", type=int, default=256, help="of the timed layer (256)")
+    check.add_argument("--batch-size", type=int, default=32, help="of the timed layer (32)")
+    check.add_argument("--length", type=int, default=64, help="of the timed sequences (64)")
+    check.add_argument(
+        "--compiled", action="store_true", help="the compiled backend, too (some ten seconds)"
+    )
+    check.set_defaults(run=_check)
 
     generate = commands.add_parser(
         "generate", allow_abbrev=False, help="text from trained runs, side by side"
@@ -185,6 +212,7 @@ def _train(options: argparse.Namespace) -> int:
 
         print(OmegaConf.to_yaml(planned.configs[0]), end="")
         return 0
+    _require_own_cells(planned.configs)
     from unrolled.training.job import require_writable
 
     require_writable(planned.configs[0])
@@ -192,12 +220,42 @@ def _train(options: argparse.Namespace) -> int:
         from unrolled.sweeps.sweep import summarize, sweep
 
         console = _console()
-        outcomes = sweep(planned, options.overrides, console, options.config_dir)
+        outcomes = sweep(planned, console, options.config_dir)
         return FAILED if summarize(outcomes, console) else 0
     from unrolled.sweeps.single import train_one
 
     train_one(planned.configs[0], _console())
     return 0
+
+
+def _require_own_cells(configs: Sequence["DictConfig"]) -> None:
+    """Refuse a cell that is none, or hyperparameters that it does not take, before data is read.
+
+    Ours have the schema for that; a cell from elsewhere is asked, which takes the import of torch.
+    """
+    for config in configs:
+        if not str(config.cell._target_).startswith("unrolled."):
+            from unrolled.models.build import cell_of
+
+            cell_of(config.cell, EVERYTHING)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from unrolled.config.compose import compose_run
+
+    sys.path.insert(0, str(Path.cwd()))
+    for name in ("hidden_size", "batch_size", "length"):
+        if getattr(options, name) < 1:
+            raise ConfigError(f"--{name.replace('_', '-')}: must be at least 1")
+    own = "." in options.cell
+    which = f"cell._target_={options.cell}" if own else f"cell={options.cell}"
+    plus = "+" if own else ""
+    config = compose_run([which, *(f"{plus}cell.{value}" for value in options.overrides)])
+    from unrolled.models.examine import examine_cell
+    from unrolled.recurrence.examination import Size
+
+    size = Size(options.hidden_size, options.batch_size, options.length)
+    return FAILED if examine_cell(config.cell, size, options.compiled, _console()) else 0
 
 
 def _compare(options: argparse.Namespace) -> int:

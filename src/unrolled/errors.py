@@ -17,6 +17,10 @@ class DataError(UnrolledError):
     """A file, a split, a vocabulary or a prompt that cannot be used as asked."""
 
 
+class CellError(ConfigError):
+    """A cell that does not keep the contract of cells."""
+
+
 class BudgetError(UnrolledError):
     """A parameter budget that no hidden size meets."""
 

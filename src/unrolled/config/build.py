@@ -5,6 +5,7 @@ inside this package and PyTorch's optimizers, unless the person typed the config
 the module.
 """
 
+import difflib
 import importlib
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -46,7 +47,9 @@ def target_of(node: DictConfig, trusted: Iterable[str] = OURS) -> Callable[..., 
             ) from error
         raise
     if not hasattr(module, attribute):
-        raise ConfigError(f"{name}: the module {module_name} has no {attribute}")
+        near = difflib.get_close_matches(attribute, dir(module), n=1, cutoff=0.5)
+        hint = f"; did you mean {module_name}.{near[0]}?" if near else ""
+        raise ConfigError(f"{name}: the module {module_name} has no {attribute}{hint}")
     target: Callable[..., Any] = getattr(module, attribute)
     return target
 

@@ -33,12 +33,14 @@ class Plan:
             key while the others stay at their first, which is enough to check every value once.
         jobs: how many runs there are in all.
         varied: the keys that a sweep varies besides cell and seed.
+        overrides: what Hydra is to be told.
     """
 
     configs: list[DictConfig]
     sweep: bool
     jobs: int
     varied: list[str]
+    overrides: list[str]
 
 
 def plan(
@@ -49,6 +51,7 @@ def plan(
     Raises:
         ConfigError: an unknown key, choice or type, a missing value, or one out of range.
     """
+    overrides = _with_own_cell(overrides)
     with control_panel(config_dir) as panel:
         parsed = panel.parse(overrides)
         base = _compose(panel, [o for o in parsed if not o.is_sweep_override()])
@@ -72,7 +75,7 @@ def plan(
     keys = [o.get_key_element().lstrip("+") for o in swept]
     varied = [key for key in keys if key not in named]
     jobs = math.prod(sum(1 for _ in o.sweep_string_iterator()) for o in swept)
-    return Plan(configs, sweep, jobs, varied)
+    return Plan(configs, sweep, jobs, varied, overrides)
 
 
 def compose_run(overrides: Sequence[str] = ()) -> DictConfig:
@@ -102,6 +105,13 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         hints.set_value(config, key, hints.typed(config, key, override.value()))
     check(config)
     return config
+
+
+def _with_own_cell(overrides: Sequence[str]) -> list[str]:
+    """A cell of one's own comes without the options of the default one."""
+    own = any(override.lstrip("+").startswith("cell._target_=") for override in overrides)
+    chosen = any(override.startswith("cell=") for override in overrides)
+    return ["cell=custom", *overrides] if own and not chosen else list(overrides)
 
 
 def _compose(panel: Panel, overrides: Sequence[Override]) -> DictConfig:

@@ -11,7 +11,7 @@ from enum import Enum, StrEnum
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 
 class Accelerator(Enum):
@@ -426,7 +426,11 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 
 
 def register_schemas() -> None:
-    """Put every schema into Hydra's store, as ``schema`` and as ``<group>/schema_<choice>``."""
+    """Put every schema into Hydra's store, as ``schema`` and as ``<group>/schema_<choice>``, and
+    the resolver that names a cell of one's own after its class."""
+    OmegaConf.register_new_resolver(
+        "last_part", lambda target: str(target).rpartition(".")[2], replace=True
+    )
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for group, schemas in SCHEMAS.items():

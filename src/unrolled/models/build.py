@@ -1,7 +1,8 @@
 """From the configuration to a model: its size solved, its weights initialized."""
 
 from collections.abc import Iterable
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 import torch
 from omegaconf import DictConfig
@@ -10,10 +11,12 @@ from torch import nn
 from unrolled.cells.base import Cell
 from unrolled.cells.gated import GatedCell
 from unrolled.config.build import OURS, arguments_of, target_of
+from unrolled.config.hyperparameters import typed_arguments
 from unrolled.errors import ConfigError
 from unrolled.models.budget import UNITS, solve_hidden_size
 from unrolled.models.language_model import RecurrentLanguageModel
 from unrolled.recurrence.layer import Disturbance, recurrent_parameters
+from unrolled.recurrence.soundness import require_sound
 from unrolled.recurrence.stack import Recurrence
 
 
@@ -26,17 +29,14 @@ def build_language_model(
         BudgetError: no hidden size meets the budget.
         ConfigError: what the configuration names is not a cell.
     """
-    cell = target_of(config.cell, trusted)
-    if not (isinstance(cell, type) and issubclass(cell, Cell)):
-        raise ConfigError(
-            f"cell._target_={config.cell._target_}: not a cell; a cell is a subclass of "
-            "unrolled.cells.base.Cell"
-        )
+    cell, options = cell_of(config.cell, trusted)
+    make = partial(cell, **options)
     hidden_size = config.model.hidden_size
     for of in UNITS:
         if config.budget[of] is not None:
-            hidden_size = _solve(config, cell, vocabulary_size, of)
-    model = _assemble(config, cell, vocabulary_size, hidden_size)
+            hidden_size = _solve(config, make, vocabulary_size, of)
+    model = _assemble(config, make, vocabulary_size, hidden_size)
+    require_sound(cast(Cell, model.recurrence.cells[0]))
     initialize(model, config.model.initialization, config.model.initialization_range)
     if config.model.forget_bias is not None:
         for layer in model.recurrence.cells:
@@ -44,16 +44,32 @@ def build_language_model(
     return model
 
 
-def _solve(config: DictConfig, cell: type[Cell], vocabulary_size: int, of: str) -> int:
+def cell_of(node: DictConfig, trusted: Iterable[str] = OURS) -> tuple[type[Cell], dict[str, Any]]:
+    """The class that a ``cell`` node names, and its hyperparameters.
+
+    Raises:
+        ConfigError: it is not a cell, or does not take these hyperparameters.
+    """
+    cell = target_of(node, trusted)
+    if not (isinstance(cell, type) and issubclass(cell, Cell)):
+        raise ConfigError(
+            f"cell._target_={node._target_}: not a cell; a cell is a subclass of "
+            "unrolled.cells.base.Cell"
+        )
+    options = arguments_of(node, "name", "backend")
+    return cell, typed_arguments(cell, options, "cell", given=2)
+
+
+def _solve(config: DictConfig, make: "partial[Cell]", vocabulary_size: int, of: str) -> int:
     """The hidden size that meets ``config.budget[of]``."""
 
     def count(size: int) -> int:
         # A model on the meta device has shapes and no storage: counting costs no memory.
         with torch.device("meta"):
-            model = _assemble(config, cell, vocabulary_size, size)
+            model = _assemble(config, make, vocabulary_size, size)
             return model.parameter_count() if of == "parameters" else model.flops_per_token()
 
-    multiple = cell.size_multiple(**arguments_of(config.cell, "name", "backend"))
+    multiple = cast(type[Cell], make.func).size_multiple(**make.keywords)
     budget = config.budget
     return solve_hidden_size(count, budget[of], budget.tolerance, of=of, multiple=multiple)
 
@@ -96,12 +112,11 @@ def _last(name: str) -> str:
 
 
 def _assemble(
-    config: DictConfig, cell: type[Cell], vocabulary_size: int, hidden_size: int
+    config: DictConfig, make: "partial[Cell]", vocabulary_size: int, hidden_size: int
 ) -> RecurrentLanguageModel:
     model = config.model
-    options = arguments_of(config.cell, "name", "backend")
     recurrence = Recurrence(
-        lambda inputs, hidden: cell(inputs, hidden, **options),
+        make,
         model.embedding_size,
         hidden_size,
         model.layers,

@@ -19,9 +19,7 @@ from unrolled.training.record import this_process, write_json
 SWEEP = "sweep.json"
 
 
-def sweep(
-    plan: Plan, overrides: Sequence[str], console: Console, config_dir: str | None = None
-) -> list[Outcome]:
+def sweep(plan: Plan, console: Console, config_dir: str | None = None) -> list[Outcome]:
     """Make all runs of a sweep, and show how they get on.
 
     Raises:
@@ -55,7 +53,7 @@ def sweep(
             batches = panel.hydra.multirun(
                 config_name=PRIMARY,
                 task_function=job,
-                overrides=[*overrides, f"name_by=[{quoted}]"],
+                overrides=[*plan.overrides, f"name_by=[{quoted}]"],
                 with_log_configuration=False,
             )
     finally:
