@@ -207,6 +207,7 @@ def names(text: str) -> list[str]:
 
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     every = sorted(path.stem for path in (config_directory() / "cell").glob("*.yaml"))
+    every.remove("custom")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     add = parser.add_argument

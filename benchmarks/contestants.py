@@ -7,9 +7,9 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from unrolled.cells.cost import flops
 
 from unrolled.cells.base import Cell, State
+from unrolled.cells.cost import flops
 from unrolled.cells.gru import GRU
 from unrolled.cells.lstm import LSTM
 from unrolled.cells.rnn_tanh import RnnTanh

@@ -26,7 +26,7 @@ def unrolled(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]
 
 OWN_CELL = """
 import torch
-from unrolled.cells.base import GatedCell
+from unrolled.cells.gated import GatedCell
 
 class Leaky(GatedCell):
     gates = ("h",)
@@ -50,6 +50,62 @@ def wait_for_validations(runs: int) -> None:
             return
         time.sleep(0.1)
     raise AssertionError("the runs did not get to their first validation")
+
+
+def readme_cell() -> str:
+    """The cell that README.md writes."""
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    return text.partition("```python\n")[2].partition("```")[0]
+
+
+@pytest.mark.slow
+def test_the_cell_of_the_readme_is_sound_and_trains(overrides: Overrides) -> None:
+    Path("my_cells.py").write_text(readme_cell())
+    sizes = ["--hidden-size", "16", "--batch-size", "2", "--length", "8"]
+    checked = unrolled("check", "my_cells.Leaky", "leak=0.3", *sizes).stdout
+    assert "FAILED" not in checked
+    assert "Leaky is sound" in checked
+    own = ["cell._target_=my_cells.Leaky", "+cell.leak=0.3", "model.recurrent_dropout=0.1"]
+    unrolled("train", *overrides(*own))
+    record = read_record(find_runs(Path("outputs"))[0])
+    assert (record.config["cell"]["name"], record.config["cell"]["leak"]) == ("Leaky", 0.3)
+    assert record.model["backend"] == "eager"
+    wrong = [*own[:1], "+cell.leek=0.3", "dataset.path=not-there.txt"]
+    said = unrolled("train", *overrides(*wrong), code=2).stderr
+    assert said.startswith("unrolled: cell.leek: Leaky has no such hyperparameter; did you mean")
+
+
+@pytest.mark.slow
+def test_an_unsound_cell_is_refused_with_its_reason(overrides: Overrides) -> None:
+    mixing = readme_cell().replace("(self.leak * h +", "(self.leak * h.mean(0) +")
+    Path("my_cells.py").write_text(mixing)
+    reason = "Leaky: step mixes the sequences of a batch"
+    checked = unrolled("check", "my_cells.Leaky", code=1).stdout
+    assert "FAILED" in checked
+    assert reason in " ".join(checked.split())
+    assert "Leaky is not sound: 1 check failed" in checked
+    trained = unrolled("train", *overrides("cell._target_=my_cells.Leaky"), code=2)
+    assert reason in trained.stderr
+    assert "Traceback" not in trained.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["lstn"], "did you mean lstm?"),
+        (["my_cells.Leakey"], "the module my_cells has no Leakey; did you mean my_cells.Leaky?"),
+        (["no_cells.Leaky"], "there is no module no_cells; is its file in the working folder?"),
+        (["my_cells.Leaky", "leak=high"], "cell.leak=high: must be float"),
+        (["slstm", "heads=3", "--hidden-size", "64"], "SLSTM takes multiples of 3"),
+        (["lstm", "--length", "0"], "--length: must be at least 1"),
+        (["torch.nn.LSTM"], "torch.nn.LSTM: not a cell"),
+    ],
+)
+def test_a_cell_that_cannot_be_checked_is_said_at_once(arguments: list[str], said: str) -> None:
+    Path("my_cells.py").write_text(OWN_CELL.replace("leak=0.5", "leak: float = 0.5"))
+    result = unrolled("check", *arguments, code=2)
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 HEAVY = """
@@ -154,10 +210,10 @@ def test_a_sweep_over_an_own_cell_s_hyperparameter_in_worker_processes(
     overrides: Overrides,
 ) -> None:
     Path("my_cells.py").write_text(OWN_CELL)
-    own = ["cell._target_=my_cells.Leaky", "cell.name=leaky", "+cell.leak=0.5,0.9"]
+    own = ["cell._target_=my_cells.Leaky", "+cell.leak=0.5,0.9"]
     assert "2 finished" in unrolled("train", "-m", *overrides(*own)).stdout
     folder = find_runs(Path("outputs"))[0]
-    assert folder.name.startswith("leaky-seed1-leak0.5-")
+    assert folder.name.startswith("Leaky-seed1-leak0.5-")
     assert "--trust my_cells" in unrolled("evaluate", str(folder), code=2).stderr
     trusted = unrolled("evaluate", str(folder), "--trust", "my_cells")
     assert "exactly the recorded figures" in trusted.stdout

@@ -251,11 +251,14 @@ def _check(options: argparse.Namespace) -> int:
     which = f"cell._target_={options.cell}" if own else f"cell={options.cell}"
     plus = "+" if own else ""
     config = compose_run([which, *(f"{plus}cell.{value}" for value in options.overrides)])
+    from unrolled.comparison.table import readable
     from unrolled.models.examine import examine_cell
     from unrolled.recurrence.examination import Size
 
-    size = Size(options.hidden_size, options.batch_size, options.length)
-    return FAILED if examine_cell(config.cell, size, options.compiled, _console()) else 0
+    size, console = Size(options.hidden_size, options.batch_size, options.length), _console()
+    with readable(console):
+        failed = examine_cell(config.cell, size, options.compiled, console)
+    return FAILED if failed else 0
 
 
 def _compare(options: argparse.Namespace) -> int:

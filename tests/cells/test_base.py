@@ -17,6 +17,7 @@ from unrolled.config.locations import config_directory
 from unrolled.errors import ConfigError
 
 CELLS = sorted(path.stem for path in (config_directory() / "cell").glob("*.yaml"))
+CELLS.remove("custom")
 TIME, BATCH, INPUT, HIDDEN = 6, 3, 4, 5
 # Cells that PyTorch has a module for, with the same stacked parameters.
 MODULES: dict[str, Callable[[], nn.Module]] = {

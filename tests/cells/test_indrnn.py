@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ import torch
 from unrolled.cells.base import State
 from unrolled.cells.indrnn import IndRNN
 from unrolled.errors import ConfigError
+from unrolled.recurrence.stack import Recurrence
 
 
 def test_the_steps_are_the_published_equation() -> None:
@@ -44,3 +47,24 @@ def test_the_recurrent_weights_start_in_their_range() -> None:
 def test_an_empty_range_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"cell\.recurrent_min=0\.5"):
         IndRNN(4, 5, recurrent_min=0.5, recurrent_max=0.1)
+
+
+def test_training_holds_the_recurrent_weights_to_their_bound() -> None:
+    layer = Recurrence(partial(IndRNN, recurrent_bound=0.7), 4, 50)
+    (cell,) = layer.cells
+    assert isinstance(cell, IndRNN)
+    layer.eval()(torch.randn(3, 2, 4))
+    assert cell.weight_hh.abs().max() > 0.7
+    layer.train()(torch.randn(3, 2, 4))
+    assert float(cell.weight_hh.detach().abs().max()) == pytest.approx(0.7)
+
+
+def test_without_a_bound_nothing_is_held() -> None:
+    make = partial(IndRNN, recurrent_bound=None, recurrent_min=2.0, recurrent_max=3.0)
+    layer = Recurrence(make, 4, 5)
+    layer(torch.randn(3, 2, 4))
+    (cell,) = layer.cells
+    assert isinstance(cell, IndRNN)
+    assert cell.weight_hh.min() >= 2
+    with pytest.raises(ConfigError, match=r"cell\.recurrent_bound=0"):
+        IndRNN(4, 5, recurrent_bound=0)

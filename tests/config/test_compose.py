@@ -2,6 +2,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from unrolled.config.compose import apply_overrides, compose_run, plan
+from unrolled.config.schema import Backend
 from unrolled.errors import ConfigError, UnrolledError
 from unrolled.training.identity import plain
 
@@ -69,6 +70,10 @@ def test_a_plan_counts_the_jobs_and_names_what_varies() -> None:
 def test_keys_that_need_each_other() -> None:
     with pytest.raises(ConfigError, match=r"needs optimizer\.momentum"):
         compose_run(["optimizer=sgd", "optimizer.nesterov=true"])
+    with pytest.raises(ConfigError, match=r"model\.residual=true: needs model\.layers of 2"):
+        compose_run(["model.residual=true"])
+    with pytest.raises(ConfigError, match=r"model\.zoneout=1\.0: must be at least 0 and below 1"):
+        compose_run(["model.zoneout=1"])
     with pytest.raises(ConfigError, match=r"at most 1"):
         compose_run(["scheduler=plateau", "scheduler.factor=2"])
     with pytest.raises(ConfigError, match=r"evenly among trainer\.devices=3"):
@@ -110,8 +115,29 @@ def test_group_choices_of_a_folder_of_ones_own(tmp_path: object) -> None:
 
 def test_a_cell_of_ones_own_by_its_target_with_hyperparameters() -> None:
     config = compose_run(["cell._target_=my_cells.MyCell", "+cell.slope=0.5"])
-    assert config.cell._target_ == "my_cells.MyCell"
-    assert config.cell.slope == 0.5
+    assert config.cell == {
+        "name": "MyCell", "_target_": "my_cells.MyCell", "backend": Backend.auto, "slope": 0.5
+    }  # fmt: skip
+    named = compose_run(["cell._target_=my_cells.MyCell", "cell.name=mine"])
+    assert named.cell.name == "mine"
+    # A choice that is typed keeps its options.
+    lstm = compose_run(["cell=lstm", "cell._target_=my_cells.MyLSTM"])
+    assert "projection_size" in lstm.cell
+    with pytest.raises(ConfigError, match=r"cell\._target_ is needed"):
+        compose_run(["cell=custom"])
+
+
+def test_cells_of_ones_own_can_be_swept_by_their_targets() -> None:
+    planned = plan(["cell._target_=my_cells.A,my_cells.B", "seed=1,2"], multirun=True)
+    assert {config.cell.name for config in planned.configs} == {"A", "B"}
+    assert planned.jobs == 4
+    assert planned.overrides[0] == "cell=custom"
+
+
+def test_the_cell_of_an_experiment_gives_way_to_ones_own() -> None:
+    planned = plan(["experiment=first_comparison", "cell._target_=my_cells.A"])
+    assert {config.cell.name for config in planned.configs} == {"A"}
+    assert planned.jobs == 3
 
 
 def test_stored_configurations_take_known_keys_of_the_same_type() -> None:

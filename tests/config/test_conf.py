@@ -11,6 +11,7 @@ from unrolled.training.identity import plain
 
 CHOICES = sorted(path for path in config_directory().glob("*/*.yaml"))
 NEEDS = {
+    "cell/custom": ["cell._target_=unrolled.cells.gru.GRU", "cell.name=custom"],
     "dataset/text": ["dataset.path=x.txt"],
     "dataset/splits": ["dataset.path=x"],
     "dataset/hub": ["dataset.path=x"],
@@ -75,7 +76,7 @@ def test_the_issue_s_choices_are_all_there() -> None:
             "slstm",
             "lru",
         ],
-        "budget": ["none"],
+        "budget": ["none", "equal", "equal_flops"],
         "optimizer": ["adamw", "adam", "sgd", "rmsprop"],
         "scheduler": ["constant", "cosine", "exponential", "step", "plateau"],
         "trainer": ["cpu", "gpu", "ddp", "deterministic", "one_batch", "overfit", "profiler"],

@@ -14,6 +14,7 @@ from unrolled.models.language_model import RecurrentLanguageModel
 from unrolled.training.identity import plain
 
 CELLS = sorted(path.stem for path in (config_directory() / "cell").glob("*.yaml"))
+CELLS.remove("custom")
 
 
 @cache
@@ -145,6 +146,7 @@ def test_the_forget_bias_holds_under_every_start(start: str) -> None:
     )
     for cell in model.recurrence.cells:
         assert isinstance(cell, LSTM)
+        assert cell.bias_hh is not None
         forget = (cell.bias_ih + cell.bias_hh).chunk(4)[cell.gates.index("f")]
         torch.testing.assert_close(forget, torch.ones_like(forget))
 

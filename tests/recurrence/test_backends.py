@@ -1,3 +1,8 @@
+"""Every backend is exactly the cell: outputs, states and every gradient against the plain loop."""
+
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -5,8 +10,26 @@ from torch import Tensor, nn
 from unrolled.cells.base import Cell, State
 from unrolled.cells.gru import GRU
 from unrolled.cells.lstm import LSTM
+from unrolled.cells.min_gru import MinGRU
+from unrolled.config.locations import config_directory
 from unrolled.errors import ConfigError
-from unrolled.recurrence.backends import choose, eager, run
+from unrolled.recurrence import compiled
+from unrolled.recurrence.backends import BACKENDS, choose, run
+from unrolled.recurrence.stack import Recurrence, States
+from unrolled.recurrence.steps import Steps
+
+CELLS = sorted(path.stem for path in (config_directory() / "cell").glob("*.yaml"))
+CELLS.remove("custom")
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+NATIVE = {"gru", "irnn", "lstm", "rnn_relu", "rnn_tanh"}
+LINEAR = {"lru", "min_gru", "min_lstm", "qrnn", "sru"}
+PAIRS = [
+    (name, backend)
+    for name in CELLS
+    for backend, those in (("native", NATIVE), ("scan", LINEAR), ("eager", set(CELLS)))
+    if name in those
+]
+Fixture = Callable[..., Any]
 
 
 class Leaky(Cell):
@@ -14,7 +37,7 @@ class Leaky(Cell):
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
-        self.a = nn.Parameter(torch.ones(hidden_size, input_size))
+        self.a = nn.Parameter(torch.empty(hidden_size, input_size))
 
     def project(self, x: Tensor) -> Tensor:
         return x @ self.a.T
@@ -26,34 +49,141 @@ class Leaky(Cell):
         nn.init.ones_(self.a)
 
 
-def test_auto_is_the_fused_kernel_where_there_is_one() -> None:
-    assert choose(LSTM(2, 3), "auto") == "native"
-    assert choose(Leaky(2, 3), "auto") == "eager"
-    assert choose(LSTM(2, 3), "eager") == "eager"
+def leaves_of(layer: Recurrence, dtype: torch.dtype) -> tuple[Tensor, States]:
+    """An input and a state of leaves, of eleven steps of three sequences."""
+    torch.manual_seed(12)
+    x = torch.randn(11, 3, 3).to(dtype).requires_grad_()
+    states = layer.initial_states(3, x.detach())
+    return x, tuple(
+        tuple((torch.rand_like(part) + 0.1).requires_grad_() for part in state) for state in states
+    )
 
 
-def test_a_kernel_that_a_cell_lacks_is_refused() -> None:
-    with pytest.raises(ConfigError, match="Leaky has no fused kernel; take eager or auto"):
-        choose(Leaky(2, 3), "native")
+def stir(layer: nn.Module) -> None:
+    """No weight at zero, where a fault would not show."""
+    torch.manual_seed(11)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
 
 
-def test_an_unknown_backend_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match=r"quick.*auto, native, eager"):
-        choose(LSTM(2, 3), "quick")
+@pytest.mark.parametrize(("name", "backend"), PAIRS)
+def test_a_backend_is_the_loop_in_double_precision(
+    name: str, backend: str, named: Fixture, loop: Fixture, with_gradients: Fixture, same: Fixture
+) -> None:
+    layer = Recurrence(named(name), 3, 8, backend=backend).double()
+    stir(layer)
+    x, (state,) = leaves_of(layer, torch.float64)
+    leaves = [x, *state, *layer.parameters()]
+    y, final = loop(layer.cells[0], x, state)
+    expected = with_gradients([y, *final], leaves)
+    y, (final,) = layer(x, (state,))
+    same(with_gradients([y, *final], leaves), expected)
+
+
+@pytest.mark.parametrize(("name", "backend"), PAIRS)
+def test_a_backend_rounds_as_the_loop_does_in_single_precision(
+    name: str, backend: str, named: Fixture, loop: Fixture, with_gradients: Fixture
+) -> None:
+    layer = Recurrence(named(name), 3, 8, backend=backend)
+    stir(layer)
+    exact = Recurrence(named(name), 3, 8, backend="eager").double()
+    exact.load_state_dict(layer.state_dict())
+    x, (state,) = leaves_of(layer, torch.float32)
+    leaves = [x, *state, *layer.parameters()]
+    y, (final,) = layer(x, (state,))
+    found = with_gradients([y, *final], leaves)
+    y, final = loop(layer.cells[0], x, state)
+    looped = with_gradients([y, *final], leaves)
+    doubles = [part.detach().double().requires_grad_() for part in (x, *state)]
+    y, final = loop(exact.cells[0], doubles[0], tuple(doubles[1:]))
+    truth = with_gradients([y, *final], [*doubles, *exact.parameters()])
+    for one, plain, true in zip(found, looped, truth, strict=True):
+        # As far from the truth as the plain loop, up to the order of a sum.
+        scale = float(true.abs().max())
+        allowed = 4 * float((plain - true).abs().max()) + 64 * 2**-24 * scale
+        assert float((one - true).abs().max()) <= allowed
+
+
+@pytest.mark.parametrize("backend", ["native", "eager"])
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn_tanh", "rnn_relu"])
+def test_large_products_round_as_pytorchs(name: str, backend: str, named: Fixture) -> None:
+    torch.manual_seed(5)
+    layer = Recurrence(named(name), 192, 192, backend=backend)
+    reference = Recurrence(named(name), 192, 192, backend="eager").double()
+    reference.load_state_dict(layer.state_dict())
+    x = torch.randn(6, 48, 192)
+    single, double = layer(x)[0], reference(x.double())[0]
+    single.square().sum().backward()
+    double.square().sum().backward()
+    torch.testing.assert_close(single.double(), double, rtol=0, atol=5e-6)
+    for one, other in zip(layer.parameters(), reference.parameters(), strict=True):
+        assert one.grad is not None
+        assert other.grad is not None
+        scale = float(other.grad.abs().max())
+        assert float((one.grad - other.grad).abs().max()) < 2e-5 * scale
+
+
+def test_auto_is_the_fastest_exact_way() -> None:
+    assert choose(LSTM(2, 3), "auto", CPU) == "native"
+    assert choose(LSTM(2, 3), "auto", CPU, unequal=True) == "eager"
+    assert choose(LSTM(2, 3), "auto", GPU, unequal=True) == "native"
+    assert choose(LSTM(2, 5, projection_size=3), "auto", CPU) == "eager"
+    assert choose(LSTM(2, 3), "auto", CPU, zoneout=True) == "eager"
+    assert choose(MinGRU(2, 3), "auto", CPU, recurrent_dropout=True) == "scan"
+    assert choose(Leaky(2, 3), "auto", CPU) == "eager"
+    assert choose(LSTM(2, 3), "eager", CPU) == "eager"
+
+
+def test_auto_compiles_on_a_gpu_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "missing", lambda device: None)
+    assert choose(Leaky(2, 3), "auto", GPU) == "compiled"
+    assert choose(Leaky(2, 3), "auto", CPU) == "eager"
+    monkeypatch.setattr(compiled, "missing", lambda device: "it needs triton")
+    assert choose(Leaky(2, 3), "auto", GPU) == "eager"
+
+
+def test_a_wide_gru_takes_the_loop_where_the_kernel_is_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for on_amd, expected in ((True, "eager"), (False, "native")):
+        monkeypatch.setattr("unrolled.cells.fused.on_amd", lambda answer=on_amd: answer)
+        assert choose(GRU(256, 256), "auto", CPU, batch=32) == expected
+    monkeypatch.setattr("unrolled.cells.fused.on_amd", lambda: True)
+    assert choose(GRU(256, 256), "auto", CPU, batch=1) == "native"
+    assert choose(GRU(64, 64), "auto", CPU, batch=32) == "native"
+
+
+@pytest.mark.parametrize(
+    ("cell", "backend", "options", "said"),
+    [
+        (Leaky, "native", {}, "native: Leaky has no fused kernel; take auto or "),
+        (LSTM, "scan", {}, "scan: LSTM is not linear in its state"),
+        (LSTM, "native", {"zoneout": True}, r"no fused kernel takes model\.zoneout"),
+        (GRU, "native", {"recurrent_dropout": True}, r"takes model\.recurrent_dropout"),
+        (GRU, "compiled", {"recurrent_dropout": True}, "compiled: it cannot take"),
+        (LSTM, "quick", {}, "quick: choose one of auto, native, eager, compiled, scan"),
+    ],
+)
+def test_what_cannot_run_a_cell_exactly_is_refused_by_name(
+    cell: type[Cell], backend: str, options: dict[str, bool], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        choose(cell(2, 3), backend, CPU, **options)
+
+
+def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(ConfigError, match=r"compiled: it needs a C\+\+ compiler.*auto or native"):
+        choose(GRU(2, 3), "compiled", CPU)
 
 
 def test_the_loop_runs_in_the_order_of_time() -> None:
-    x = torch.tensor([8.0, 4.0, 2.0]).view(3, 1, 1)
-    y, (h,) = eager(Leaky(1, 1), x, (torch.tensor([[16.0]]),))
+    x = torch.tensor([8.0, 4.0, 2.0]).view(3, 1)
+    y, (h,) = run(Leaky(1, 1), x, Steps([1, 1, 1]), (torch.tensor([[16.0]]),), "eager")
     assert y.flatten().tolist() == [16.0, 12.0, 8.0]
     assert h.tolist() == [[8.0]]
 
 
-def test_both_ways_give_the_same() -> None:
-    torch.manual_seed(0)
-    cell = GRU(3, 4).double()
-    x, h = torch.randn(6, 2, 3).double(), torch.randn(2, 4).double()
-    native, (native_h,) = run(cell, x, (h,), "native")
-    looped, (looped_h,) = run(cell, x, (h,), "eager")
-    torch.testing.assert_close(native, looped, rtol=0, atol=1e-12)
-    torch.testing.assert_close(native_h, looped_h, rtol=0, atol=1e-12)
+def test_every_backend_has_its_place() -> None:
+    assert {backend for _, backend in PAIRS} | {"auto", "compiled"} == set(BACKENDS)

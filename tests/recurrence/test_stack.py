@@ -1,78 +1,151 @@
-from functools import cache, partial
+"""Layers, directions, carried state, unequal lengths, residual connections and recomputation."""
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from omegaconf import DictConfig
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from unrolled.cells.base import Cell
+from unrolled.cells.gru import GRU
 from unrolled.cells.lstm import LSTM
+from unrolled.cells.min_gru import MinGRU
 from unrolled.cells.rnn_tanh import RnnTanh
-from unrolled.config.build import arguments_of, target_of
-from unrolled.config.compose import compose_run
 from unrolled.config.locations import config_directory
+from unrolled.errors import ConfigError
+from unrolled.recurrence.layer import Disturbance
 from unrolled.recurrence.stack import Recurrence, States, detach
 
 CELLS = sorted(path.stem for path in (config_directory() / "cell").glob("*.yaml"))
+CELLS.remove("custom")
 ALL_OF_IT = 1 - 1e-9
+LENGTHS = torch.tensor([3, 7, 1, 5, 5])
+Fixture = Callable[..., Any]
 
 
-@cache
-def chosen(name: str) -> DictConfig:
-    node = compose_run([f"cell={name}"]).cell
-    assert isinstance(node, DictConfig)
-    return node
-
-
-def stack_of(name: str, backend: str) -> Recurrence:
-    node = chosen(name)
-    cell = partial(target_of(node), **arguments_of(node, "name", "backend"))
+def double(make: Any, **options: Any) -> Recurrence:
     torch.manual_seed(1)
-    return Recurrence(cell, 3, 4, 2, backend=backend).double()
+    stack = Recurrence(make, 3, 8, **options).double()
+    with torch.no_grad():
+        for parameter in stack.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return stack
+
+
+def inputs(time: int, batch: int) -> Tensor:
+    torch.manual_seed(2)
+    return torch.randn(time, batch, 3, dtype=torch.float64, requires_grad=True)
 
 
 def flat(states: States) -> list[Tensor]:
     return [part for state in states for part in state]
 
 
-def test_layers_are_pytorchs_layers() -> None:
-    torch.manual_seed(1)
-    ours = Recurrence(LSTM, 3, 4, 3).double()
-    theirs = nn.LSTM(3, 4, 3).double()
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "unequal"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("backend", ["auto", "eager"])
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn_tanh", "rnn_relu"])
+def test_three_layers_are_pytorchs(
+    name: str,
+    backend: str,
+    bidirectional: bool,
+    lengths: Tensor | None,
+    named: Fixture,
+    with_gradients: Fixture,
+    same: Fixture,
+) -> None:
+    ours = double(named(name), layers=3, bidirectional=bidirectional, backend=backend)
+    modules = {"lstm": nn.LSTM, "gru": nn.GRU}
+    kind: Any = modules.get(name, nn.RNN)
+    extra = {"nonlinearity": "relu"} if name == "rnn_relu" else {}
+    theirs = kind(3, 8, 3, bidirectional=bidirectional, **extra).double()
     with torch.no_grad():
         for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
             other.copy_(one)
-    x = torch.randn(5, 2, 3, dtype=torch.float64)
-    y, states = ours(x)
-    y_theirs, (h, c) = theirs(x)
-    torch.testing.assert_close(y, y_theirs, rtol=0, atol=1e-12)
-    torch.testing.assert_close(torch.stack([s[0] for s in states]), h, rtol=0, atol=1e-12)
-    torch.testing.assert_close(torch.stack([s[1] for s in states]), c, rtol=0, atol=1e-12)
+    x = inputs(7, 5)
+    y, states = ours(x, lengths=lengths)
+    expected: Any = x
+    if lengths is not None:
+        expected = nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+    expected, final = theirs(expected)
+    if lengths is not None:
+        expected, _ = nn.utils.rnn.pad_packed_sequence(expected, total_length=7)
+    final = final if isinstance(final, tuple) else (final,)
+    found = [y, *(torch.stack(part) for part in zip(*states, strict=True))]
+    same(
+        with_gradients(found, [x, *ours.parameters()]),
+        with_gradients([expected, *final], [x, *theirs.parameters()]),
+    )
 
 
 @pytest.mark.parametrize("backend", ["auto", "eager"])
 @pytest.mark.parametrize("name", CELLS)
-def test_two_halves_with_a_carried_state_are_the_whole(name: str, backend: str) -> None:
-    stack = stack_of(name, backend)
-    x = torch.randn(9, 2, 3, dtype=torch.float64, requires_grad=True)
-    weights = torch.randn(9, 2, 4, dtype=torch.float64)
+def test_two_halves_with_a_carried_state_are_the_whole(
+    name: str, backend: str, named: Fixture, with_gradients: Fixture, same: Fixture
+) -> None:
+    stack = double(named(name), layers=3, backend=backend)
+    x = inputs(9, 2)
+    leaves = [x, *stack.parameters()]
     whole, final = stack(x)
     first, carried = stack(x[:4])
-    second, final_again = stack(x[4:], carried)
-    halves = torch.cat([first, second])
+    second, end = stack(x[4:], carried)
+    same(
+        with_gradients([torch.cat([first, second]), *flat(end)], leaves),
+        with_gradients([whole, *flat(final)], leaves),
+    )
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("name", CELLS)
+def test_a_batch_of_unequal_lengths_is_each_sequence_alone(
+    name: str, bidirectional: bool, named: Fixture, with_gradients: Fixture, same: Fixture
+) -> None:
+    stack = double(named(name), layers=3, bidirectional=bidirectional)
+    x = inputs(7, 5)
     leaves = [x, *stack.parameters()]
-    found = torch.autograd.grad((halves * weights).sum(), leaves)
-    expected = torch.autograd.grad((whole * weights).sum(), leaves)
-    for one, other in zip(
-        [halves, *flat(final_again), *found], [whole, *flat(final), *expected], strict=True
-    ):
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+    starts = tuple(
+        tuple(torch.rand_like(part) + 0.1 for part in state)
+        for state in stack.initial_states(5, x)
+    )
+    y, states = stack(x, starts, LENGTHS)
+    found: list[Tensor] = []
+    expected: list[Tensor] = []
+    for row, length in enumerate(LENGTHS.tolist()):
+        start = tuple(tuple(part[row : row + 1] for part in state) for state in starts)
+        alone, final = stack(x[:length, row : row + 1], start)
+        found += [y[:length, row], *(part[row] for part in flat(states))]
+        expected += [alone[:, 0], *(part[0] for part in flat(final))]
+        assert y[length:, row].eq(0).all()
+    same(with_gradients(found, leaves), with_gradients(expected, leaves))
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru_reset_before", "min_gru", "qrnn"])
+def test_what_is_padding_is_never_read(name: str, named: Fixture) -> None:
+    stack = double(named(name), layers=2, bidirectional=True)
+    x = inputs(7, 5).detach()
+    for row, length in enumerate(LENGTHS.tolist()):
+        x[length:, row] = torch.nan
+    x.requires_grad_()
+    y, states = stack(x, lengths=LENGTHS)
+    assert all(part.isfinite().all() for part in [y, *flat(states)])
+    y.sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in stack.parameters())
+
+
+@pytest.mark.parametrize("lengths", [[3, 0], [4, 9], [1, 2, 3]])
+def test_lengths_that_cannot_be_are_refused(lengths: list[int]) -> None:
+    with pytest.raises(ValueError, match="lengths"):
+        Recurrence(LSTM, 3, 4)(torch.randn(5, 2, 3), lengths=torch.tensor(lengths))
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_a_detached_state_keeps_its_values_and_passes_no_gradient(name: str) -> None:
-    stack = stack_of(name, "auto")
-    x = torch.randn(6, 2, 3, dtype=torch.float64, requires_grad=True)
+def test_a_detached_state_keeps_its_values_and_passes_no_gradient(
+    name: str, named: Fixture
+) -> None:
+    stack = double(named(name), layers=2)
+    x = inputs(6, 2)
     _, carried = stack(x[:3])
     kept = detach(carried)
     assert all(torch.equal(a, b) for a, b in zip(flat(kept), flat(carried), strict=True))
@@ -80,6 +153,92 @@ def test_a_detached_state_keeps_its_values_and_passes_no_gradient(name: str) -> 
     (gradient,) = torch.autograd.grad(y.sum(), x)
     assert gradient[:3].eq(0).all()
     assert gradient[3:].ne(0).any()
+
+
+def test_a_residual_connection_goes_around_each_layer_but_the_first() -> None:
+    stack = double(RnnTanh, layers=3, residual=True)
+    x = inputs(4, 2)
+    y, _ = stack(x)
+    expected = x
+    for index, cell in enumerate(stack.cells):
+        made = Recurrence(lambda *_, cell=cell: cell, 3, 8)
+        out, _ = made(expected)
+        expected = out if index == 0 else expected + out
+    torch.testing.assert_close(y, expected)
+
+
+def test_a_projection_narrows_what_the_next_layer_reads() -> None:
+    stack = Recurrence(lambda i, h: LSTM(i, h, projection_size=5), 3, 8, 2, bidirectional=True)
+    assert stack.output_size == 10
+    y, states = stack(torch.randn(4, 2, 3))
+    assert y.shape == (4, 2, 10)
+    assert [part.shape[1] for part in flat(states)] == [5, 8] * 4
+
+
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "unequal"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("name", CELLS)
+def test_recomputation_changes_nothing(
+    name: str,
+    bidirectional: bool,
+    lengths: Tensor | None,
+    named: Fixture,
+    with_gradients: Fixture,
+    same: Fixture,
+) -> None:
+    stack = double(named(name), layers=2, bidirectional=bidirectional)
+    x = inputs(7, 5)
+    leaves = [x, *stack.parameters()]
+    results = []
+    for recompute in (False, True):
+        stack.recompute = recompute
+        y, states = stack(x, lengths=lengths)
+        results.append(with_gradients([y, *flat(states)], leaves))
+    same(*results)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru_reset_before", "min_gru"])
+def test_recomputation_draws_the_same_masks_again(name: str, named: Fixture) -> None:
+    inside = Disturbance(recurrent=0.3, zoneout=0.2)
+    stack = double(named(name), layers=2, dropout=0.3, inside=inside, recompute=True)
+    x = inputs(9, 2)
+    torch.manual_seed(7)
+    y, _ = stack(x)
+    (gradient,) = torch.autograd.grad(y.sum(), x)
+    # Finite differences along one direction, with the same draws.
+    direction = torch.randn_like(x)
+    ends = []
+    for sign in (1, -1):
+        torch.manual_seed(7)
+        with torch.no_grad():
+            stack.recompute = True
+            moved = (x + sign * 1e-6 * direction).detach().requires_grad_()
+            with torch.enable_grad():
+                ends.append(float(stack(moved)[0].detach().sum()))
+    slope = (ends[0] - ends[1]) / 2e-6
+    assert float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-5, abs=1e-7)
+
+
+def kept_bytes(stack: Recurrence, time: int) -> int:
+    """What lies in memory between the passes because of ``stack``, beside input and output."""
+    x = torch.randn(time, 4, 3, requires_grad=True)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        y, states = stack(x)
+    recorded: Any = profiler.profiler
+    events = recorded.kineto_results.events()
+    allocated = sum(event.nbytes() for event in events if event.name() == "[memory]")
+    assert states
+    return int(allocated - y.numel() * y.element_size())
+
+
+@pytest.mark.parametrize("make", [LSTM, GRU, MinGRU])
+def test_memory_grows_with_the_square_root_of_time(make: type[Cell]) -> None:
+    backend = "auto" if make is MinGRU else "eager"
+    whole = Recurrence(make, 3, 16, backend=backend)
+    less = Recurrence(make, 3, 16, backend=backend, recompute=True)
+    assert kept_bytes(whole, 1024) / kept_bytes(whole, 64) > 12
+    assert kept_bytes(less, 1024) / kept_bytes(less, 64) < 5
+    assert kept_bytes(less, 1024) < kept_bytes(whole, 1024) / 10
 
 
 def test_one_layer_has_no_dropout() -> None:
@@ -98,31 +257,54 @@ def test_dropout_is_between_layers_only() -> None:
     y, (first, _) = stack(x)
     # With everything dropped between them the second layer reads zeros; nothing after it is lost.
     below, above = stack.cells
-    assert isinstance(below, Cell)
-    assert isinstance(above, Cell)
-    y_below, _ = Recurrence(lambda *_: below, 3, 4)(x)
-    y_above, _ = Recurrence(lambda *_: above, 4, 4)(torch.zeros(5, 2, 4))
+    y_below, _ = Recurrence(lambda *_: below, 3, 4)(x)  # type: ignore[arg-type]
+    zeros = torch.zeros(5, 2, 4)
+    y_above, _ = Recurrence(lambda *_: above, 4, 4)(zeros)  # type: ignore[arg-type]
     torch.testing.assert_close(first[0], y_below[-1])
     torch.testing.assert_close(y, y_above)
 
 
+class Through(Cell):
+    """Passes its input on, so that one sees what comes between the layers."""
+
+    def project(self, x: Tensor) -> Tensor:
+        return x
+
+    def step(self, z: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (z,)
+
+
+@pytest.mark.parametrize("lengths", [None, torch.tensor([2, 4])], ids=["equal", "unequal"])
 @pytest.mark.parametrize("locked", [False, True])
-def test_dropout_has_a_new_mask_between_each_two_layers(locked: bool) -> None:
+def test_dropout_has_new_masks_for_each_layer_and_call(
+    locked: bool, lengths: Tensor | None
+) -> None:
     torch.manual_seed(1)
-    stack = Recurrence(RnnTanh, 50, 50, 3, dropout=0.5, locked=locked)
-    masks = []
-    stack.dropout.register_forward_hook(lambda *args: masks.append(args[2] == 0))
-    stack(torch.randn(4, 2, 50))
-    assert len(masks) == 2
-    assert not torch.equal(masks[0], masks[1])
-    for mask in masks:
-        assert torch.equal(mask[0], mask[1]) is locked
+    stack = Recurrence(Through, 400, 400, 3, dropout=0.5, locked=locked)
+    first, second = (stack(torch.ones(4, 2, 400), lengths=lengths)[0] for _ in range(2))
+    assert not torch.equal(first, second)
+    # Two masks of a half each, scaled by two each.
+    assert set(first[:2].unique().tolist()) == {0.0, 4.0}
+    assert abs(float(first[:2].eq(0).float().mean()) - 0.75) < 0.05
+    assert torch.equal(first[0], first[1]) is locked
+    assert not torch.equal(first[0, 0], first[0, 1])
 
 
 def test_the_state_follows_the_precision_of_autocast() -> None:
-    stack = Recurrence(RnnTanh, 3, 4, 2, backend="eager")
-    carried = tuple((torch.randn(2, 4),) for _ in range(2))
-    with torch.autocast("cpu", torch.bfloat16):
-        y, states = stack(torch.randn(5, 2, 3), carried)
-        stack(torch.randn(5, 2, 3), states)
-    assert torch.isfinite(y).all()
+    for make in (RnnTanh, GRU, LSTM, MinGRU):
+        stack = Recurrence(make, 3, 4, 2, backend="eager")
+        carried = stack.initial_states(2, torch.zeros(1))
+        with torch.autocast("cpu", torch.bfloat16):
+            y, states = stack(torch.randn(5, 2, 3), carried)
+            y, states = stack(torch.randn(5, 2, 3), states)
+            y.sum().backward()
+        assert torch.isfinite(y).all()
+
+
+def test_weights_for_dropout_must_be_there() -> None:
+    for inside, said in (
+        (Disturbance(weight=0.3), r"model\.weight_dropout=0\.3: MinGRU has no recurrent weights"),
+        (Disturbance(recurrent=0.3), r"model\.recurrent_dropout=0\.3: Through names no recurrent"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            Recurrence(MinGRU if inside.weight else Through, 3, 4, inside=inside)

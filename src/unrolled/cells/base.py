@@ -108,6 +108,10 @@ class Cell(nn.Module, metaclass=_Initialized):
                 "and must say how they start: write reset_parameters"
             )
 
+    def constrain(self) -> None:
+        """Bring parameters back into the range that the cell's source holds them in; the engine
+        calls it, without gradients, before each pass of training."""
+
     def initial_state(self, batch_size: int, like: Tensor) -> State:
         """Zeros ``[batch_size, size]`` for each part, of the type and device of ``like``."""
         return tuple(like.new_zeros(batch_size, size) for size in self.state_sizes)
@@ -118,7 +122,7 @@ class Cell(nn.Module, metaclass=_Initialized):
         Args:
             keep: for each part a mask of zeros and ones in training, the rate in evaluation.
         """
-        return tuple(n + k * (o - n) for o, n, k in zip(old, new, keep, strict=True))
+        return tuple(k * o + (1 - k) * n for o, n, k in zip(old, new, keep, strict=True))
 
     def native(
         self, x: Tensor, state: State, batch_sizes: Tensor | None = None

@@ -14,8 +14,8 @@ class IndRNN(Cell):
     h_t = max(0, W x_t + u ⊙ h_{t-1} + b)
 
     State: ``h`` ``[batch, hidden_size]``. Each unit sees itself alone; layers mix them, so use two
-    or more. The paper also holds |u| to at most 2^(1/T) for sequences of T steps, all through
-    training; nothing is held here, so clip the gradient.
+    or more. The paper holds |u| to at most 2^(1/T) for sequences of T steps, all through
+    training; a state that is carried from chunk to chunk sees no last step, and the bound is 1.
     Initialization: u from U(recurrent_min, recurrent_max); its default U(0, 1) is the paper's
     range for long sequences, whose upper end 2^(1/T) goes to 1. W and b as PyTorch's linear
     layers, U(-1/√input_size, 1/√input_size).
@@ -23,9 +23,10 @@ class IndRNN(Cell):
     Args:
         recurrent_min: the lower end of u; near 1, a layer starts with long memories alone.
         recurrent_max: the upper end of u.
+        recurrent_bound: what |u| is held to in training; None holds nothing.
 
     Raises:
-        ConfigError: ``recurrent_min`` is above ``recurrent_max``.
+        ConfigError: ``recurrent_min`` is above ``recurrent_max``, or the bound is not positive.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class IndRNN(Cell):
         *,
         recurrent_min: float = 0.0,
         recurrent_max: float = 1.0,
+        recurrent_bound: float | None = 1.0,
     ) -> None:
         super().__init__(input_size, hidden_size)
         if recurrent_min > recurrent_max:
@@ -42,6 +44,11 @@ class IndRNN(Cell):
                 f"cell.recurrent_min={recurrent_min}: must not be above "
                 f"cell.recurrent_max={recurrent_max}"
             )
+        if recurrent_bound is not None and recurrent_bound <= 0:
+            raise ConfigError(
+                f"cell.recurrent_bound={recurrent_bound}: must be above 0, or null for no bound"
+            )
+        self.recurrent_bound = recurrent_bound
         self.recurrent_min = recurrent_min
         self.recurrent_max = recurrent_max
         self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size))
@@ -51,6 +58,12 @@ class IndRNN(Cell):
     def reset_parameters(self) -> None:
         uniform([self.weight_ih, self.bias_ih], self.input_size**-0.5)
         nn.init.uniform_(self.weight_hh, self.recurrent_min, self.recurrent_max)
+
+    def constrain(self) -> None:
+        # Only where it is needed: a change in place would spoil the gradient of an earlier chunk.
+        bound = self.recurrent_bound
+        if bound is not None and self.weight_hh.abs().max() > bound:
+            self.weight_hh.clamp_(-bound, bound)
 
     def project(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias_ih)

@@ -119,7 +119,7 @@ class SLSTM(Cell):
         # Both terms are empty where a unit keeps the initial state: -∞ less -∞ is not a number.
         shift = torch.where(m == -torch.inf, 0.0, m)
         a, b = torch.exp(m_old - shift), torch.exp(m_new - shift)
-        h = h_new + keep[0] * (h_old - h_new)
+        h = keep[0] * h_old + (1 - keep[0]) * h_new
         return h, a * c_old + b * c_new, a * n_old + b * n_new, m
 
     def _forget_bias(self) -> Tensor:

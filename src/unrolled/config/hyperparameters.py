@@ -58,6 +58,9 @@ def _typed(value: Any, wanted: Any, key: str) -> Any:
 
     A whole number serves as a fraction, too, and a word as the name of an Enum's member.
     """
+    if isinstance(value, Enum):
+        # The schema's own members are words to a constructor.
+        value = value.name
     union = get_origin(wanted) in (Union, UnionType)
     choices = [*map(_choice, get_args(wanted) if union else (wanted,))]
     if None in choices:

@@ -11,7 +11,7 @@ from enum import Enum, StrEnum
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 
 class Accelerator(Enum):
@@ -198,6 +198,7 @@ class RHNCell(Cell):
 class IndRNNCell(Cell):
     recurrent_min: float = MISSING
     recurrent_max: float = MISSING
+    recurrent_bound: float | None = MISSING
 
 
 @dataclass
@@ -425,12 +426,16 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 }
 
 
+def _class_name(*, _parent_: DictConfig) -> str:
+    """The last part of the ``_target_`` beside the key."""
+    missing = OmegaConf.is_missing(_parent_, "_target_")
+    return "custom" if missing else str(_parent_._target_).rpartition(".")[2]
+
+
 def register_schemas() -> None:
     """Put every schema into Hydra's store, as ``schema`` and as ``<group>/schema_<choice>``, and
     the resolver that names a cell of one's own after its class."""
-    OmegaConf.register_new_resolver(
-        "last_part", lambda target: str(target).rpartition(".")[2], replace=True
-    )
+    OmegaConf.register_new_resolver("class_name", _class_name, replace=True)
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for group, schemas in SCHEMAS.items():

@@ -110,6 +110,9 @@ def run(
         keep = None
         if noise.zoneout:
             keep = zoneout_masks(noise.zoneout, state, steps.rows, training=noise.training)
+            if isinstance(cell, LinearCell):
+                # The parts of its state are one number, kept or renewed together.
+                keep = tuple(keep[0] for _ in keep)
         loop.rows = steps.batch
         if isinstance(cell, LinearCell) and (backend == "scan" or noise.reading is not None):
             states, state = _linear(cell, z, steps, state, keep, noise.reading, backend)
@@ -143,7 +146,6 @@ def _linear(
     if reading is not None:
         b = steps.times(b, reading.mask("b", b.real)[: steps.batch])
     if keep is not None:
-        # The parts of the state are one in the recurrence, and kept or renewed together.
         a, b = keep[0] + (1 - keep[0]) * a, (1 - keep[0]) * b
     s = cell.enter(state)
     if backend == "scan":

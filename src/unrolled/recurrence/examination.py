@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch.autograd.gradcheck import GradcheckError
 from unrolled.cells.base import Cell, State
 from unrolled.cells.cost import flops, state_size
 from unrolled.errors import CellError, ConfigError
-from unrolled.recurrence.backends import BACKENDS
+from unrolled.recurrence.backends import BACKENDS, choose
 from unrolled.recurrence.soundness import require_sound
 from unrolled.recurrence.stack import Recurrence, States
 from unrolled.recurrence.weights import Loop, lent
@@ -64,19 +65,34 @@ def examine(
         f"{name} [{width}]" for name, width in zip(cell.state_names, cell.state_sizes, strict=True)
     )
     yield Finding("structure", True, f"project, step and output keep the contract; state {parts}")
-    yield _parameters(make, hidden)
-    yield _finite_differences(make, multiple)
+    yield _tried("parameters", _parameters, make, hidden)
+    yield _tried("gradients against finite differences", _finite_differences, make, multiple)
     for backend in BACKENDS[1:]:
-        if backend != "compiled" or compiled:
-            finding = _backend(make, hidden, backend)
-            if finding is not None:
-                yield finding
-    yield _halves(make, hidden)
-    yield _lengths(make, hidden, directions=1)
-    yield _lengths(make, hidden, directions=2)
-    yield _single_precision(make, hidden)
-    yield _long(make, hidden)
-    yield from _cost(make, size)
+        if _runs(make(3, hidden), backend) and (backend != "compiled" or compiled):
+            yield _tried(f"{backend} backend against the loop", _backend, make, hidden, backend)
+    yield _tried("carried state", _halves, make, hidden)
+    yield _tried("unequal lengths", _lengths, make, hidden, 1)
+    yield _tried("unequal lengths in both directions", _lengths, make, hidden, 2)
+    yield _tried("single against double precision", _single_precision, make, hidden)
+    yield _tried(f"{LONG:,} steps", _long, make, hidden)
+    yield _tried(f"size at width {size.hidden_size}", _size, make, size.hidden_size)
+    yield _tried("speed", _speed, make, size)
+
+
+def _tried(check: str, attempt: Callable[..., Finding], *args: Any) -> Finding:
+    try:
+        return attempt(*args)
+    except Exception as error:  # noqa: BLE001 - what somebody's cell raises is the finding
+        reason = str(error).strip().splitlines() or [""]
+        return Finding(check, False, f"{type(error).__name__}: {reason[0]}")
+
+
+def _runs(cell: Cell, backend: str) -> bool:
+    try:
+        choose(cell, backend, torch.device("cpu"))
+    except ConfigError:
+        return False
+    return True
 
 
 def one_step_loop(cell: Cell, x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -107,12 +123,15 @@ def _parameters(make: Make, hidden: int) -> Finding:
             "parameters", False, f"{count} on the CPU and {promised} on the meta device"
         )
     _disturb(cell)
-    y, state = one_step_loop(cell, _inputs(6, 3), _state(cell, 3))
-    found = _gradients([y, *state], list(cell.parameters()))
+    x = _inputs(6, 3)
+    y, state = one_step_loop(cell, x, _state(cell, 3))
+    # The start may be learned, too.
+    from_start, _ = one_step_loop(cell, x, cell.initial_state(3, x))
+    found = _gradients([y, *state, from_start], list(cell.parameters()))
     dead = [
         name
-        for (name, _), gradient in zip(cell.named_parameters(), found, strict=True)
-        if not gradient.ne(0).any()
+        for (name, parameter), gradient in zip(cell.named_parameters(), found, strict=True)
+        if parameter.requires_grad and not gradient.ne(0).any()
     ]
     if dead:
         return Finding("parameters", False, f"no gradient reaches {', '.join(dead)}")
@@ -136,18 +155,14 @@ def _finite_differences(make: Make, multiple: int) -> Finding:
     try:
         torch.autograd.gradcheck(run, (x, *state, *leaves))
     except GradcheckError as error:
-        reason = " ".join(str(error).split())[:300]
-        return Finding(check, False, reason)
+        reason = " ".join(str(error).partition("numerical:")[0].split()).rstrip(",")
+        return Finding(check, False, f"{reason}: the cell's result leaves autograd somewhere")
     return Finding(check, True, "input, state and every parameter, in double precision")
 
 
-def _backend(make: Make, hidden: int, backend: str) -> Finding | None:
-    """The engine's backend against the one-step loop; None where it cannot run the cell."""
+def _backend(make: Make, hidden: int, backend: str) -> Finding:
     check = f"{backend} backend against the loop"
-    try:
-        layer = Recurrence(make, 3, hidden, backend=backend).double()
-    except ConfigError:
-        return None
+    layer = Recurrence(make, 3, hidden, backend=backend).double()
     (cell,) = (cell for cell in layer.cells if isinstance(cell, Cell))
     _disturb(cell)
     x, state = _inputs(11, 3).requires_grad_(), _state(cell, 3)
@@ -210,18 +225,22 @@ def _long(make: Make, hidden: int) -> Finding:
     return Finding(f"{LONG:,} steps", finite, detail)
 
 
-def _cost(make: Make, size: Size) -> Iterator[Finding]:
-    width = size.hidden_size
-    layer = Recurrence(make, width, width)
-    cell = next(cell for cell in layer.cells if isinstance(cell, Cell))
-    peer = nn.LSTM(width, width)
+def _size(make: Make, width: int) -> Finding:
+    cell = make(width, width)
     count = sum(parameter.numel() for parameter in cell.parameters())
-    yield Finding(
+    return Finding(
         f"size at width {width}",
         None,
         f"{count:,} parameters, {flops(cell):,} FLOPs per token, state of {state_size(cell):,}",
     )
-    x = torch.randn(size.length, size.batch, width)
+
+
+def _speed(make: Make, size: Size) -> Finding:
+    width = size.hidden_size
+    layer = Recurrence(make, width, width)
+    cell = next(cell for cell in layer.cells if isinstance(cell, Cell))
+    peer = nn.LSTM(width, width)
+    x = torch.randn(size.length, size.batch, width, requires_grad=True)
 
     def work(module: nn.Module) -> float:
         start = time.perf_counter()
@@ -233,7 +252,7 @@ def _cost(make: Make, size: Size) -> Iterator[Finding]:
     ratio = median(ours / theirs for ours, theirs in pairs)
     per_flop = ratio * (2 * 4 * width * 2 * width) / max(flops(cell), 1)
     backend = layer.backend_on(torch.device("cpu"), size.batch)
-    yield Finding(
+    return Finding(
         "speed",
         None,
         f"{ratio:.2f} x the native LSTM's time forwards and backwards ({backend}; {per_flop:.2f} "
@@ -266,13 +285,22 @@ def _state(cell: Cell, batch: int) -> State:
 
 
 def _gradients(results: Sequence[Tensor], leaves: Sequence[Tensor]) -> list[Tensor]:
-    """Of a sum in which every number has a weight of its own; zeros where it reads none."""
+    """Of a sum in which every number has a weight of its own."""
     generator = torch.Generator().manual_seed(1)
     weighted = [
         (part * torch.randn(part.shape, generator=generator, dtype=part.dtype)).sum()
         for part in results
     ]
-    return list(torch.autograd.grad(torch.stack(weighted).sum(), leaves, materialize_grads=True))
+    scalar = torch.stack(weighted).sum()
+    # What is frozen, or no result depends on, has a gradient of zero.
+    wanted = [leaf for leaf in leaves if leaf.requires_grad and scalar.requires_grad]
+    found = iter(
+        torch.autograd.grad(scalar, wanted, allow_unused=True, materialize_grads=True)
+        if wanted
+        else ()
+    )
+    reached = {id(leaf) for leaf in wanted}
+    return [next(found) if id(leaf) in reached else torch.zeros_like(leaf) for leaf in leaves]
 
 
 def _flat(states: States) -> list[Tensor]:

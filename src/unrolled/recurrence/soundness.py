@@ -5,16 +5,20 @@ rows see each other, a state that is carried and never read, weights that nobody
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unrolled.cells.base import Cell, State
+from unrolled.cells.linear import LinearCell
 from unrolled.errors import CellError
+from unrolled.recurrence.counted import require_counted, require_early, require_known
 
 TIME, BATCH = 4, 3
+# A state may be renewed only now and then: so many steps are waited for it.
+PATIENCE = 64
 
 
 def require_sound(cell: Cell) -> None:
@@ -25,15 +29,17 @@ def require_sound(cell: Cell) -> None:
     Raises:
         CellError: what the cell does wrong, where, and the way out.
     """
-    _require_counted(cell)
+    require_counted(cell)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        # torch.manual_seed would seed every GPU, too, and those are not given back.
+        torch.default_generator.manual_seed(0)
         # In double precision on the CPU, with no weight at zero: a fault then shows in the values.
         subject = copy.deepcopy(cell).cpu().double()
         with torch.no_grad():
             for parameter in subject.parameters():
                 parameter.add_(0.1 * torch.randn_like(parameter))
         _Examination(subject).run()
+    require_early(cell, subject)
 
 
 class _Examination:
@@ -45,10 +51,11 @@ class _Examination:
     def run(self) -> None:
         z = self._projection()
         state = self._initial_state()
-        self._step_shapes(z[0], state)
-        self._in_place(z[0], state)
+        self._step(z[0], state)
+        self._output_of_all(z, state)
         self._rows_apart(z[0], state)
-        self._states_matter(z, state)
+        self._coefficients(z, state)
+        self._states_matter(state)
         self._weights_counted(z[0], state)
 
     def _projection(self) -> Tensor:
@@ -58,15 +65,16 @@ class _Examination:
                 f"project turns [{TIME}, {BATCH}, features] into {_shape(z)}; it must keep the "
                 "leading dimensions and change the last alone"
             )
+        before = self._kept(self.x)
+        again = self._call("project", self.x)
+        self._require_unchanged("project", ["x"], [self.x], before)
+        self._require_same("project", [z], [again])
         each = torch.stack([self._call("project", now) for now in self.x])
         if not _close(z, each):
             self._refuse(
                 "project of all steps is not that of each: it must treat every step alike and on "
                 "its own; what depends on other steps belongs in step, or is a window"
             )
-        before = self._kept(self.x)
-        self._call("project", self.x)
-        self._require_unchanged("project", ["x"], [self.x], before)
         return z.detach()
 
     def _initial_state(self) -> State:
@@ -79,12 +87,22 @@ class _Examination:
                 f"initial_state gives {found} for {', '.join(names)}; state_names and "
                 f"state_sizes say {expected}"
             )
+        for name, part in zip(names, start, strict=True):
+            if part.dtype != self.x.dtype:
+                self._refuse(
+                    f"initial_state gives {name} in {_word(part.dtype)} beside an input in "
+                    f"{_word(self.x.dtype)}; take the type and device of like, as like.new_zeros "
+                    "does"
+                )
         # Parts that must be positive (a normalizer) are so, and those at -∞ have been left.
         return tuple(torch.rand_like(part) + 0.1 for part in start)
 
-    def _step_shapes(self, z: Tensor, state: State) -> None:
+    def _step(self, z: Tensor, state: State) -> None:
         names = self.cell.state_names
+        read = ["z", *(f"the state {name}" for name in names)]
+        before = self._kept(z, *state)
         new = self._call("step", z, state)
+        self._require_unchanged("step", read, [z, *state], before)
         if not isinstance(new, tuple):
             self._refuse(f"step returns a {type(new).__name__}; it must return a tuple of states")
         if len(new) != len(names):
@@ -98,77 +116,112 @@ class _Examination:
                     f"step returns {name} of shape {_shape(part)}, and was given "
                     f"{_shape(old_part)}; a step must keep the shape of the state"
                 )
-        again = self._call("step", z, state)
-        if not all(torch.equal(a, b) for a, b in zip(new, again, strict=True)):
-            self._refuse(
-                "step gives another result the second time; it must depend on its arguments and "
-                "parameters alone (dropout is the engine's)"
-            )
+        self._require_same("step", new, self._call("step", z, state))
+        before = self._kept(z, *new)
         y = self._call("output", z, new)
+        self._require_unchanged("output", read, [z, *new], before)
         if y.shape != (BATCH, self.cell.output_size):
             self._refuse(
                 f"output has shape {_shape(y)}; with output_size={self.cell.output_size} it must "
-                f"be {_shape(torch.empty(BATCH, self.cell.output_size, device='meta'))}"
+                f"be {[BATCH, self.cell.output_size]}"
             )
 
-    def _in_place(self, z: Tensor, state: State) -> None:
-        names = ["z", *(f"the state {name}" for name in self.cell.state_names)]
-        before = self._kept(z, *state)
-        new = self._call("step", z, state)
-        self._require_unchanged("step", names, [z, *state], before)
-        before = self._kept(z, *new)
-        self._call("output", z, new)
-        self._require_unchanged("output", names, [z, *new], before)
+    def _output_of_all(self, z: Tensor, state: State) -> None:
+        states = self._states(z, state)
+        together = tuple(torch.stack(parts) for parts in zip(*states, strict=True))
+        y = self._call("output", z, together)
+        self._require_same("output", [y], [self._call("output", z, together)])
+        each = [self._call("output", now, new) for now, new in zip(z, states, strict=True)]
+        if y.shape[:-1] != z.shape[:-1] or not _close(y, torch.stack(each)):
+            self._refuse(
+                "output of all steps is not that of each: it must treat every step alike and on "
+                "its own; what depends on other steps belongs in step"
+            )
+
+    def _coefficients(self, z: Tensor, state: State) -> None:
+        """A linear cell's step is that of its coefficients, which are those of each step."""
+        if not isinstance(self.cell, LinearCell):
+            return
+        a, b = self._call("coefficients", z)
+        a = a.expand_as(b)
+        now = state
+        for t in range(TIME):
+            plain = self._call("step", z[t], now)
+            now = self.cell.leave(a[t] * self.cell.enter(now) + b[t])
+            if not all(_close(one, other) for one, other in zip(plain, now, strict=True)):
+                self._refuse(
+                    "step is not a * s + b with what coefficients gives for all steps at once; "
+                    "write coefficients step by step and leave step to LinearCell"
+                )
 
     def _rows_apart(self, z: Tensor, state: State) -> None:
         def outcome(x: Tensor, z: Tensor, state: State) -> list[Tensor]:
             new = self._call("step", z, state)
             return [self._call("project", x), *new, self._call("output", z, new)]
 
-        first = outcome(self.x[0], z, state)
-        others = [self._others(part) for part in (self.x[0], z, *state)]
-        second = outcome(others[0], others[1], tuple(others[2:]))
         names = ["project", *["step"] * len(state), "output"]
-        for name, one, other in zip(names, first, second, strict=True):
-            if not _close(one[0], other[0]):
-                self._refuse(
-                    f"{name} mixes the sequences of a batch: the first one's result changes with "
-                    "the others'; normalize and reduce over features, never over dimension 0"
-                )
+        first = outcome(self.x[0], z, state)
+        # Both ends: a sum over the rows before a row leaves the first as it is.
+        for kept in (0, BATCH - 1):
+            others = [self._others(part, kept) for part in (self.x[0], z, *state)]
+            second = outcome(others[0], others[1], tuple(others[2:]))
+            for name, one, other in zip(names, first, second, strict=True):
+                if not _close(one[kept], other[kept]):
+                    self._refuse(
+                        f"{name} mixes the sequences of a batch: one's result changes with the "
+                        "others'; normalize and reduce over features, never over dimension 0"
+                    )
 
-    def _states_matter(self, z: Tensor, state: State) -> None:
-        def outputs(state: State) -> Tensor:
-            found = []
-            for now in z:
-                state = self._call("step", now, state)
-                found.append(self._call("output", now, state))
-            return torch.stack(found)
-
-        plain = outputs(state)
-        new = self._call("step", z[0], state)
+    def _states_matter(self, state: State) -> None:
+        x = torch.randn(PATIENCE, *self.x.shape[1:], dtype=self.x.dtype)
+        z = self._call("project", x)
+        # A counter is a whole number only from its start on.
+        starts = [state, self._call("initial_state", BATCH, self.x)]
         for index, name in enumerate(self.cell.state_names):
-            changed = list(state)
-            changed[index] = changed[index] * 1.5 + 0.25
-            if torch.equal(outputs(tuple(changed)), plain):
+            if not any(self._reacts(z, start, _changed(start, index)) for start in starts):
                 self._refuse(
                     f"step forgets the state {name}: no output depends on it; read it, or take it "
-                    "out of state_names"
+                    "out of state_names (what only the layer above reads is computed in output)"
                 )
-            if torch.equal(new[index], state[index]):
+            if not any(self._renewed(z, start, index) for start in starts):
                 self._refuse(
                     f"step returns the state {name} as it was given; compute its new value, or "
                     "take it out of state_names"
                 )
 
+    def _reacts(self, z: Tensor, state: State, changed: State) -> bool:
+        """Whether another state ever makes another output; it need not be one that can be."""
+        both = zip(self._with_states(z, state), self._with_states(z, changed), strict=True)
+        for (z_t, new), (_, other) in both:
+            y = self._call("output", z_t, other)
+            if not y.isfinite().all():
+                return False
+            if not torch.equal(y, self._call("output", z_t, new)):
+                return True
+        return False
+
+    def _renewed(self, z: Tensor, state: State, index: int) -> bool:
+        """Whether a part of the state is ever another than at the start."""
+        return any(
+            not torch.equal(new[index], state[index]) for _, new in self._with_states(z, state)
+        )
+
+    def _with_states(self, z: Tensor, state: State) -> Iterator[tuple[Tensor, State]]:
+        """Each step's rows and the state after it."""
+        for z_t in z:
+            state = self._call("step", z_t, state)
+            yield z_t, state
+
+    def _states(self, z: Tensor, state: State) -> list[State]:
+        return [new for _, new in self._with_states(z, state)]
+
     def _weights_counted(self, z: Tensor, state: State) -> None:
         with torch.enable_grad():
             z = self.cell.project(self.x[0])
             new = self.cell.step(z, state)
-            results = [self.cell.output(z, new), *new]
-        known = {id(parameter) for parameter in self.cell.parameters()}
-        for leaf in _leaves(results):
-            if id(leaf) not in known:
-                self._refuse(_hidden(leaf, "uses"))
+            start = self.cell.initial_state(BATCH, self.x)
+            results = [self.cell.output(z, new), *new, *start]
+        require_known(self.cell, results)
 
     @torch.no_grad()
     def _call(self, name: str, *args: Any) -> Any:
@@ -181,9 +234,11 @@ class _Examination:
             )
             raise CellError(message) from error
 
-    def _others(self, x: Tensor) -> Tensor:
-        """Every row but the first replaced."""
-        return torch.cat([x[:1], torch.rand_like(x[1:]) + 0.5])
+    def _others(self, x: Tensor, kept: int) -> Tensor:
+        """Every row but one replaced."""
+        others = torch.rand_like(x) + 0.5
+        others[kept] = x[kept]
+        return others
 
     def _kept(self, *tensors: Tensor) -> list[Tensor]:
         return [tensor.clone() for tensor in tensors]
@@ -198,54 +253,24 @@ class _Examination:
                     "x += 1)"
                 )
 
+    def _require_same(self, where: str, one: Sequence[Tensor], other: Sequence[Tensor]) -> None:
+        if not all(torch.equal(a, b) for a, b in zip(one, other, strict=True)):
+            self._refuse(
+                f"{where} gives another result the second time; it must depend on its arguments "
+                "and parameters alone (dropout is the engine's)"
+            )
+
     def _refuse(self, fault: str) -> NoReturn:
         raise CellError(f"{self.name}: {fault}")
 
 
-def _require_counted(cell: Cell) -> None:
-    """Refuse weights that lie in a list, a dictionary or a plain attribute."""
-    known = {id(parameter) for parameter in cell.parameters()}
-    for module in cell.modules():
-        for key, value in vars(module).items():
-            if key.startswith("_") and key in vars(nn.Module()):
-                continue
-            for tensor in _tensors(value):
-                if tensor.requires_grad and id(tensor) not in known:
-                    raise CellError(f"{type(cell).__name__}: {_hidden(tensor, f'keeps in {key}')}")
+def _changed(state: State, index: int) -> State:
+    """The state with one part changed."""
+    return (*state[:index], 1.5 * state[index] + 0.25, *state[index + 1 :])
 
 
-def _hidden(tensor: Tensor, how: str) -> str:
-    return (
-        f"{how} a weight of shape {_shape(tensor)} that is not among its parameters, so it would "
-        "be neither counted nor trained; make it an nn.Parameter of the cell (several in an "
-        "nn.ParameterList or nn.ModuleList)"
-    )
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, nn.Module):
-        yield from value.parameters()
-    elif isinstance(value, dict):
-        yield from _tensors(list(value.values()))
-    elif isinstance(value, list | tuple | set):
-        for item in value:
-            yield from _tensors(item)
-
-
-def _leaves(results: list[Tensor]) -> Iterator[Tensor]:
-    """The tensors at which the gradients of ``results`` end."""
-    waiting: list[Any] = [result.grad_fn for result in results if result.grad_fn is not None]
-    seen: set[Any] = set()
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if hasattr(node, "variable"):
-            yield node.variable
-        waiting.extend(following for following, _ in node.next_functions)
+def _word(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _close(one: Tensor, other: Tensor) -> bool:

@@ -160,6 +160,10 @@ class Recurrence(nn.Module):
         return f"backend={self.requested}, directions={self.directions}, dropout={self.dropout}"
 
     def _layers(self, x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
+        if self.training:
+            with torch.no_grad():
+                for cell in self._cells():
+                    cell.constrain()
         backend = self._choose(x.device, steps, training=self.training)
         noises = [
             self.inside.noise(cell, steps.batch, training=self.training) for cell in self._cells()
@@ -204,9 +208,12 @@ class Recurrence(nn.Module):
         length = math.isqrt(len(steps.sizes) - 1) + 1
         spans = [steps.span(start, start + length) for start in range(0, len(steps.sizes), length)]
         outputs = []
+        draws = self.training and (self.dropout > 0 or self.inside.zoneout > 0)
         # Split once: each slice of its own would get a gradient as large as the whole.
         for span, rows in zip(spans, x.split([span.rows for span in spans]), strict=True):
-            y, states = checkpoint(run, rows, span, states, use_reentrant=False)
+            y, states = checkpoint(
+                run, rows, span, states, use_reentrant=False, preserve_rng_state=draws
+            )
             outputs.append(y)
         return torch.cat(outputs), states
 

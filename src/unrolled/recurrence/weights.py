@@ -149,7 +149,8 @@ def lent(
 def _looked_after(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The result of a function that ``Weight`` knows; None for any other."""
     if func is F.linear:
-        return _linear(*args, **kwargs)
+        # PyTorch's name for the factor is `input`.
+        return _linear(*args, **{"x" if key == "input" else key: kwargs[key] for key in kwargs})
     weight = next((a for a in args if isinstance(a, Weight)), None)
     if weight is None:
         return None
