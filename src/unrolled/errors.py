@@ -22,7 +22,7 @@ class CellError(ConfigError):
 
 
 class BudgetError(UnrolledError):
-    """A parameter budget that no hidden size meets."""
+    """A budget of parameters or of arithmetic that no hidden size meets."""
 
 
 class DeviceError(UnrolledError):

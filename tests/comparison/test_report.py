@@ -185,6 +185,46 @@ def test_warnings_of_unequal_models_and_machines(make_runs: Make) -> None:
     assert "different processors, numbers of threads and versions of torch" in notes
 
 
+EQUAL = {"parameters": 100_000, "flops_per_token": 200_000, "state_size": 128}
+
+
+@pytest.mark.parametrize(
+    ("budget", "other", "said"),
+    [
+        ("parameters", "flops_per_token", "same number of parameters (budget.parameters=100,000)"),
+        ("flops", "parameters", "same arithmetic per token (budget.flops=100,000)"),
+    ],
+)
+def test_what_a_budget_made_equal_is_said(
+    make_runs: Make, budget: str, other: str, said: str
+) -> None:
+    config = {f"budget.{budget}": 100_000}
+    make_runs("lstm", [5.6, 5.7], config=config, model=EQUAL)
+    study = make_runs("gru", [6.6, 6.8], config=config, model=EQUAL | {other: 400_000})
+    comparison = compare([study])
+    assert said in "\n".join(note.text for note in comparison.notes)
+    assert "equal size" not in loud(comparison)
+
+
+def test_rows_of_different_budgets_are_warned_of(make_runs: Make) -> None:
+    make_runs("lstm", [5.6, 5.7], config={"budget.parameters": 130_000}, model={"parameters": 13})
+    study = make_runs("gru", [6.6, 6.8], config={"budget.flops": 100_000}, model=EQUAL)
+    assert "not of equal size" in loud(compare([study]))
+
+
+def test_what_models_cost_is_in_the_files(make_runs: Make) -> None:
+    study = make_runs("lstm", [5.6, 5.7], model=EQUAL)
+    make_runs("gru", [6.6, 6.8])
+    compare([study])
+    lstm, gru = json.loads((study / "comparison" / "comparison.json").read_text())["groups"]
+    for group in (lstm, lstm["runs"][0]):
+        assert (group["flops_per_token"], group["state_size"]) == (200_000, 128)
+    assert gru["flops_per_token"] is gru["state_size"] is None
+    table = (study / "comparison" / "comparison.md").read_text()
+    assert "| 100,000 | 200K | 128 | 20 | 100,000 |" in table
+    assert "| 100,000 | - | - | 20 | 100,000 |" in table
+
+
 def test_rows_that_differ_in_more_than_the_cell(make_runs: Make) -> None:
     make_runs("lstm", [5.6, 5.7], config={"optimizer.lr": 0.01})
     comparison = compare([make_runs("gru", [6.6, 6.8])])

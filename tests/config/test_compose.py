@@ -74,6 +74,10 @@ def test_keys_that_need_each_other() -> None:
         compose_run(["model.residual=true"])
     with pytest.raises(ConfigError, match=r"model\.zoneout=1\.0: must be at least 0 and below 1"):
         compose_run(["model.zoneout=1"])
+    with pytest.raises(ConfigError, match=r"budget\.parameters=100000 and budget\.flops=5"):
+        compose_run(["budget=equal", "budget.flops=5"])
+    with pytest.raises(ConfigError, match=r"budget\.flops=0: must be at least 1"):
+        compose_run(["budget.flops=0"])
     with pytest.raises(ConfigError, match=r"at most 1"):
         compose_run(["scheduler=plateau", "scheduler.factor=2"])
     with pytest.raises(ConfigError, match=r"evenly among trainer\.devices=3"):
@@ -132,6 +136,7 @@ def test_cells_of_ones_own_can_be_swept_by_their_targets() -> None:
     assert {config.cell.name for config in planned.configs} == {"A", "B"}
     assert planned.jobs == 4
     assert planned.overrides[0] == "cell=custom"
+    assert planned.varied == []
 
 
 def test_the_cell_of_an_experiment_gives_way_to_ones_own() -> None:

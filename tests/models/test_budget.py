@@ -58,6 +58,25 @@ def test_sizes_are_multiples_where_the_cell_needs_them() -> None:
         solve_hidden_size(square, 50, 0.01, multiple=4)
 
 
+def dented(size: int) -> int:
+    """``square``, but for the size 12, which has what 7 or 8 would."""
+    return 150 + 8 if size == 12 else square(size)
+
+
+def test_a_size_apart_is_taken_only_where_it_is_nearest() -> None:
+    for budget in range(101, 500):
+        best = min(abs(dented(size) - budget) for size in range(1, 30))
+        found = solve_hidden_size(dented, budget, 1.0, apart=12)
+        assert abs(dented(found) - budget) == best
+
+
+def test_a_size_apart_is_named_where_it_is_among_the_nearest() -> None:
+    with pytest.raises(BudgetError, match=r"size 12 has 158 parameters and 8 has 164"):
+        solve_hidden_size(dented, 161, 0.001, apart=12)
+    # No multiple of 5, so no size at all.
+    assert solve_hidden_size(dented, 158, 1.0, multiple=5, apart=12) == 5
+
+
 def test_a_budget_of_arithmetic_is_named_as_such() -> None:
     with pytest.raises(BudgetError, match=r"budget\.flops=50 is too small.*101 FLOPs per token"):
         solve_hidden_size(square, 50, 0.01, of="flops")

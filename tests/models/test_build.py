@@ -9,7 +9,7 @@ from unrolled.config.build import EVERYTHING
 from unrolled.config.compose import compose_run
 from unrolled.config.locations import config_directory
 from unrolled.errors import BudgetError, ConfigError
-from unrolled.models.build import build_language_model
+from unrolled.models.build import build_language_model, cell_of
 from unrolled.models.language_model import RecurrentLanguageModel
 from unrolled.training.identity import plain
 
@@ -54,6 +54,35 @@ def test_every_cell_meets_a_budget_of_arithmetic(name: str) -> None:
         assert abs(model.flops_per_token() - flops) <= 0.02 * flops
 
 
+@pytest.mark.parametrize("key", ["parameters", "flops"])
+@pytest.mark.parametrize("name", CELLS)
+def test_no_other_width_of_a_cell_comes_nearer(name: str, key: str) -> None:
+    budget = {"parameters": 100_000, "flops": 200_000}[key]
+
+    def off(model: RecurrentLanguageModel) -> float:
+        counted = model.parameter_count() if key == "parameters" else model.flops_per_token()
+        return abs(counted - budget) / budget
+
+    model = build(f"cell={name}", f"budget.{key}={budget}")
+    width = model.recurrence.hidden_size
+    cell, options = cell_of(config(f"cell={name}").cell)
+    step = cell.size_multiple(**options)
+    for other in (width - step, width + step):
+        assert off(model) <= off(build(f"cell={name}", f"model.hidden_size={other}"))
+    # One unit more or less of a cell that takes every width is less than twice this.
+    assert off(model) <= 0.01 * step
+
+
+@pytest.mark.parametrize("key", ["parameters", "flops"])
+def test_the_width_at_which_a_tied_head_needs_no_projection_can_be_solved_for(key: str) -> None:
+    tied = ("cell=lstm", "model.tied_weights=true", "model.embedding_size=64")
+    same = build(*tied, "model.hidden_size=64")
+    assert same.projection is None
+    budget = same.parameter_count() if key == "parameters" else same.flops_per_token()
+    solved = build(*tied, f"budget.{key}={budget}", "budget.tolerance=0")
+    assert solved.recurrence.hidden_size == 64
+
+
 def test_a_projection_and_the_output_are_part_of_the_budget() -> None:
     options = ("cell.projection_size=30", "model.tied_weights=true", "budget=equal_flops")
     model = build("cell=lstm", *options)
@@ -61,11 +90,6 @@ def test_a_projection_and_the_output_are_part_of_the_budget() -> None:
     assert model.recurrence.output_size == 30
     products = 4 * hidden * (64 + 30) + hidden * 30 + 30 * 64 + 64 * 50
     assert model.flops_per_token() == 2 * products
-
-
-def test_two_budgets_at_once_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"budget\.parameters=100000 and budget\.flops=5"):
-        config("budget=equal", "budget.flops=5")
 
 
 def test_heads_decide_which_sizes_can_be_solved_for() -> None:

@@ -51,6 +51,14 @@ def test_parameters_are_those_of_the_parts() -> None:
     assert make().parameter_count() == expected
 
 
+@pytest.mark.parametrize(("tied", "hidden"), [(False, HIDDEN), (True, HIDDEN), (True, EMBEDDING)])
+def test_arithmetic_is_that_of_the_products(tied: bool, hidden: int) -> None:
+    lstm = 4 * hidden * (EMBEDDING + hidden)
+    between = hidden * EMBEDDING if tied and hidden != EMBEDDING else 0
+    head = (EMBEDDING if tied else hidden) * VOCABULARY
+    assert make(hidden=hidden, tied=tied).flops_per_token() == 2 * (lstm + between + head)
+
+
 def test_tied_weights_are_one_matrix_counted_once() -> None:
     model = make(6, 6, tied=True)
     assert model.projection is None

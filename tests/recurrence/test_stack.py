@@ -169,6 +169,9 @@ def test_a_residual_connection_goes_around_each_layer_but_the_first() -> None:
 
 def test_a_projection_narrows_what_the_next_layer_reads() -> None:
     stack = Recurrence(lambda i, h: LSTM(i, h, projection_size=5), 3, 8, 2, bidirectional=True)
+    products = [4 * 8 * (width + 5) + 8 * 5 for width in (3, 3, 10, 10)]
+    assert stack.flops_per_token() == 2 * sum(products)
+    assert stack.state_size() == 4 * (5 + 8)
     assert stack.output_size == 10
     y, states = stack(torch.randn(4, 2, 3))
     assert y.shape == (4, 2, 10)

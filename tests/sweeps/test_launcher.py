@@ -44,7 +44,8 @@ def test_the_others_finish_when_one_is_killed_and_one_raises(
     assert "SIGKILL" in outcomes[1].message
     assert "ValueError: no such step" in outcomes[2].message
     assert "budget.parameters=10 is too small" in outcomes[3].message
-    assert all("lstm, seed" in outcome.message for outcome in outcomes[1:4])
+    names = ("Killer, seed 2", "Raiser, seed 3", "lstm, seed 4")
+    assert all(n in o.message for n, o in zip(names, outcomes[1:4], strict=True))
     states = {record.seed: record.state for record in map(read_record, find_runs(Path("outputs")))}
     assert states == {
         1: "finished", 2: "interrupted", 3: "failed", 4: "failed", 5: "finished",

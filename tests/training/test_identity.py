@@ -161,3 +161,18 @@ def test_a_runs_folder_is_in_its_study() -> None:
     OmegaConf.update(chosen, "paths.outputs", "~/results")
     name = "gru-seed1-3fa2c1"
     assert study_folder(chosen) / name == Path.home() / "results/mine" / name
+
+
+def test_the_code_of_a_cell_of_ones_own_is_part_of_its_identity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "cells_of_mine.py"
+    config = compose_run(["cell._target_=cells_of_mine.Mine"])
+    found = []
+    for code in ("a = 1", "a = 2", "a = 1"):
+        file.write_text(code)
+        found.append(identity(config, "data"))
+    assert found[0] == found[2] != found[1]
+    ours = compose_run(["cell._target_=unrolled.cells.gru.GRU"])
+    assert identity(ours, "data") == identity(ours.copy(), "data")

@@ -25,6 +25,10 @@ def test_a_finished_run_has_its_whole_truth_in_its_folder(trained: Path) -> None
     assert record.data["sizes"]["train"]["tokens"] > record.data["sizes"]["test"]["tokens"] > 0
     assert record.data["unigram_perplexity"].keys() == {"validation", "test"}
     assert record.model["parameters"] > 0
+    embedding, hidden = record.model["embedding_size"], record.model["hidden_size"]
+    products = 4 * hidden * (embedding + hidden) + hidden * record.data["vocabulary_size"]
+    assert record.model["flops_per_token"] == 2 * products
+    assert record.model["state_size"] == 2 * hidden
     assert record.model["backend"] == "native"
     assert [entry["step"] for entry in record.history] == [10, 20, 30, 40, 50, 60]
     assert record.best["step"] in (10, 20, 30, 40, 50, 60)

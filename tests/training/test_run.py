@@ -159,6 +159,8 @@ def test_budgets_are_met_by_every_cell(train: Callable[..., Record]) -> None:
     for cell in ("rnn_tanh", "lstm", "gru"):
         record = train(f"cell={cell}", "budget.parameters=20000", "trainer.max_steps=1")
         assert record.model["parameters"] == pytest.approx(20000, rel=0.01)
+    record = train("budget=equal_flops", "budget.flops=60000", "trainer.max_steps=1")
+    assert record.model["flops_per_token"] == pytest.approx(60000, rel=0.02)
 
 
 @pytest.mark.skipif(not devices.has_bf16("cpu"), reason="the CPU has no bf16")

@@ -198,28 +198,40 @@ def _unlike(comparison: Comparison, added: list[str]) -> Iterable[Note]:
 
 
 def _sizes(comparison: Comparison) -> Iterable[Note]:
-    if _budget(comparison, "flops"):
-        yield Note(
-            "The models cost the same arithmetic per token (budget.flops) and differ in their "
-            "numbers of parameters."
-        )
-        return
-    if _budget(comparison, "parameters"):
-        return
+    """What the models have in common where a budget says so, and a warning where none does."""
     sizes = {row.label: row.parameters for row in comparison.rows if row.parameters}
-    if sizes and max(sizes.values()) > 1.02 * min(sizes.values()):
+    costs = {row.label: row.flops_per_token for row in comparison.rows if row.flops_per_token}
+    if (budget := _budget(comparison, "flops")) is not None:
+        if _differ(sizes):
+            yield Note(
+                f"The models cost the same arithmetic per token (budget.flops={budget:,}) and "
+                "differ in their numbers of parameters."
+            )
+    elif (budget := _budget(comparison, "parameters")) is not None:
+        if _differ(costs):
+            yield Note(
+                f"The models have the same number of parameters (budget.parameters={budget:,}) "
+                "and differ in what a token costs."
+            )
+    elif _differ(sizes):
         small, large = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
         yield Note(
             f"The models are not of equal size: {small} has {sizes[small]:,} parameters, {large} "
-            f"{sizes[large]:,}; budget=equal (budget.parameters=N) compares at equal size.",
+            f"{sizes[large]:,}; budget=equal (budget.parameters=N) compares at equal size, "
+            "budget=equal_flops (budget.flops=N) at equal arithmetic.",
             loud=True,
         )
 
 
-def _budget(comparison: Comparison, of: str) -> bool:
-    """Whether all runs met one budget of this kind."""
+def _budget(comparison: Comparison, of: str) -> int | None:
+    """The budget of this kind that all runs met; None if there is no such."""
     budgets = {(record.config.get("budget") or {}).get(of) for record in _records(comparison)}
-    return len(budgets) == 1 and None not in budgets
+    return budgets.pop() if len(budgets) == 1 else None
+
+
+def _differ(sizes: dict[str, int]) -> bool:
+    """Whether sizes differ by more than solving for a budget leaves between them."""
+    return bool(sizes) and max(sizes.values()) > 1.02 * min(sizes.values())
 
 
 def _beaten_by_chance(comparison: Comparison) -> Iterable[Note]:

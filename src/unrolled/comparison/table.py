@@ -90,15 +90,15 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 def _fitting(comparison: Comparison, console: Console) -> Table:
     """The first form of the table that the terminal has room for."""
-    forms: list[Callable[[Comparison], Table]] = [terminal_table, narrow_table]
-    if len(comparison.rows) > MANY:
-        forms.insert(0, short_table)
+    long: list[Callable[[Comparison], Table]] = [terminal_table, narrow_table]
+    brief: list[Callable[[Comparison], Table]] = [short_table, brief_table]
+    forms = brief if len(comparison.rows) > MANY else [*long, brief_table]
     unbounded = console.options.update(width=10 * WIDTH)
     tables = (form(comparison) for form in forms)
     fitting = (
         t for t in tables if Measurement.get(console, unbounded, t).maximum <= console.width
     )
-    return next(fitting, narrow_table(comparison))
+    return next(fitting, brief_table(comparison))
 
 
 @contextlib.contextmanager
@@ -151,43 +151,35 @@ def narrow_table(comparison: Comparison) -> Table:
     return terminal_table(comparison, narrow=True)
 
 
-def short_table(comparison: Comparison) -> Table:
-    """The table with one line a row; the intervals are in the files."""
+def short_table(comparison: Comparison, brief: bool = False) -> Table:
+    """The table with one line a row; ``brief`` has fewer columns. The files have all figures."""
     head, rows = header(comparison), lines(comparison)
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0, 0, 0))
     table.add_column(head.label, overflow="fold")
-    names = (
-        *(_stacked(pair) for pair in (head.value, head.other)),
-        "diff.",
-        head.verdict,
-        head.parameters,
-        head.flops,
-        head.state,
-        head.seconds,
-        "tok/s",
-    )
-    for name in names:
+    other = [] if brief else [_stacked(head.other)]
+    speed = [] if brief else [head.seconds, "tok/s"]
+    sizes = [head.parameters, head.flops, head.state]
+    for name in (_stacked(head.value), *other, "diff.", head.verdict, *sizes, *speed):
         table.add_column(Text(name), justify="right", no_wrap=True)
     for line, row in zip(rows, comparison.rows, strict=False):
         claim = line.verdict.rpartition(": ")[2]
         if claim.startswith(NO_DIFFERENCE):
             claim = NO_DIFFERENCE
-        table.add_row(
-            Text(line.label),
-            line.value[0],
-            line.other[0],
-            line.difference[0],
-            claim,
-            short(row.parameters),
-            line.flops,
-            line.state,
-            line.seconds,
-            short(row.tokens_per_second),
-        )
+        other = [] if brief else [line.other[0]]
+        speed = [] if brief else [line.seconds, short(row.tokens_per_second)]
+        sizes = [short(row.parameters), line.flops, line.state]
+        figures = (line.value[0], *other, line.difference[0], claim, *sizes, *speed)
+        table.add_row(Text(line.label), *figures)
     table.add_section()
     for line in rows[len(comparison.rows) :]:
-        table.add_row(Text(line.label), line.value[0], line.other[0], "", line.verdict)
+        other = [] if brief else [line.other[0]]
+        table.add_row(Text(line.label), line.value[0], *other, "", line.verdict)
     return table
+
+
+def brief_table(comparison: Comparison) -> Table:
+    """The table with one line a row, for few columns."""
+    return short_table(comparison, brief=True)
 
 
 def _difference(line: Cells, narrow: bool) -> Text:

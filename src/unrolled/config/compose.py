@@ -71,7 +71,7 @@ def plan(
         configs = [_finished(config) for config in composed]
     # Cell and seed are in every name already, as cell.name and seed; experiments differ in their
     # study's folder.
-    named = ("cell", "seed", "experiment")
+    named = ("cell", "cell._target_", "seed", "experiment")
     keys = [o.get_key_element().lstrip("+") for o in swept]
     varied = [key for key in keys if key not in named]
     jobs = math.prod(sum(1 for _ in o.sweep_string_iterator()) for o in swept)

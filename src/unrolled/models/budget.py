@@ -17,15 +17,17 @@ def solve_hidden_size(
     *,
     of: str = "parameters",
     multiple: int = 1,
+    apart: int | None = None,
 ) -> int:
     """The hidden size whose model comes nearest to ``budget``.
 
     Args:
         count: the parameters, or the floating-point operations per token, of the model at a hidden
-            size; it grows with it.
+            size; it grows with it, at every size but ``apart``.
         tolerance: how far off the nearest may be, relative to ``budget``.
         of: what is counted, ``parameters`` or ``flops``.
         multiple: the hidden size must be a multiple of this.
+        apart: a size whose count is out of line with those around it.
 
     Raises:
         BudgetError: the smallest model is larger, no size is large enough, or the nearest one is
@@ -34,36 +36,47 @@ def solve_hidden_size(
     key, unit = f"budget.{of}={budget:,}", UNITS[of]
     counted: dict[int, int] = {}
 
-    def cost(multiples: int) -> int:
-        if multiples not in counted:
-            counted[multiples] = count(multiples * multiple)
-        return counted[multiples]
+    def cost(size: int) -> int:
+        if size not in counted:
+            counted[size] = count(size)
+        return counted[size]
 
-    if cost(1) > budget * (1 + tolerance):
-        units = "one hidden unit" if multiple == 1 else f"{multiple} hidden units"
-        raise BudgetError(
-            f"{key} is too small: with {units} the model has {cost(1):,} {unit} already; ask for "
-            "more, or lower model.embedding_size or the vocabulary"
-        )
-    high = 1
-    while cost(high) < budget:
-        high *= 2
-        if high * multiple > LARGEST:
-            largest = high // 2 * multiple
+    sizes = range(multiple, LARGEST + 1, multiple)
+    if apart not in sizes:
+        apart = None
+
+    def at(index: int) -> int:
+        """The sizes in order, without the one apart: among them a bisection finds its way."""
+        size = sizes[index]
+        return size if apart is None or size < apart else size + multiple
+
+    low = high = 0
+    while cost(at(high)) < budget:
+        if high == len(sizes) - 1:
             raise BudgetError(
-                f"{key} is too large: a hidden size of {largest:,} has {cost(high // 2):,} "
+                f"{key} is too large: a hidden size of {at(high):,} has {cost(at(high)):,} "
                 f"{unit}; ask for less, or for more model.layers"
             )
-    low = max(1, high // 2)
+        low, high = high, min(2 * high + 1, len(sizes) - 1)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if cost(middle) < budget else (low, middle)
-    best = min((low, high), key=lambda multiples: abs(cost(multiples) - budget))
+        low, high = (middle, high) if cost(at(middle)) < budget else (low, middle)
+    candidates = {at(low), at(high)} | ({apart} if apart is not None else set())
+    best = min(candidates, key=lambda size: (abs(cost(size) - budget), size))
     error = abs(cost(best) - budget) / budget
-    if error > tolerance:
+    if error <= tolerance:
+        return best
+    below = [size for size in candidates if cost(size) < budget]
+    if not below:
+        units = "one hidden unit" if best == 1 else f"{best} hidden units"
         raise BudgetError(
-            f"{key} cannot be met within {tolerance:.1%}: hidden size {low * multiple} has "
-            f"{cost(low):,} {unit} and {high * multiple} has {cost(high):,} (the nearest is "
-            f"{error:.1%} off); ask for one of these, or set budget.tolerance"
+            f"{key} is too small: with {units} the model has {cost(best):,} {unit} already; ask "
+            "for more, or lower model.embedding_size or the vocabulary"
         )
-    return best * multiple
+    under = max(below, key=cost)
+    over = min(candidates - set(below), key=cost)
+    raise BudgetError(
+        f"{key} cannot be met within {tolerance:.1%}: hidden size {under} has {cost(under):,} "
+        f"{unit} and {over} has {cost(over):,} (the nearest is {error:.1%} off); ask for one of "
+        "these, or set budget.tolerance"
+    )

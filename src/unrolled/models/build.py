@@ -70,8 +70,16 @@ def _solve(config: DictConfig, make: "partial[Cell]", vocabulary_size: int, of: 
             return model.parameter_count() if of == "parameters" else model.flops_per_token()
 
     multiple = cast(type[Cell], make.func).size_multiple(**make.keywords)
-    budget = config.budget
-    return solve_hidden_size(count, budget[of], budget.tolerance, of=of, multiple=multiple)
+    model, budget = config.model, config.budget
+    return solve_hidden_size(
+        count,
+        budget[of],
+        budget.tolerance,
+        of=of,
+        multiple=multiple,
+        # There the matrix between recurrence and tied head falls away.
+        apart=model.embedding_size if model.tied_weights else None,
+    )
 
 
 def initialize(model: RecurrentLanguageModel, how: str, bound: float) -> None:

@@ -178,7 +178,8 @@ class _Examination:
         # A counter is a whole number only from its start on.
         starts = [state, self._call("initial_state", BATCH, self.x)]
         for index, name in enumerate(self.cell.state_names):
-            if not any(self._reacts(z, start, _changed(start, index)) for start in starts):
+            changes = ((start, other) for start in starts for other in _changed(start, index))
+            if not any(self._reacts(z, *pair) for pair in changes):
                 self._refuse(
                     f"step forgets the state {name}: no output depends on it; read it, or take it "
                     "out of state_names (what only the layer above reads is computed in output)"
@@ -264,9 +265,11 @@ class _Examination:
         raise CellError(f"{self.name}: {fault}")
 
 
-def _changed(state: State, index: int) -> State:
-    """The state with one part changed."""
-    return (*state[:index], 1.5 * state[index] + 0.25, *state[index + 1 :])
+def _changed(state: State, index: int) -> Iterator[State]:
+    """The state with one part changed a little, and by much: a threshold hides a little."""
+    part = state[index]
+    for other in (1.5 * part + 0.25, part + 10 * torch.randn_like(part)):
+        yield (*state[:index], other, *state[index + 1 :])
 
 
 def _word(dtype: torch.dtype) -> str:

@@ -1,6 +1,7 @@
 """What makes two runs the same run, and what a run's folder is called."""
 
 import hashlib
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -37,9 +38,11 @@ def plain(config: DictConfig) -> DictConfig:
 
 
 def identity(config: DictConfig, fingerprint: str) -> str:
-    """The sha256 of what decides the result: the configuration that matters and the data's
-    content."""
+    """The sha256 of what decides the result: the configuration that matters, the data's content,
+    and the code of a cell that is not ours."""
     values = as_dict(config)
+    if source := _source(str(OmegaConf.select(config, "cell._target_", default="unrolled."))):
+        values["code"] = hashlib.sha256(source).hexdigest()
     for key in IRRELEVANT:
         *parents, last = key.split(".")
         node = values
@@ -48,6 +51,19 @@ def identity(config: DictConfig, fingerprint: str) -> str:
         node.pop(last, None)
     text = json.dumps({"config": values, "data": fingerprint}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _source(target: str) -> bytes | None:
+    """The file of a class from outside this package, as far as there is one."""
+    if target.startswith("unrolled."):
+        return None
+    try:
+        spec = importlib.util.find_spec(target.rpartition(".")[0])
+    except (ImportError, ValueError):
+        # What is not there is refused, with its reason, where it is built.
+        return None
+    origin = Path(spec.origin) if spec is not None and spec.origin else None
+    return origin.read_bytes() if origin is not None and origin.is_file() else None
 
 
 def run_name(config: DictConfig, identity: str) -> str:

@@ -32,7 +32,7 @@ def train(config: DictConfig, data: TokenizedCorpus, record: Record, folder: Pat
 
     Raises:
         DeviceError: the machine lacks the device or the precision.
-        BudgetError: the parameter budget cannot be met.
+        BudgetError: the budget cannot be met.
         DivergedError: a loss was not finite.
         KeyboardInterrupt: the person stopped the run.
     """
