@@ -7,6 +7,7 @@ from rich.console import Console
 
 from unrolled.errors import ConfigError, DataError, RunError
 from unrolled.training.evaluate import evaluate, print_evaluation
+from unrolled.training.load import ADDED
 from unrolled.training.record import read_record
 
 
@@ -94,6 +95,26 @@ def test_folders_that_hold_no_trained_run(trained: Path, tmp_path: Path) -> None
     (copy / "record.json").write_text(json.dumps(record))
     with pytest.raises(RunError, match="configuration lacks task"):
         evaluate(copy)
+
+
+def test_a_run_of_the_first_version_is_read_as_it_was(trained: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    record = json.loads((copy / "record.json").read_text())
+    for key in ADDED:
+        group, _, name = key.partition(".")
+        del record["config"][group][name]
+    (copy / "record.json").write_text(json.dumps(record))
+    assert evaluate(copy).metrics == record["metrics"]
+
+
+def test_the_width_is_the_record_s_and_not_solved_anew(trained: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    record = json.loads((copy / "record.json").read_text())
+    record["config"]["budget"]["parameters"] = 12_345_678
+    (copy / "record.json").write_text(json.dumps(record))
+    assert evaluate(copy).metrics == record["metrics"]
 
 
 def test_a_stored_configuration_runs_no_code_of_others(trained: Path, tmp_path: Path) -> None:

@@ -31,6 +31,17 @@ GROUPS = (
 )
 
 
+# Keys that the first version's runs do not have, as they were without them.
+ADDED = {
+    "budget.flops": None,
+    "model.recurrent_dropout": 0.0,
+    "model.weight_dropout": 0.0,
+    "model.zoneout": 0.0,
+    "model.residual": False,
+    "model.recompute": False,
+}
+
+
 @dataclass(frozen=True)
 class StoredRun:
     """What a run's folder says; reading it executes nothing."""
@@ -54,7 +65,11 @@ class StoredRun:
         from unrolled.training.checkpoints import best_checkpoint, load_weights
 
         checkpoint = best_checkpoint(self.folder)
-        model = build_language_model(self.config, self.tokenizer.vocabulary_size, trusted)
+        # The width that was solved for then, whatever a budget would be solved to now.
+        config = self.config.copy()
+        config.budget.parameters = config.budget.flops = None
+        config.model.hidden_size = self.record.model["hidden_size"]
+        model = build_language_model(config, self.tokenizer.vocabulary_size, trusted)
         load_weights(model, checkpoint, prefix="model.")
         return model
 
@@ -76,6 +91,10 @@ def load_run(folder: Path) -> StoredRun:
     lacking = [group for group in GROUPS if not isinstance(config.get(group), DictConfig)]
     if lacking:
         raise RunError(f"{folder}: its record is damaged, its configuration lacks {lacking[0]}")
+    for key, value in ADDED.items():
+        group, _, name = key.partition(".")
+        if name not in config[group]:
+            OmegaConf.update(config, key, value, force_add=True)
     try:
         tokenizer = load_tokenizer(path.read_text(encoding="utf-8"))
     except DataError as error:
