@@ -143,7 +143,8 @@ def _evaluate(
     # The order of a sum over threads decides its last digits.
     torch.set_num_threads(config.trainer.threads or run.record.environment["threads"])
     batches = make_batches(config, data)
-    task = make_task(config, data, run_length(config, batches), trusted)
+    length = run_length(config, batches)
+    task = make_task(run.of_its_width(config), data, length, trusted)
     load_weights(task, best_checkpoint(run.folder))
     trainer = make_evaluator(config)
     metrics = {}

@@ -65,13 +65,18 @@ class StoredRun:
         from unrolled.training.checkpoints import best_checkpoint, load_weights
 
         checkpoint = best_checkpoint(self.folder)
-        # The width that was solved for then, whatever a budget would be solved to now.
-        config = self.config.copy()
-        config.budget.parameters = config.budget.flops = None
-        config.model.hidden_size = self.record.model["hidden_size"]
+        config = self.of_its_width(self.config)
         model = build_language_model(config, self.tokenizer.vocabulary_size, trusted)
         load_weights(model, checkpoint, prefix="model.")
         return model
+
+    def of_its_width(self, config: DictConfig) -> DictConfig:
+        """``config`` with the width that was solved for then, whatever a budget would be solved
+        to now."""
+        config = config.copy()
+        config.budget.parameters = config.budget.flops = None
+        config.model.hidden_size = self.record.model["hidden_size"]
+        return config
 
 
 def load_run(folder: Path) -> StoredRun:
