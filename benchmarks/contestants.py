@@ -153,7 +153,7 @@ def entries(
     """Each cell by each of the backends that can run it; one that cannot is said if named."""
     for name, make_cell in make.items():
         cell = make_cell(size, size)
-        auto = choose(cell, "auto", setting.device)
+        auto = choose(cell, "auto", setting.device, batch=setting.batch)
         ways: list[str] = []
         for backend in BACKENDS if backends == ["all"] else backends:
             try:
