@@ -56,8 +56,7 @@ class GRULayerNorm(GatedCell):
         u_new = F.layer_norm(u_new, self.alpha_4.shape, self.alpha_4, self.beta_4)
         update, reset = torch.sigmoid(gates + u_gates).chunk(2, dim=-1)
         new = torch.tanh(torch.addcmul(new, reset, u_new))
-        # lerp(h, new, update) is (1 - update) ⊙ h + update ⊙ new in one operation.
-        return (torch.lerp(h, new, update),)
+        return ((1 - update) * h + update * new,)
 
     def _split(self, a: Tensor) -> tuple[Tensor, ...]:
         """The rows of z and r, and those of ĥ."""

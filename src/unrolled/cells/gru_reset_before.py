@@ -49,5 +49,4 @@ class GRUResetBefore(Cell):
         gates, new = z.split_with_sizes([2 * self.hidden_size, self.hidden_size], dim=-1)
         update, reset = torch.sigmoid(gates + F.linear(h, self.weight_hh)).chunk(2, dim=-1)
         new = torch.tanh(new + F.linear(reset * h, self.weight_hn))
-        # lerp(h, new, update) is (1 - update) ⊙ h + update ⊙ new in one operation.
-        return (torch.lerp(h, new, update),)
+        return ((1 - update) * h + update * new,)

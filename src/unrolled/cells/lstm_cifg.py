@@ -31,6 +31,6 @@ class LSTMCIFG(GatedCell):
     def step(self, z: Tensor, state: State) -> State:
         h, c = state
         f, g, o = (z + self.recur(h)).chunk(3, dim=-1)
-        # lerp(g, c, f) is f ⊙ c + (1 - f) ⊙ g in one operation.
-        c = torch.lerp(torch.tanh(g), c, torch.sigmoid(f))
+        f = torch.sigmoid(f)
+        c = f * c + (1 - f) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c

@@ -45,5 +45,4 @@ class MGU(Cell):
         f, new = z.chunk(2, dim=-1)
         f = torch.sigmoid(f + F.linear(h, self.weight_hh))
         new = torch.tanh(new + F.linear(f * h, self.weight_hn))
-        # lerp(h, new, f) is (1 - f) ⊙ h + f ⊙ new in one operation.
-        return (torch.lerp(h, new, f),)
+        return ((1 - f) * h + f * new,)

@@ -37,8 +37,8 @@ class UGRNN(GatedCell):
     def step(self, z: Tensor, state: State) -> State:
         (h,) = state
         c, g = (z + self.recur(h)).chunk(2, dim=-1)
-        # lerp(c, h, g) is g ⊙ h + (1 - g) ⊙ c in one operation.
-        return (torch.lerp(torch.tanh(c), h, torch.sigmoid(g)),)
+        g = torch.sigmoid(g)
+        return (g * h + (1 - g) * torch.tanh(c),)
 
     def set_forget_bias(self, value: float) -> None:
         nn.init.constant_(self.bias_ih[self.gate("g")], value)
