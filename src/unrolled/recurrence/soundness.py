@@ -229,7 +229,8 @@ class _Examination:
         try:
             return getattr(self.cell, name)(*args)
         except Exception as error:
-            where = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            said = (str(error).strip() or "no message").splitlines()[0]
+            where = f"{type(error).__name__}: {said}"
             message = (
                 f"{self.name}.{name} fails on a batch of {BATCH} in double precision: {where}"
             )
