@@ -33,5 +33,25 @@ class RunError(UnrolledError):
     """A run folder that is missing, damaged or cannot be written."""
 
 
+class BusyError(RunError):
+    """A run that another process is working on."""
+
+
+class StorageError(RunError):
+    """A disk that is full, or cannot be written; the run is whole up to its last checkpoint."""
+
+
+class StoppedError(UnrolledError):
+    """A run that was told to end before it was done."""
+
+
+class PrunedError(StoppedError):
+    """A trial that a search gave up, since others do better."""
+
+
+class TimeLimitError(StoppedError):
+    """A run that did not end within ``time_limit_minutes``."""
+
+
 class DivergedError(UnrolledError):
     """A loss that became infinite or not a number; the message says at which step."""

@@ -1,17 +1,24 @@
 import errno
 import json
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig
 
-from unrolled.errors import BudgetError, ConfigError, DataError, DivergedError, RunError
-from unrolled.training import job
-from unrolled.training.job import recording, run
-from unrolled.training.record import Record, find_runs, read_progress, read_record, this_process
+from unrolled.errors import (
+    BudgetError,
+    BusyError,
+    ConfigError,
+    DataError,
+    DivergedError,
+    RunError,
+    StorageError,
+)
+from unrolled.training import job, locks
+from unrolled.training.job import recording, run, standing
+from unrolled.training.record import Record, find_runs, read_progress, read_record
 
 Configure = Callable[..., DictConfig]
 
@@ -108,9 +115,9 @@ def test_a_full_disk_is_one_sentence(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(training, "fit_and_test", full)
-    with pytest.raises(RunError, match=r"cannot be written .No space left"):
+    with pytest.raises(StorageError, match=r"cannot be written .No space left"):
         run(configure())
-    assert read_record(find_runs(Path("outputs"))[0]).state == "failed"
+    assert read_record(find_runs(Path("outputs"))[0]).state == "interrupted"
 
 
 def test_a_metric_to_watch_that_there_is_not(configure: Configure) -> None:
@@ -177,23 +184,43 @@ def test_too_short_a_corpus_names_the_split_and_the_key(configure: Configure) ->
         run(configure("task.batch_size=100000"))
 
 
-def test_a_run_that_another_process_makes_is_left_alone(configure: Configure) -> None:
-    folder = folder_of(run(configure()))
+def test_a_run_that_another_process_makes_is_left_alone(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "PATIENCE", 0.2)
+    config = configure()
+    place = standing(config)
+    assert place.state == "new"
+    with locks.hold(locks.lock_path(place.folder.parent, place.identity), "run"):
+        assert standing(config).state == "busy"
+        with pytest.raises(BusyError, match="another process is working on this run"):
+            run(config)
+    assert not place.folder.exists()
+    assert run(config).status == "finished"
+    # What a crash leaves of a lock is no lock.
+    assert list((place.folder.parent / ".locks").iterdir())
+    assert standing(config).state == "finished"
+
+
+@pytest.mark.parametrize(("kind", "state"), [("Killed", "interrupted"), ("Crashed", "failed")])
+def test_what_a_dead_process_could_not_say_is_recorded(
+    configure: Configure, kind: str, state: str
+) -> None:
+    config = configure()
+    assert job.record_death(config, kind, "by SIGSEGV") is None
+    folder = folder_of(run(config))
+    finished = job.record_death(config, kind, "by SIGSEGV")
+    assert finished is not None
+    assert finished.state == "finished"
     record = json.loads((folder / "record.json").read_text())
-    record |= {
-        "status": "running",
-        "process": {**this_process(), "pid": os.getppid(), "started": None},
-    }
+    record |= {"status": "running", "process": {}}
     (folder / "record.json").write_text(json.dumps(record))
-    with pytest.raises(RunError, match=f"process {os.getppid()}"):
-        run(configure())
-
-
-def test_a_damaged_record_is_named(configure: Configure) -> None:
-    folder = folder_of(run(configure()))
-    (folder / "record.json").write_text('{"identity": ')
-    with pytest.raises(RunError, match=r"record\.json: damaged"):
-        run(configure())
+    job.record_death(config, kind, "by SIGSEGV")
+    told = read_record(folder)
+    assert told.state == state
+    assert told.error is not None
+    assert told.error["message"] == "by SIGSEGV"
+    assert run(config, retry=False).status == ("finished" if kind == "Killed" else "failed")
 
 
 def test_an_output_folder_that_cannot_be_written_is_refused(configure: Configure) -> None:

@@ -43,13 +43,19 @@ LIMITS: dict[str, tuple[float | None, float | None]] = {
     "trainer.validate_every_steps": (1, None),
     "trainer.early_stopping_patience": (1, None),
     "trainer.log_every_steps": (1, None),
+    "trainer.checkpoint_every_steps": (1, None),
     "trainer.limit_batches": (1, None),
     "trainer.overfit_batches": (1, None),
     "tokenizer.vocabulary_size": (1, None),
     "tokenizer.minimum_count": (0, None),
 }
 # Of which 0 or less would stop learning.
-POSITIVE = ["optimizer.lr", "trainer.gradient_clip"]
+POSITIVE = [
+    "optimizer.lr",
+    "trainer.gradient_clip",
+    "trainer.checkpoint_every_minutes",
+    "time_limit_minutes",
+]
 # A dropout of 1 would leave nothing.
 BELOW_ONE = [
     f"model.{name}"

@@ -344,6 +344,8 @@ class Trainer:
     early_stopping_patience: int | None = MISSING
     gradient_clip: float | None = MISSING
     log_every_steps: int = MISSING
+    checkpoint_every_steps: int | None = MISSING
+    checkpoint_every_minutes: float | None = MISSING
     deterministic: bool = MISSING
     limit_batches: int | None = MISSING
     overfit_batches: int | None = MISSING
@@ -363,6 +365,19 @@ class Paths:
 
 
 @dataclass
+class Trial:
+    """Which trial of a search a run is; the sweeper fills it in.
+
+    ``storage`` and ``search`` are where Optuna keeps the search and what it is called there,
+    ``number`` is the trial's.
+    """
+
+    storage: str = MISSING
+    search: str = MISSING
+    number: int = MISSING
+
+
+@dataclass
 class Config:
     """The whole configuration of a run. Groups whose choices differ in their keys are ``Any``
     here."""
@@ -370,6 +385,10 @@ class Config:
     study: str = MISSING
     seed: int = MISSING
     workers: int | None = MISSING
+    retry_failed: bool | None = MISSING
+    fail_fast: bool = MISSING
+    time_limit_minutes: float | None = MISSING
+    trial: Trial | None = None
     name_by: list[str] = MISSING
     published: Any = None
     paths: Paths = field(default_factory=Paths)

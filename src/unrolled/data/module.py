@@ -1,7 +1,9 @@
 """Lightning's view of tokenized text."""
 
+from collections.abc import Iterator
+
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from unrolled.data.streams import Streams, TokenBatch
 from unrolled.data.tokens import TokenizedCorpus
@@ -15,6 +17,9 @@ class TextDataModule(pl.LightningDataModule):
 
     Args:
         overfit_batches: debugging: train and validate on the first so many training batches.
+
+    Attributes:
+        first_batch: where the first pass over the training split begins; the others begin at 0.
     """
 
     def __init__(
@@ -34,6 +39,7 @@ class TextDataModule(pl.LightningDataModule):
         self.evaluation_batch_size = evaluation_batch_size
         self.evaluation_sequence_length = evaluation_sequence_length
         self.overfit_batches = overfit_batches
+        self.first_batch = 0
 
     @property
     def steps_per_epoch(self) -> int:
@@ -42,9 +48,9 @@ class TextDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[TokenBatch]:
         trainer = self.trainer
-        if trainer is None:
-            return self._loader(self._training_batches())
-        return self._loader(self._training_batches(trainer.global_rank, trainer.world_size))
+        share = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+        batches = self._training_batches(*share)
+        return DataLoader(batches, batch_size=None, sampler=_From(self.first_batch, len(batches)))
 
     def val_dataloader(self) -> DataLoader[TokenBatch]:
         if self.overfit_batches is not None:
@@ -84,3 +90,18 @@ class TextDataModule(pl.LightningDataModule):
     def _loader(self, batches: Dataset[TokenBatch]) -> DataLoader[TokenBatch]:
         # Items are batches already, and slices of an array in memory: nothing for a worker to do.
         return DataLoader(batches, batch_size=None, shuffle=False)
+
+
+class _From(Sampler[int]):
+    """Places in order: once from ``first`` on, then each time from the start."""
+
+    def __init__(self, first: int, length: int) -> None:
+        self.first = first
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        first, self.first = self.first, 0
+        return iter(range(first, self.length))

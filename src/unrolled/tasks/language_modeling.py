@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import Optimizer
+from torch.utils._pytree import tree_map_only
 
 from unrolled.data.streams import IGNORE, TokenBatch
 from unrolled.errors import DivergedError
@@ -66,6 +67,24 @@ class LanguageModeling(pl.LightningModule):
         # wait.
         self.first_bad_step: Tensor
         self.register_buffer("first_bad_step", torch.tensor(-1), persistent=False)
+
+    def carried(self) -> dict[str, Any]:
+        """What the next step depends on besides the weights, as plain data: the hidden state, and
+        the sums of metrics under way."""
+        return {
+            # A copy, since a view would be written with all steps that it is a part of.
+            "states": tree_map_only(Tensor, torch.clone, self.states),
+            "gradient_norm": self.gradient_norm,
+            "since_log": self.since_log.state(),
+            "since_validation": self.since_validation.state(),
+        }
+
+    def carry_on(self, carried: dict[str, Any]) -> None:
+        """Put back what ``carried`` gave."""
+        self.states = carried["states"]
+        self.gradient_norm = carried["gradient_norm"]
+        self.since_log.restore(carried["since_log"])
+        self.since_validation.restore(carried["since_validation"])
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.parameters())
@@ -207,3 +226,11 @@ class LossSum:
     def mean(self) -> float:
         """Nats a token; NaN before anything was added."""
         return float(self.nll) / self.tokens if self.nll is not None else math.nan
+
+    def state(self) -> tuple[Tensor | None, int]:
+        """The sum and its tokens."""
+        return self.nll, self.tokens
+
+    def restore(self, state: tuple[Tensor | None, int]) -> None:
+        """Put back what ``state`` gave."""
+        self.nll, self.tokens = state

@@ -44,13 +44,41 @@ class RecordKeeper(pl.Callback):
         self.progress = Progress("training", total_steps=length.total_steps)
         self.monitor = length.monitor
         self.started: float | None = None
+        self.created = time.time()
+        self.earlier = 0.0
         self.paused = 0.0
         self.evaluating_since = 0.0
         self.tokens = 0
         self.written = 0.0
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the record: the curves, and how long they took."""
+        if self.started is not None:
+            self._write_timing()
+        return {
+            "history": self.record.history,
+            "seconds": self.record.timing.get("seconds", 0.0),
+            "tokens": self.tokens,
+            "total_seconds": self.record.timing.get("total_seconds", 0.0)
+            + time.time()
+            - self.created,
+            "started": self.record.timing["started"],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from where a checkpoint's run was; what came after it is done again."""
+        self.record.history = list(state_dict["history"])
+        self.earlier, self.tokens = state_dict["seconds"], state_dict["tokens"]
+        self.record.timing |= {
+            "seconds": self.earlier,
+            "tokens": self.tokens,
+            "started": state_dict["started"],
+            "total_seconds": state_dict["total_seconds"],
+        }
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.started = time.perf_counter()
+        self.progress.step = trainer.global_step
         self.progress.write(self.folder)
 
     def on_train_batch_end(
@@ -89,6 +117,7 @@ class RecordKeeper(pl.Callback):
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.progress.stage = "testing"
+        self.progress.step = max(self.progress.step, trainer.global_step)
         self.progress.write(self.folder)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -101,7 +130,7 @@ class RecordKeeper(pl.Callback):
 
     def _training_seconds(self) -> float:
         assert self.started is not None
-        return time.perf_counter() - self.started - self.paused
+        return self.earlier + time.perf_counter() - self.started - self.paused
 
     def _write_timing(self) -> None:
         if self.started is None:

@@ -1,15 +1,31 @@
-"""The two checkpoints of a run, read without executing anything that they contain."""
+"""The checkpoints of a run: written in one step, read without executing anything they contain.
 
+``best.ckpt`` has the weights with the best monitored metric. ``last.ckpt`` has all it takes to go
+on exactly, and ``previous.ckpt`` is the one before, for when the last is damaged.
+"""
+
+import logging
+import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
 from unrolled.errors import RunError
+from unrolled.training.record import atomic_path
 
 FOLDER = "checkpoints"
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+# Our own part of a checkpoint to continue from, beside Lightning's.
+EXTRA = "unrolled"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,13 +50,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     if not path.is_file():
         raise RunError(f"{path}: no such checkpoint; did the run reach its first validation?")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        return Checkpoint(path, int(content["global_step"]), content["state_dict"])
-    # A cut-off file can fail in any of these ways, and a file of something else by its type.
-    except (UnpicklingError, RuntimeError, LookupError, TypeError, EOFError, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RunError(f"{path}: damaged, or not a checkpoint of a run ({reason})") from error
+    content = read_content(path)
+    return Checkpoint(path, int(content["global_step"]), content["state_dict"])
 
 
 def load_weights(module: nn.Module, checkpoint: Checkpoint, prefix: str = "") -> None:
@@ -63,3 +74,104 @@ def load_weights(module: nn.Module, checkpoint: Checkpoint, prefix: str = "") ->
         raise RunError(
             f"{checkpoint.path}: its weights do not fit the model of the run's configuration"
         ) from error
+
+
+def last_checkpoint(folder: Path, identity: str) -> tuple[Path, dict[str, Any]] | None:
+    """The newest whole checkpoint that the run ``identity`` can go on from, and what is in it.
+
+    A damaged one is said so, and the one before is taken; None where there is none.
+    """
+    for path in (folder / FOLDER / LAST, folder / FOLDER / PREVIOUS):
+        if not path.is_file():
+            continue
+        try:
+            content = read_content(path)
+        except RunError as error:
+            log.warning("%s; the checkpoint before it is taken, if there is one", error)
+            continue
+        if content.get(EXTRA, {}).get("identity") == identity:
+            return path, content
+    return None
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether there is something to go on from, as far as the folder tells at a glance."""
+    return any((folder / FOLDER / name).is_file() for name in (LAST, PREVIOUS))
+
+
+def keep_previous(folder: Path) -> None:
+    """Make the last checkpoint the previous one, before a new last one is written."""
+    last = folder / FOLDER / LAST
+    if last.is_file():
+        last.replace(last.with_name(PREVIOUS))
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """How Lightning writes and reads checkpoints: whole or not at all, and plain data only."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
+            # To a file of Python's, whose errors say what was wrong with the disk.
+            torch.save(checkpoint, file)
+            file.flush()
+            # The name must not be there before the content is, whatever happens to the machine.
+            os.fsync(file.fileno())
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        return read_content(Path(path))
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """``best.ckpt``, and a memory of it that goes along when the folder is moved."""
+
+    def __init__(self, folder: Path, monitor: str, mode: str) -> None:
+        super().__init__(
+            dirpath=folder / FOLDER,
+            filename="best",
+            monitor=monitor,
+            mode=mode,
+            save_weights_only=True,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        here: dict[str, Any] = {"dirpath": self.dirpath}
+        if scores := list(state_dict["best_k_models"].values()):
+            path = str(Path(str(self.dirpath)) / "best.ckpt")
+            here |= {"best_model_path": path, "kth_best_model_path": path}
+            here["best_k_models"] = {path: scores[0]}
+        super().load_state_dict({**state_dict, **here})
+
+
+def read_content(path: Path) -> dict[str, Any]:
+    """Everything in a checkpoint, checked against its own checksums.
+
+    Raises:
+        RunError: it is damaged, or holds more than plain data.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"{damaged} has changed")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict) or not {"global_step", "state_dict"} <= content.keys():
+            raise LookupError("it holds something else")
+    # A cut-off file can fail in any of these ways, and a file of something else by its type.
+    except (
+        zipfile.BadZipFile,
+        UnpicklingError,
+        RuntimeError,
+        LookupError,
+        TypeError,
+        EOFError,
+        OSError,
+    ) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RunError(f"{path}: damaged, or not a checkpoint of a run ({reason})") from error
+    return content

@@ -17,6 +17,10 @@ IRRELEVANT = (
     "study",
     "name_by",
     "workers",
+    "retry_failed",
+    "fail_fast",
+    "time_limit_minutes",
+    "trial",
     "published",
     "paths",
     "logger",
@@ -26,6 +30,8 @@ IRRELEVANT = (
     "budget.name",
     "trainer.name",
     "trainer.log_every_steps",
+    "trainer.checkpoint_every_steps",
+    "trainer.checkpoint_every_minutes",
     "trainer.profiler",
 )
 

@@ -6,18 +6,20 @@ or a finished run answers at once.
 
 import contextlib
 import errno
-import shutil
+import logging
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from unrolled.errors import RunError
+from unrolled.config.build import EVERYTHING
+from unrolled.errors import RunError, StorageError
 from unrolled.training.identity import as_dict, identity, plain, run_name, study_folder
+from unrolled.training.locks import hold, is_held, lock_path
 from unrolled.training.prepare import prepare_data, require_monitor
 from unrolled.training.record import (
     RECORD,
@@ -26,74 +28,172 @@ from unrolled.training.record import (
     atomic_path,
     read_progress,
     read_record,
+    remove_leftovers,
     this_process,
 )
+from unrolled.training.stopping import watchdog
 
-# What an earlier, unfinished attempt may have left in a run's folder.
-LEFTOVERS = ("checkpoints", "metrics.csv", "samples.txt", "events.out.*", "hparams.yaml")
+log = logging.getLogger(__name__)
 
 
 @dataclass
 class Outcome:
-    """What became of a job: ``finished``, ``skipped`` (it was finished before), or ``failed``."""
+    """What became of a job.
+
+    ``status`` is ``finished``; ``skipped`` (it was finished before); ``failed``; ``interrupted``
+    (the same command goes on with it); ``pruned`` (a search gave it up); or ``busy`` (another
+    process works on it). ``died`` is set by who saw its process end without a word: ``Killed``, or
+    ``Crashed`` by a fault of its own.
+    """
 
     status: str
     folder: Path | None
     message: str = ""
+    died: str | None = None
 
 
-def run(config: DictConfig) -> Outcome:
-    """Make the run that ``config`` describes, unless it is finished already.
+@dataclass(frozen=True)
+class Standing:
+    """How far a run has come, as its folder tells.
+
+    ``state`` is that of its record, or ``new``, ``damaged`` (its record is), or ``busy``.
+    """
+
+    folder: Path
+    identity: str
+    state: str
+    record: Record | None = None
+
+
+def standing(config: DictConfig, trusted: Iterable[str] = EVERYTHING) -> Standing:
+    """Where the run that ``config`` describes is, and how far it has come.
 
     Raises:
-        UnrolledError: bad input; where the run had begun, its record says the same.
-        KeyboardInterrupt: the person stopped it; the record says so.
+        UnrolledError: bad input.
     """
     config = plain(config)
     require_monitor(config)
-    data = prepare_data(config)
-    key = identity(config, data.fingerprint)
-    name = run_name(config, key)
-    folder = study_folder(config) / name
-    for other in _same_identity(folder, key):
-        folder, name = other, other.name
-        existing = read_record(folder)
-        if existing.state == "finished":
-            progress = read_progress(folder) or Progress("skipped")
-            progress.stage = "skipped"
-            progress.write(folder)
-            return Outcome("skipped", folder)
-        if existing.state == "running":
-            raise RunError(
-                f"{folder}: process {existing.process['pid']} on {existing.process['host']} is "
-                "working on this run; wait for it, or stop it (if there is no such run, delete "
-                "the folder)"
-            )
-    _clear(folder)
-    record = Record(
-        identity=key, study=config.study, name=name, seed=config.seed, config=as_dict(config)
-    )
-    with recording(record, folder), _full_disk_said(folder):
-        with atomic_path(folder / "config.yaml") as path:
-            OmegaConf.save(config, path)
-        with atomic_path(folder / "tokenizer.json") as path:
-            path.write_text(data.tokenizer.to_json(), encoding="utf-8")
-        from unrolled.training.run import train
+    key = identity(config, prepare_data(config, trusted).fingerprint)
+    folder = study_folder(config) / run_name(config, key)
+    found = _standing(folder, key)
+    if found.state != "finished" and is_held(lock_path(folder.parent, key)):
+        return Standing(found.folder, key, "busy", found.record)
+    return found
 
-        train(config, data, record, folder)
+
+def run(config: DictConfig, *, retry: bool = True, trusted: Iterable[str] = EVERYTHING) -> Outcome:
+    """Make the run that ``config`` describes, or what is left of it.
+
+    Finished, it is skipped; cut off, it goes on exactly from its last checkpoint.
+
+    Args:
+        retry: whether a run that failed before is tried again.
+        trusted: prefixes of modules outside this package that the configuration may name.
+
+    Raises:
+        BusyError: another process is working on it.
+        UnrolledError: bad input; where the run had begun, its record says the same.
+        KeyboardInterrupt: the run was stopped; its record says so.
+    """
+    config = plain(config)
+    require_monitor(config)
+    data = prepare_data(config, trusted)
+    key = identity(config, data.fingerprint)
+    folder = study_folder(config) / run_name(config, key)
+    if (before := _answer(_standing(folder, key), retry)) is not None:
+        return before
+    with hold(lock_path(folder.parent, key), str(folder)):
+        # Another process may have finished it while this one waited.
+        found = _standing(folder, key)
+        if (before := _answer(found, retry)) is not None:
+            return before
+        folder = found.folder
+        remove_leftovers(folder)
+        if found.state == "damaged":
+            log.warning("%s: its record was damaged, and is made again", folder)
+        record = Record(
+            identity=key,
+            study=config.study,
+            name=folder.name,
+            seed=config.seed,
+            config=as_dict(config),
+        )
+        if found.record is not None:
+            record.timing["continued"] = found.record.timing.get("continued", [])
+        with recording(record, folder, config.time_limit_minutes), _full_disk_said(folder):
+            with atomic_path(folder / "config.yaml") as path:
+                OmegaConf.save(config, path)
+            with atomic_path(folder / "tokenizer.json") as path:
+                path.write_text(data.tokenizer.to_json(), encoding="utf-8")
+            from unrolled.training.run import train
+
+            train(config, data, record, folder, trusted)
     return Outcome("finished", folder)
 
 
+def _answer(found: Standing, retry: bool) -> Outcome | None:
+    """What there is to say of a run without making it; None where it is to be made."""
+    if found.state == "finished":
+        progress = read_progress(found.folder) or Progress("skipped")
+        progress.stage = "skipped"
+        progress.write(found.folder)
+        return Outcome("skipped", found.folder)
+    if found.state == "failed" and not retry:
+        assert found.record is not None
+        error = found.record.error or {}
+        message = f"{error.get('type')}: {error.get('message')}"
+        return Outcome("failed", found.folder, f"{found.folder.name}, earlier: {message}")
+    return None
+
+
+def record_death(config: DictConfig, kind: str, message: str) -> Record | None:
+    """Write into a run's record that its process died, and how; it could not do so itself.
+
+    Args:
+        kind: ``Killed`` or ``Crashed``.
+
+    Returns:
+        The run's record; None where the run had not begun.
+    """
+    found = standing(config)
+    record = found.record
+    if record is not None and record.status == "running" and found.state != "busy":
+        record.status = "failed"
+        record.error = {"type": kind, "message": message, "traceback": ""}
+        record.timing["ended"] = _now()
+        record.write(found.folder)
+        progress = read_progress(found.folder) or Progress(record.state)
+        progress.stage = record.state
+        progress.write(found.folder)
+    return record
+
+
 @contextlib.contextmanager
-def recording(record: Record, folder: Path) -> Iterator[None]:
+def recording(record: Record, folder: Path, limit_minutes: float | None = None) -> Iterator[None]:
     """Keep ``record`` true on disk: running now; finished, or failed and why, at the end."""
     started = time.time()
     record.process = this_process()
     record.timing["started"] = _now()
     record.write(folder)
     Progress("preparing").write(folder)
+
+    def stuck(message: str) -> None:
+        record.status = "failed"
+        record.error = {"type": "TimeLimitError", "message": message, "traceback": ""}
+        end()
+
+    def end() -> None:
+        record.timing["ended"] = _now()
+        earlier = record.timing.get("total_seconds", 0.0)
+        record.timing["total_seconds"] = earlier + time.time() - started
+        record.write(folder)
+        progress = read_progress(folder) or Progress(record.status)
+        progress.stage = record.state
+        progress.write(folder)
+
     try:
-        yield
+        with watchdog(60 * limit_minutes if limit_minutes else None, stuck):
+            yield
     except BaseException as error:
         record.status = "failed"
         record.error = {
@@ -105,12 +205,7 @@ def recording(record: Record, folder: Path) -> Iterator[None]:
     else:
         record.status = "finished"
     finally:
-        record.timing["ended"] = _now()
-        record.timing["total_seconds"] = time.time() - started
-        record.write(folder)
-        progress = read_progress(folder) or Progress(record.status)
-        progress.stage = record.status
-        progress.write(folder)
+        end()
 
 
 def require_writable(config: DictConfig) -> None:
@@ -133,25 +228,29 @@ def _full_disk_said(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
             raise
-        raise RunError(f"{folder}: cannot be written ({error.strerror})") from error
+        raise StorageError(
+            f"{folder}: cannot be written ({error.strerror}); make room, and the same command "
+            "goes on from the last checkpoint"
+        ) from error
 
 
-def _same_identity(folder: Path, identity: str) -> list[Path]:
-    """The folder of the run, where it was made before: a sweep may have given it another name."""
-    named = [folder] if (folder / RECORD).is_file() else []
-    others = folder.parent.glob(f"*-{identity[:6]}/{RECORD}")
-    found = [path.parent for path in others if path.parent != folder]
-    return (named + [other for other in found if read_record(other).identity == identity])[:1]
-
-
-def _clear(folder: Path) -> None:
-    """Remove what an unfinished attempt left, so that its curves do not mix with the new one's."""
-    for pattern in LEFTOVERS:
-        for path in folder.glob(pattern):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+def _standing(folder: Path, identity: str) -> Standing:
+    """How far the run has come: in ``folder``, or where a sweep gave it another name."""
+    others = sorted(path.parent for path in folder.parent.glob(f"*-{identity[:6]}/{RECORD}"))
+    for other in [folder, *(other for other in others if other != folder)]:
+        if not (other / RECORD).is_file():
+            continue
+        try:
+            record = read_record(other)
+        except RunError:
+            # The name has six letters of the identity; the checkpoint, which has all of it, tells
+            # whether it is this run.
+            if other == folder:
+                return Standing(other, identity, "damaged")
+            continue
+        if record.identity == identity:
+            return Standing(other, identity, record.state, record)
+    return Standing(folder, identity, "new")
 
 
 def _now() -> str:

@@ -1,11 +1,14 @@
-"""TensorBoard and CSV, in the run's own folder."""
+"""TensorBoard and CSV, in the run's own folder, going on where an interrupted run stopped."""
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
+from unrolled.training import logs
 from unrolled.training.record import Record
 
 # What the HParams page lists: the same keys for every run, so that one table holds a whole sweep.
@@ -30,14 +33,61 @@ HYPERPARAMETERS = (
 RESULTS = ("perplexity", "bits_per_character", "accuracy", "f1_macro")
 
 
-def make_loggers(config: DictConfig, folder: Path) -> list[Logger]:
-    """The loggers that the configuration chose, writing into ``folder`` itself."""
+class Curves(CSVLogger):
+    """``metrics.csv``, added to and never begun anew."""
+
+    @property
+    def experiment(self) -> "_Table":
+        if self._experiment is None:
+            self._experiment = _Table(self.log_dir)
+        assert isinstance(self._experiment, _Table)
+        return self._experiment
+
+
+class _Table(ExperimentWriter):
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder)
+        path = Path(self.metrics_file_path)
+        if path.is_file():
+            with path.open(newline="", encoding="utf-8") as file:
+                self.metrics_keys = next(csv.reader(file), [])
+
+    def _check_log_dir_exists(self) -> None:
+        """Lightning's would delete the table that is there."""
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        # Lightning's empties the file first, and a run may be killed at any moment.
+        path = Path(self.metrics_file_path)
+        logs.write(path, logs.rows(path), fieldnames)
+
+
+def make_loggers(config: DictConfig, folder: Path, step: int = 0) -> list[Logger]:
+    """The loggers that the configuration chose, writing into ``folder`` itself.
+
+    Args:
+        step: to go on from; what TensorBoard has of later ones is from an attempt that was cut
+            off, and it is told to forget it.
+    """
     loggers: list[Logger] = []
     if config.logger.tensorboard:
-        loggers.append(TensorBoardLogger(folder, name="", version="", default_hp_metric=False))
+        purge = step + 1 if step else None
+        loggers.append(
+            TensorBoardLogger(
+                folder, name="", version="", default_hp_metric=False, purge_step=purge
+            )
+        )
     if config.logger.csv:
-        loggers.append(CSVLogger(folder, name="", version=""))
+        loggers.append(Curves(folder, name="", version=""))
     return loggers
+
+
+def flush(loggers: Sequence[Logger]) -> None:
+    """Bring to the disk what was logged so far."""
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.flush()
+        else:
+            logger.save()
 
 
 def log_hyperparameters(loggers: Sequence[Logger], record: Record, step: int) -> None:

@@ -1,6 +1,7 @@
 """What a run needs before anything heavy: its data, and a metric that there is to look at."""
 
 import difflib
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,22 +13,25 @@ from unrolled.errors import ConfigError
 from unrolled.metrics.names import LANGUAGE_MODELING
 
 
-def prepare_data(config: DictConfig) -> TokenizedCorpus:
+def prepare_data(config: DictConfig, trusted: Iterable[str] = EVERYTHING) -> TokenizedCorpus:
     """Read, tokenize and cache what ``config.dataset`` and ``config.tokenizer`` name.
+
+    Args:
+        trusted: prefixes of modules outside this package that the configuration may name.
 
     Raises:
         DataError: the text cannot be used; the message says which and why.
     """
     nodes = OmegaConf.create({"dataset": config.dataset, "tokenizer": config.tokenizer})
-    return _prepare(OmegaConf.to_yaml(nodes, resolve=True), config.paths.cache)
+    return _prepare(OmegaConf.to_yaml(nodes, resolve=True), config.paths.cache, tuple(trusted))
 
 
 @lru_cache(maxsize=2)
-def _prepare(nodes: str, cache: str | None) -> TokenizedCorpus:
+def _prepare(nodes: str, cache: str | None, trusted: tuple[str, ...]) -> TokenizedCorpus:
     config = OmegaConf.create(nodes)
     assert isinstance(config, DictConfig)
-    corpus = build(config.dataset, trusted=EVERYTHING)
-    tokenizer = build(config.tokenizer, trusted=EVERYTHING)
+    corpus = build(config.dataset, trusted=trusted)
+    tokenizer = build(config.tokenizer, trusted=trusted)
     return prepare(corpus, tokenizer, Path(cache).expanduser() if cache else default_cache())
 
 

@@ -9,6 +9,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import socket
 import threading
 import time
@@ -22,6 +23,10 @@ from unrolled.errors import RunError
 SCHEMA_VERSION = 1
 RECORD = "record.json"
 PROGRESS = "progress.json"
+# What ``atomic_path`` calls a file until it is whole; the first number is of the process.
+TEMPORARY = re.compile(r"\..+\.(\d+)\.\d+")
+# Of error types: the run itself is sound, and the same command goes on with it.
+INTERRUPTED = ("KeyboardInterrupt", "Killed", "StorageError")
 # What whoever reads a record relies on.
 SHAPES: dict[str, type] = {
     "config": dict,
@@ -68,10 +73,14 @@ class Record:
 
     @property
     def state(self) -> str:
-        """``finished``, ``failed``, ``running``, or ``interrupted`` (stopped by hand, or
-        killed)."""
-        if self.status == "failed" and self.error and self.error["type"] == "KeyboardInterrupt":
-            return "interrupted"
+        """``finished``, ``running``, ``failed``, ``interrupted`` (stopped by hand, killed, or out
+        of disk), or ``pruned`` (given up by a search)."""
+        if self.status == "failed" and self.error:
+            kind = self.error["type"]
+            if kind in INTERRUPTED:
+                return "interrupted"
+            if kind == "PrunedError":
+                return "pruned"
         if self.status == "running" and not process_is_alive(self.process):
             return "interrupted"
         return self.status
@@ -195,13 +204,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote have left at a temporary path."""
+    for path in [*folder.glob(".*"), *folder.glob("checkpoints/.*")]:
+        match = TEMPORARY.fullmatch(path.name)
+        if match and not process_is_alive({"pid": match[1], "host": socket.gethostname()}):
+            path.unlink(missing_ok=True)
+
+
 @dataclass
 class Progress:
     """What ``progress.json`` holds: where a run is now, for a display in any process.
 
     ``loss`` is the latest training loss in nats a token, ``seconds`` the time in training,
-    ``updated`` the clock at the time of writing; ``stage`` is ``preparing``, ``training``,
-    ``testing``, ``finished``, ``failed`` or ``skipped``.
+    ``updated`` the clock at the time of writing, ``device`` where it trains (``cpu``,
+    ``cuda:0``); ``stage`` is ``preparing``, ``training``, ``testing``, or how it ended:
+    ``finished``, ``failed``, ``interrupted``, ``pruned``, ``skipped`` or ``busy``.
     """
 
     stage: str
@@ -213,6 +231,8 @@ class Progress:
     value: float | None = None
     tokens_per_second: float | None = None
     seconds: float = 0.0
+    device: str | None = None
+    pid: int | None = None
     updated: float = 0.0
 
     def write(self, folder: Path) -> None:

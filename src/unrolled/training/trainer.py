@@ -8,12 +8,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 
 from unrolled.metrics.names import lower_is_better
-from unrolled.training.checkpoints import FOLDER
+from unrolled.training.checkpoints import AtomicCheckpoints, BestCheckpoint
 from unrolled.training.schedules import Length
 
 PRECISIONS: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed"}
@@ -26,19 +26,11 @@ def make_trainer(
     loggers: Sequence[Logger],
     callbacks: Sequence[pl.Callback],
 ) -> pl.Trainer:
-    """A trainer that validates at ``length``'s interval, keeps the best and last checkpoints, and
-    is silent."""
+    """A trainer that validates at ``length``'s interval, keeps the best checkpoint, and is
+    silent."""
     options = config.trainer
     mode = "min" if lower_is_better(config.task.monitor) else "max"
-    checkpoint = ModelCheckpoint(
-        dirpath=folder / FOLDER,
-        filename="best",
-        monitor=config.task.monitor,
-        mode=mode,
-        save_last=True,
-        auto_insert_metric_name=False,
-        enable_version_counter=False,
-    )
+    checkpoint = BestCheckpoint(folder, config.task.monitor, mode)
     everything = [*callbacks, checkpoint]
     if options.early_stopping_patience is not None:
         everything.append(
@@ -64,6 +56,7 @@ def make_trainer(
         profiler=_profiler(options.profiler, folder),
         logger=list(loggers),
         callbacks=everything,
+        plugins=[AtomicCheckpoints()],
         # The task logs when it has something to say, so nothing is to be thinned out.
         log_every_n_steps=1,
         num_sanity_val_steps=0,
@@ -109,3 +102,5 @@ def quiet() -> None:
     # Each rank evaluates the whole split, so there is nothing to bring together.
     warnings.filterwarnings("ignore", ".*sync_dist=True.*")
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
+    # A data loader knows where to go on, by the data module's word and not by its own state.
+    warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")

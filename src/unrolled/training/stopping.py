@@ -1,0 +1,106 @@
+"""Ending a run between two steps, with nothing lost: asked by a person, a scheduler, or the clock.
+
+A handler that raised at once would do so anywhere, in the middle of an update or in a finalizer,
+where Python drops it.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from unrolled.errors import TimeLimitError
+
+# Seconds that a run over its limit has to come to a step's end.
+GRACE = 60.0
+
+
+class StopRequest:
+    """Whether the run was asked to end, and by what.
+
+    Args:
+        time_limit: seconds from now after which the run has taken too long; None: no limit.
+    """
+
+    def __init__(self, time_limit: float | None = None) -> None:
+        self.time_limit = time_limit
+        self.deadline = None if time_limit is None else time.monotonic() + time_limit
+        self.asked = False
+
+    @property
+    def due(self) -> bool:
+        """Whether to end at the next chance."""
+        return self.asked or self.late
+
+    @property
+    def late(self) -> bool:
+        """Whether the time is up."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def listen(self) -> None:
+        """Take Ctrl-C and SIGTERM as requests; a second one ends the run at once."""
+        # Python allows handlers in the main thread alone; elsewhere the caller has its own.
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._ask)
+
+    def end(self, step: int) -> None:
+        """Leave the run.
+
+        Raises:
+            TimeLimitError: the time is up.
+            KeyboardInterrupt: the run was asked to end.
+        """
+        if self.asked:
+            raise KeyboardInterrupt(f"stopped at step {step}")
+        assert self.time_limit is not None
+        raise TimeLimitError(
+            f"not done within time_limit_minutes={self.time_limit / 60:g}, at step {step}; "
+            "retry_failed=true goes on from there"
+        )
+
+    def _ask(self, *_: Any) -> None:
+        if self.asked:
+            raise KeyboardInterrupt("stopped at once")
+        self.asked = True
+
+
+@contextlib.contextmanager
+def signals_as_before() -> Iterator[None]:
+    """Put the handlers of Ctrl-C and SIGTERM back at the end of the block."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def watchdog(time_limit: float | None, last_words: Callable[[str], None]) -> Iterator[None]:
+    """End this process if the block takes longer than the limit and does not end by itself.
+
+    Args:
+        last_words: told why, before the end.
+    """
+    if time_limit is None:
+        yield
+        return
+
+    def give_up() -> None:
+        last_words(f"not done within time_limit_minutes={time_limit / 60:g}, and stuck in a step")
+        os._exit(1)
+
+    timer = threading.Timer(time_limit + GRACE, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

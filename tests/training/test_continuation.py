@@ -1,0 +1,302 @@
+"""A run that is cut off at any step and started again ends as one that never was."""
+
+import errno
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from unrolled.errors import StorageError, TimeLimitError
+from unrolled.tasks.language_modeling import LanguageModeling
+from unrolled.training.checkpoints import best_checkpoint, read_content
+from unrolled.training.job import Outcome, run
+from unrolled.training.record import read_record
+
+Configure = Callable[..., DictConfig]
+
+# Dropout draws at every step; early stopping, the plateau and the best checkpoint remember.
+DRAWING = ["model.dropout=0.3", "model.layers=2", "model.zoneout=0.1"]
+
+# 20 or so steps to an epoch.
+SHORT = ["task.batch_size=16", "task.sequence_length=32", "trainer.max_steps=300"]
+
+
+class Cut(BaseException):
+    """What stands for a crash: nothing may catch it and clean up."""
+
+
+def cut_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Crash the next run in the middle of a training step."""
+    whole = LanguageModeling.training_step
+
+    def training_step(self: LanguageModeling, *args: Any) -> Any:
+        loss = whole(self, *args)
+        if self.global_step == step:
+            raise Cut
+        return loss
+
+    monkeypatch.setattr(LanguageModeling, "training_step", training_step)
+
+
+def compare(one: Path, other: Path) -> None:
+    """Weights, metrics, curves and texts are the same to the last bit."""
+    first, second = read_record(one), read_record(other)
+    assert first.metrics == second.metrics
+    untimed = [[{**e, "seconds": 0} for e in r.history] for r in (first, second)]
+    assert untimed[0] == untimed[1]
+    assert first.best["step"] == second.best["step"]
+    for name in ("metrics.csv", "samples.txt"):
+        assert (one / name).read_text() == (other / name).read_text()
+    a, b = best_checkpoint(one), best_checkpoint(other)
+    assert all(torch.equal(a.weights[key], b.weights[key]) for key in a.weights)
+    last = [read_content(folder / "checkpoints" / "last.ckpt") for folder in (one, other)]
+    equal(last[0]["state_dict"], last[1]["state_dict"])
+    equal(last[0]["optimizer_states"], last[1]["optimizer_states"])
+    equal(last[0]["lr_schedulers"], last[1]["lr_schedulers"])
+    equal(last[0]["unrolled"]["ranks"], last[1]["unrolled"]["ranks"])
+    places = [content["loops"]["fit_loop"] for content in last]
+    for loop in ("epoch_progress", "epoch_loop.batch_progress"):
+        equal(places[0][loop], places[1][loop])
+    assert last[0]["global_step"] == last[1]["global_step"]
+
+
+def equal(one: Any, other: Any) -> None:
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            equal(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            equal(a, b)
+    else:
+        assert one == other
+
+
+@pytest.mark.parametrize(
+    ("options", "cuts"),
+    [
+        (["trainer.checkpoint_every_steps=7"], [3, 18]),
+        (["trainer.checkpoint_every_steps=1"], [0, 1, 9, 10, 11, 25]),
+        (["trainer.checkpoint_every_steps=10"], [15, 25]),
+        (["trainer.validate_every_steps=null", "trainer.max_epochs=2", *SHORT], [15, 23, 35]),
+        (["trainer.checkpoint_every_steps=1", *SHORT, "trainer.max_steps=60"], [18, 19, 20, 21]),
+        (["scheduler=plateau", "scheduler.patience=0", "trainer.checkpoint_every_steps=5"], [13]),
+        (["optimizer=sgd", "optimizer.lr=5", "trainer.early_stopping_patience=1"], [13]),
+        (["scheduler=cosine", "trainer.overfit_batches=1"], [13]),
+    ],
+)
+def test_a_run_cut_off_and_continued_is_bitwise_the_same(
+    configure: Configure,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    options: list[str],
+    cuts: list[int],
+) -> None:
+    options = [*DRAWING, "trainer.max_steps=30", "trainer.checkpoint_every_steps=4", *options]
+    whole = run(configure(*options, "paths.outputs=whole")).folder
+    for step in cuts:
+        with monkeypatch.context() as patch:
+            cut_at(patch, step)
+            with pytest.raises(Cut):
+                run(configure(*options, "paths.outputs=cut"))
+    outcome = run(configure(*options, "paths.outputs=cut"))
+    assert outcome.status == "finished"
+    assert whole is not None
+    assert outcome.folder is not None
+    compare(whole, outcome.folder)
+
+
+CHECKPOINTED = [*DRAWING, "trainer.max_steps=30", "trainer.checkpoint_every_steps=4"]
+
+
+@pytest.fixture
+def whole(configure: Configure) -> Path:
+    """The folder of a run that was left alone."""
+    return folder_of(run(configure(*CHECKPOINTED, "paths.outputs=whole")))
+
+
+@pytest.fixture
+def cut(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the same run, cut off in its 19th step."""
+    with monkeypatch.context() as patch:
+        cut_at(patch, 18)
+        with pytest.raises(Cut):
+            run(configure(*CHECKPOINTED, "paths.outputs=cut"))
+    return next(Path("cut").glob("*/lstm-*"))
+
+
+def go_on(configure: Configure, *options: str) -> Path:
+    return folder_of(run(configure(*CHECKPOINTED, "paths.outputs=cut", *options)))
+
+
+def test_a_run_cut_off_in_its_test_trains_no_more(
+    configure: Configure, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: Any) -> None:
+        raise Cut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LanguageModeling, "test_step", crash)
+        with pytest.raises(Cut):
+            go_on(configure)
+    monkeypatch.setattr(LanguageModeling, "training_step", crash)
+    compare(whole, go_on(configure))
+
+
+@pytest.mark.parametrize("damage", [b"", b"cut off", None])
+def test_a_damaged_last_checkpoint_is_said_and_the_one_before_taken(
+    configure: Configure,
+    whole: Path,
+    cut: Path,
+    damage: bytes | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    last = cut / "checkpoints" / "last.ckpt"
+    content = bytearray(last.read_bytes())
+    # One bit of a weight: the file is whole as far as torch can tell.
+    content[len(content) // 2] ^= 1
+    last.write_bytes(bytes(content) if damage is None else damage)
+    assert go_on(configure) == cut
+    assert "last.ckpt: damaged" in caplog.text
+    assert read_record(cut).timing["continued"][0]["step"] == 12
+    compare(whole, cut)
+
+
+def test_with_all_checkpoints_damaged_a_run_starts_over(
+    configure: Configure, whole: Path, cut: Path
+) -> None:
+    for path in (cut / "checkpoints").glob("*.ckpt"):
+        path.write_bytes(b"")
+    assert go_on(configure) == cut
+    compare(whole, cut)
+
+
+def test_a_record_cut_off_by_hand_is_made_again(
+    configure: Configure, whole: Path, cut: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = cut / "record.json"
+    record.write_text(record.read_text()[:100])
+    assert go_on(configure) == cut
+    assert "its record was damaged" in caplog.text
+    compare(whole, cut)
+    # That of a finished run: only its test is made again.
+    record.write_text(record.read_text()[:100])
+    assert go_on(configure) == cut
+    compare(whole, cut)
+
+
+def test_another_runs_checkpoint_is_not_gone_on_from(
+    configure: Configure, whole: Path, cut: Path
+) -> None:
+    other = folder_of(run(configure(*CHECKPOINTED, "paths.outputs=other", "seed=2")))
+    for name in ("last.ckpt", "previous.ckpt"):
+        shutil.copy(other / "checkpoints" / name, cut / "checkpoints" / name)
+    assert go_on(configure) == cut
+    compare(whole, cut)
+
+
+def test_a_run_goes_on_in_a_folder_that_was_moved(
+    configure: Configure, whole: Path, cut: Path
+) -> None:
+    cut.parent.parent.rename("moved")
+    folder = go_on(configure, "paths.outputs=moved")
+    assert folder.parent.parent == Path("moved")
+    compare(whole, folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_end_a_run_loses_no_step(
+    configure: Configure, whole: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    step = LanguageModeling.training_step
+
+    def asked(self: LanguageModeling, *args: Any) -> Any:
+        if self.global_step == 17:
+            os.kill(os.getpid(), number)
+        return step(self, *args)
+
+    handlers = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+    with monkeypatch.context() as patch:
+        patch.setattr(LanguageModeling, "training_step", asked)
+        with pytest.raises(KeyboardInterrupt, match="stopped at step 18"):
+            go_on(configure)
+    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == handlers
+    folder = next(Path("cut").glob("*/lstm-*"))
+    assert read_record(folder).state == "interrupted"
+    go_on(configure)
+    assert [c["step"] for c in read_record(folder).timing["continued"]] == [18]
+    compare(whole, folder)
+
+
+def test_a_run_past_its_time_has_failed_and_goes_on_when_asked(
+    configure: Configure, whole: Path
+) -> None:
+    options = [*CHECKPOINTED, "paths.outputs=cut"]
+    with pytest.raises(TimeLimitError, match="time_limit_minutes=1e-06"):
+        run(configure(*options, "time_limit_minutes=1e-6"))
+    left = run(configure(*options), retry=False)
+    assert left.status == "failed"
+    assert "TimeLimitError" in left.message
+    compare(whole, go_on(configure))
+
+
+def test_a_disk_full_at_a_checkpoint_loses_nothing_but_time(
+    configure: Configure, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+
+    def full(descriptor: int) -> None:
+        written.append(descriptor)
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StorageError, match="No space left on device"):
+            go_on(configure)
+    folder = next(Path("cut").glob("*/lstm-*"))
+    assert read_record(folder).state == "interrupted"
+    assert not list((folder / "checkpoints").glob(".*"))
+    go_on(configure)
+    assert read_record(folder).timing["continued"]
+    compare(whole, folder)
+
+
+def test_threads_are_those_that_the_run_began_with(
+    configure: Configure, cut: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_num_threads(2)
+    try:
+        go_on(configure)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.mark.slow
+def test_several_ranks_go_on_exactly(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = [*CHECKPOINTED, "trainer.strategy=ddp", "trainer.devices=2", "trainer.max_steps=12"]
+    whole = folder_of(run(configure(*options, "paths.outputs=whole")))
+    with monkeypatch.context() as patch:
+        cut_at(patch, 6)
+        with pytest.raises(Cut):
+            run(configure(*options, "paths.outputs=cut"))
+    cut = folder_of(run(configure(*options, "paths.outputs=cut")))
+    assert [c["step"] for c in read_record(cut).timing["continued"]] == [4]
+    compare(whole, cut)
+
+
+def folder_of(outcome: Outcome) -> Path:
+    assert outcome.folder is not None
+    return outcome.folder
