@@ -2,6 +2,7 @@
 once."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,9 @@ examples:
                                                      a sweep of nine runs of equal size
   unrolled train experiment=first_comparison         a study of experiments/
   unrolled train --cfg                               the whole configuration, every key
+  unrolled train -m cell=lstm,gru --dry-run          what would run, be skipped, be continued
+
+The same command again goes on where it stopped; retry_failed=true tries failed runs again.
 
 Choices are files in conf/: task, dataset, tokenizer, cell, model, budget, optimizer, scheduler,
 trainer, logger; each file's first line says when to choose it.
@@ -46,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
+    options.command = shlex.join(["unrolled", *(sys.argv[1:] if arguments is None else arguments)])
     flags = [argument for argument in rest if argument.startswith("-")]
     if flags or (rest and not hasattr(options, "overrides")):
         parser.error(f"unrecognized arguments: {' '.join(flags or rest)}")
@@ -94,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument(
         "-c", "--cfg", action="store_true", help="print the configuration and do nothing"
+    )
+    train.add_argument(
+        "--dry-run", action="store_true", help="list what would run, be skipped, be continued"
     )
     train.set_defaults(run=_train)
 
@@ -215,16 +223,21 @@ def _train(options: argparse.Namespace) -> int:
     _require_own_cells(planned.configs)
     from unrolled.training.job import require_writable
 
+    console = _console()
+    if options.dry_run:
+        from unrolled.sweeps.sweep import dry_run
+
+        dry_run(planned, console, options.config_dir)
+        return 0
     require_writable(planned.configs[0])
     if planned.sweep:
         from unrolled.sweeps.sweep import summarize, sweep
 
-        console = _console()
-        outcomes = sweep(planned, console, options.config_dir)
-        return FAILED if summarize(outcomes, console) else 0
+        outcomes = sweep(planned, console, options.config_dir, options.command)
+        return FAILED if summarize(outcomes, console, options.command) else 0
     from unrolled.sweeps.single import train_one
 
-    train_one(planned.configs[0], _console())
+    train_one(planned.configs[0], console)
     return 0
 
 

@@ -7,6 +7,7 @@ heavy and changes nothing by being found.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.object_type import ObjectType
@@ -19,21 +20,13 @@ from omegaconf import DictConfig, OmegaConf
 from unrolled.config.locations import experiments_directory
 
 
-@dataclass
-class LocalLauncherConf:
-    """Choose it with ``hydra/launcher=local``; it is the default of ``unrolled train``."""
+class PoolLauncher(Launcher):
+    """The runs of a sweep in a pool of ours, which one run's crash does not end.
 
-    _target_: str = "hydra_plugins.unrolled_plugins.LocalLauncher"
+    Its options are read from the configuration by ``unrolled.sweeps.launching``.
+    """
 
-
-ConfigStore.instance().store(group="hydra/launcher", name="local", node=LocalLauncherConf)
-
-
-class LocalLauncher(Launcher):
-    """The runs of a sweep on this machine: warm processes, one thread a run, one run's crash is
-    its own."""
-
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         self.config: DictConfig | None = None
         self.context: HydraContext | None = None
 
@@ -46,11 +39,36 @@ class LocalLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        from unrolled.sweeps.launcher import launch
+        from unrolled.sweeps.launching import launch
 
         assert self.context is not None
         assert self.config is not None
         return launch(self.context, self.config, job_overrides, initial_job_idx)
+
+
+class LocalLauncher(PoolLauncher):
+    """On this machine: warm processes, one thread a run, or a GPU, or a share of one."""
+
+
+class RayLauncher(PoolLauncher):
+    """On Ray: a laptop's own, or a running cluster."""
+
+
+class SubmititLauncher(PoolLauncher):
+    """Through submitit: on Slurm, or as processes of this machine."""
+
+
+@dataclass
+class LocalLauncherConf:
+    """The options of ``hydra/launcher=local``; ``conf/hydra/launcher`` says what they mean."""
+
+    _target_: str = "hydra_plugins.unrolled_plugins.LocalLauncher"
+    gpus_per_run: float | None = None
+    devices: list[str] | None = None
+
+
+store = ConfigStore.instance()
+store.store(group="hydra/launcher", name="schema_local", node=LocalLauncherConf)
 
 
 class ExperimentsSource(ConfigSource):

@@ -34,6 +34,7 @@ class Plan:
         jobs: how many runs there are in all.
         varied: the keys that a sweep varies besides cell and seed.
         overrides: what Hydra is to be told.
+        hydra: Hydra's own part of the configuration: which launcher, which sweeper.
     """
 
     configs: list[DictConfig]
@@ -41,6 +42,7 @@ class Plan:
     jobs: int
     varied: list[str]
     overrides: list[str]
+    hydra: DictConfig
 
 
 def plan(
@@ -75,7 +77,7 @@ def plan(
     keys = [o.get_key_element().lstrip("+") for o in swept]
     varied = [key for key in keys if key not in named]
     jobs = math.prod(sum(1 for _ in o.sweep_string_iterator()) for o in swept)
-    return Plan(configs, sweep, jobs, varied, overrides)
+    return Plan(configs, sweep, jobs, varied, overrides, base.hydra)
 
 
 def compose_run(overrides: Sequence[str] = ()) -> DictConfig:

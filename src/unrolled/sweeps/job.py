@@ -3,16 +3,26 @@
 from omegaconf import DictConfig
 
 from unrolled.config.schema import register_schemas
-from unrolled.errors import UnrolledError
+from unrolled.errors import BusyError, PrunedError, StorageError, UnrolledError
 from unrolled.training.job import Outcome, run
 
 
 def job(config: DictConfig) -> Outcome:
-    """Make one run of a sweep; its failure is told, not raised, so that the others go on."""
+    """Make one run of a sweep; its failure is told, not raised, so that the others go on.
+
+    Raises:
+        KeyboardInterrupt: the run was stopped; its record says so.
+    """
     # A launcher may have started this process afresh, and the configuration refers to the schemas.
     register_schemas()
     try:
-        return run(config)
+        return run(config, retry=bool(config.retry_failed))
+    except BusyError as error:
+        return Outcome("busy", None, str(error))
+    except PrunedError as error:
+        return Outcome("pruned", None, f"{label(config)}: {error}")
+    except StorageError as error:
+        return Outcome("interrupted", None, f"{label(config)}: {error}")
     except UnrolledError as error:
         return Outcome("failed", None, f"{label(config)}: {error}")
     except Exception as error:  # noqa: BLE001 - the run's record has the traceback

@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from unrolled.sweeps.display import Display
+from unrolled.sweeps.sweep import retry_of
 from unrolled.training.identity import study_folder
 from unrolled.training.job import Outcome, run
 from unrolled.training.prepare import prepare_data
@@ -22,6 +23,6 @@ def train_one(config: DictConfig, console: Console) -> Outcome:
     # Before the display, so that a missing file is one sentence and nothing else.
     prepare_data(config)
     with Display([study_folder(config)], console, total=1, since=started):
-        outcome = run(config)
+        outcome = run(config, retry=retry_of(config, swept=False))
     console.print(f"{outcome.folder}", highlight=False, soft_wrap=True)
     return outcome

@@ -1,61 +1,210 @@
-"""One run's failure stays its own: the launcher with runs that fail, are killed, and finish."""
+"""One run's failure stays its own, and each run has its device: runs that fail, are killed, crash,
+and finish, on this machine."""
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import DictConfig
 
-from unrolled.sweeps.launcher import run_jobs
+from unrolled.errors import ConfigError, DeviceError
+from unrolled.sweeps.pools.local import LocalPool, places
+from unrolled.sweeps.pools.pool import Task, drive
+from unrolled.training.job import Outcome
 from unrolled.training.record import find_runs, read_record
 
-KILLER = """
-import os, signal
+Configure = Callable[..., DictConfig]
+NO_GPU: dict[str, Any] = {"gpus_per_run": None, "devices": None}
+
+CELLS = """
+import os, signal, time
+from pathlib import Path
 from unrolled.cells.lstm import LSTM
 
 class Killer(LSTM):
     def native(self, x, state):
         os.kill(os.getpid(), signal.SIGKILL)
 
+class Crasher(LSTM):
+    def native(self, x, state):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+class Leaver(LSTM):
+    def native(self, x, state):
+        os._exit(3)
+
 class Raiser(LSTM):
     def native(self, x, state):
         raise ValueError("no such step")
+
+class Seer(LSTM):
+    # Says which GPUs it sees, and waits until all others have.
+    def reset_parameters(self):
+        super().reset_parameters()
+        Path("seen", str(os.getpid())).write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+        for _ in range(600):
+            if len(list(Path("seen").iterdir())) >= 4:
+                return
+            time.sleep(0.05)
+        raise TimeoutError("the others did not run at the same time")
+
+class Sleeper(LSTM):
+    def native(self, x, state):
+        time.sleep(1)
+        return super().native(x, state)
 """
 
 
-@pytest.mark.slow
-def test_the_others_finish_when_one_is_killed_and_one_raises(
-    configure: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "my_killers.py").write_text(KILLER)
+@pytest.fixture
+def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells of a person's own, which the runs' processes find."""
+    (tmp_path / "my_runs.py").write_text(CELLS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))
-    jobs = [
+
+
+def run_all(
+    configs: Sequence[DictConfig],
+    options: dict[str, Any] = NO_GPU,
+    *,
+    workers: int = 2,
+    fail_fast: bool = False,
+) -> list[Outcome]:
+    outcomes: dict[int, Outcome] = {}
+    first = configs[0].copy()
+    first.workers = workers
+    pool = LocalPool(first, options, len(configs))
+    tasks = [Task(number, config, [], config) for number, config in enumerate(configs)]
+    drive(pool, tasks, lambda t, o: outcomes.update({t.number: o}), fail_fast=fail_fast)
+    return [outcomes[number] for number in range(len(configs))]
+
+
+def states() -> dict[int, str]:
+    return {record.seed: record.state for record in map(read_record, find_runs(Path("outputs")))}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cells")
+def test_whatever_becomes_of_one_run_the_others_finish(configure: Configure) -> None:
+    configs = [
         configure("seed=1"),
-        configure("seed=2", "cell._target_=my_killers.Killer"),
-        configure("seed=3", "cell._target_=my_killers.Raiser"),
+        configure("seed=2", "cell._target_=my_runs.Killer"),
+        configure("seed=3", "cell._target_=my_runs.Raiser"),
         configure("seed=4", "budget.parameters=10"),
-        configure("seed=5"),
+        configure("seed=5", "cell._target_=my_runs.Crasher"),
+        configure("seed=6", "cell._target_=my_runs.Leaver"),
+        configure("seed=7"),
     ]
-    outcomes = run_jobs(jobs, workers=2, threads=1)
-    assert [o.status for o in outcomes] == ["finished", "failed", "failed", "failed", "finished"]
-    assert "SIGKILL" in outcomes[1].message
+    outcomes = run_all(configs)
+    assert [o.status for o in outcomes] == [
+        "finished", "interrupted", "failed", "failed", "failed", "failed", "finished",
+    ]  # fmt: skip
+    assert "killed by SIGKILL; the system does that" in outcomes[1].message
     assert "ValueError: no such step" in outcomes[2].message
     assert "budget.parameters=10 is too small" in outcomes[3].message
+    assert "killed by SIGSEGV" in outcomes[4].message
+    assert "exit code 3" in outcomes[5].message
     names = ("Killer, seed 2", "Raiser, seed 3", "lstm, seed 4")
     assert all(n in o.message for n, o in zip(names, outcomes[1:4], strict=True))
-    states = {record.seed: record.state for record in map(read_record, find_runs(Path("outputs")))}
-    assert states == {
-        1: "finished", 2: "interrupted", 3: "failed", 4: "failed", 5: "finished",
+    assert states() == {
+        1: "finished", 2: "interrupted", 3: "failed", 4: "failed", 5: "failed", 6: "failed",
+        7: "finished",
     }  # fmt: skip
-    threads = [read_record(f).environment.get("threads") for f in find_runs(Path("outputs"))]
-    assert set(threads) <= {1, None}
+    records = {record.seed: record for record in map(read_record, find_runs(Path("outputs")))}
+    causes = {seed: r.error["message"] for seed, r in records.items() if r.error}
+    assert "SIGKILL" in causes[2]
+    assert "SIGSEGV" in causes[5]
+    assert {r.environment.get("threads") for r in records.values()} <= {1, None}
+    # Typed again: what failed is left, what was killed goes on, what is finished is not touched.
+    again = run_all(configs)
+    assert [o.status for o in again] == [
+        "skipped", "interrupted", "failed", "failed", "failed", "failed", "skipped",
+    ]  # fmt: skip
+    assert "earlier: Crashed" in again[4].message
 
 
-def test_the_environment_is_left_as_it_was(configure: Callable[..., DictConfig]) -> None:
+@pytest.mark.slow
+@pytest.mark.usefixtures("cells")
+def test_the_first_failure_ends_a_sweep_that_fails_fast(configure: Configure) -> None:
+    configs = [
+        configure("seed=1", "cell._target_=my_runs.Sleeper", "trainer.max_steps=1000"),
+        configure("seed=2", "budget.parameters=10"),
+        configure("seed=3"),
+    ]
+    outcomes = run_all(configs, fail_fast=True)
+    assert [o.status for o in outcomes] == ["interrupted", "failed", "interrupted"]
+    assert states() == {1: "interrupted", 2: "failed"}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cells")
+def test_two_runs_share_a_gpu_where_a_fraction_says_so(
+    configure: Configure, tmp_path: Path
+) -> None:
+    (tmp_path / "seen").mkdir()
+    configs = [configure(f"seed={n}", "cell._target_=my_runs.Seer") for n in range(4)]
+    outcomes = run_all(configs, {"gpus_per_run": 0.5, "devices": ["3", "5"]}, workers=4)
+    assert {o.status for o in outcomes} == {"finished"}
+    seen = [path.read_text() for path in (tmp_path / "seen").iterdir()]
+    assert sorted(seen) == ["3", "3", "5", "5"]
+
+
+@pytest.mark.parametrize(
+    ("share", "devices", "expected"),
+    [
+        (1, ["0", "1"], ["0", "1"]),
+        (0.5, ["0", "1"], ["0", "1", "0", "1"]),
+        (0.34, ["0"], ["0", "0"]),
+        (2, ["0", "1", "2", "3", "4"], ["0,1", "2,3"]),
+        (None, ["4", "6"], ["4", "6"]),
+        (None, None, []),
+    ],
+)
+def test_who_sees_which_gpu(
+    configure: Configure,
+    share: float | None,
+    devices: list[str] | None,
+    expected: list[str],
+) -> None:
+    assert places(configure(), {"gpus_per_run": share, "devices": devices}) == expected
+
+
+def test_no_more_runs_at_once_than_there_are_places(configure: Configure) -> None:
+    options = {"gpus_per_run": 1, "devices": ["0", "1"]}
+    config = configure("workers=8")
+    pool = LocalPool(config, options, 20)
+    assert pool.capacity == 2
+    pool.close()
+    cores = LocalPool(config, NO_GPU, 20)
+    assert cores.capacity == 8
+    cores.close()
+    assert os.environ["OMP_NUM_THREADS"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("share", "message"),
+    [(0, "must be above 0; 0.5 lets two runs share"), (1.5, "a whole number of GPUs, or a")],
+)
+def test_a_share_that_no_run_could_have_is_refused(
+    configure: Configure, share: float, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"gpus_per_run={share:g}: {message}"):
+        LocalPool.require(configure(), {"gpus_per_run": share, "devices": None})
+
+
+def test_more_gpus_than_there_are_is_refused(configure: Configure) -> None:
+    with pytest.raises(DeviceError, match="gpus_per_run=3: there are 2 GPUs"):
+        LocalPool.require(configure(), {"gpus_per_run": 3, "devices": ["0", "1"]})
+    with pytest.raises(ConfigError, match="names a GPU twice"):
+        LocalPool.require(configure(), {"gpus_per_run": 1, "devices": ["0", "0"]})
+
+
+def test_the_environment_is_left_as_it_was(configure: Configure) -> None:
     before = dict(os.environ)
-    assert run_jobs([], workers=1, threads=1) == []
+    pool = LocalPool(configure(), NO_GPU, 1)
+    drive(pool, [], lambda _task, _outcome: None)
     assert dict(os.environ) == before
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -1,0 +1,228 @@
+"""The runs of a sweep on this machine, each in a process of its own that starts warm.
+
+A server process imports torch and Lightning once and forks a process for each run, which therefore
+starts at once, and takes nothing down with it when it dies.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+from types import TracebackType
+from typing import Any
+
+from omegaconf import DictConfig
+
+from unrolled.errors import ConfigError, DeviceError
+from unrolled.sweeps.job import job, label
+from unrolled.sweeps.pools.pool import Pool, Task, death, require_fraction
+from unrolled.training.job import Outcome
+from unrolled.training.variables import environment_variables
+
+# What the server imports before it forks; all of it is needed by every run.
+PRELOADED = ["unrolled.training.run", "unrolled.sweeps.job"]
+# Seconds after which an interrupted run is told again, and after which it is killed.
+AGAIN, GRACE = 5.0, 15.0
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+class LocalPool(Pool):
+    """One process per core with one thread each; or one per GPU, or per share of one.
+
+    Options:
+        gpus_per_run: how many GPUs a run sees; below 1, how much of one it may count on; None:
+            ``trainer.devices`` where runs train on GPUs, and none otherwise.
+        devices: which GPUs there are, as ``CUDA_VISIBLE_DEVICES`` names them; None: all.
+    """
+
+    def __init__(self, config: DictConfig, options: Mapping[str, Any], jobs: int | None) -> None:
+        self.places = places(config, options)
+        cores = available_cores()
+        ranks = config.trainer.devices if _word(config.trainer.strategy) == "ddp" else 1
+        most = len(self.places) if self.places else max(1, cores // ranks)
+        # More runs than places for them would share a GPU; more runs than cores only wait.
+        asked = config.workers or most
+        self.capacity: int = min(
+            n for n in (asked, most if self.places else None, jobs) if n is not None
+        )
+        self.free = self.places[: self.capacity] or [None] * self.capacity
+        self.running: dict[int, _Running] = {}
+        self.told = False
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload(PRELOADED)
+        # What the server's libraries read when it starts; a count set later comes too late for
+        # some. And the server must not begin to use a GPU, which a forked process could not.
+        threads = str(max(1, cores // (self.capacity * ranks)))
+        variables = dict.fromkeys(THREADS, threads) | {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+        self.held = contextlib.ExitStack()
+        self.held.enter_context(environment_variables(variables))
+
+    @classmethod
+    def require(cls, config: DictConfig, options: Mapping[str, Any]) -> None:
+        if options["gpus_per_run"] is not None:
+            require_fraction("hydra.launcher.gpus_per_run", options["gpus_per_run"])
+        if options["devices"] is not None:
+            places(config, options)
+
+    def submit(self, task: Task) -> None:
+        place = self.free.pop(0)
+        receiver, sender = self.context.Pipe(duplex=False)
+        process = self.context.Process(target=_work, args=(task.config, place, sender))
+        process.start()
+        # Only the process holds the other end now, so its death ends the pipe.
+        sender.close()
+        self.running[task.number] = _Running(task, process, receiver, place)
+
+    def wait(self) -> list[tuple[int, Outcome]]:
+        ready = wait([run.receiver for run in self.running.values()])
+        ended = [number for number, run in self.running.items() if run.receiver in ready]
+        return [(number, self._end(number)) for number in ended]
+
+    def stop(self) -> None:
+        processes = [run.process for run in self.running.values()]
+        _let_them_finish(processes, told=self.told)
+        self.running.clear()
+
+    def close(self) -> None:
+        self.held.close()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # A terminal gives Ctrl-C to the runs, too; a second word would end them at once.
+        self.told = kind is KeyboardInterrupt
+        super().__exit__(kind, error, trace)
+
+    def _end(self, number: int) -> Outcome:
+        run = self.running.pop(number)
+        self.free.append(run.place)
+        try:
+            outcome = run.receiver.recv()
+        except EOFError:
+            run.process.join()
+            return death(label(run.task.config), run.process.exitcode)
+        run.process.join()
+        assert isinstance(outcome, Outcome)
+        return outcome
+
+
+class _Running:
+    """A run under way, and the GPUs that it sees."""
+
+    def __init__(
+        self, task: Task, process: ForkServerProcess, receiver: Connection, place: str | None
+    ) -> None:
+        self.task = task
+        self.process = process
+        self.receiver = receiver
+        self.place = place
+
+
+def places(config: DictConfig, options: Mapping[str, Any]) -> list[str | None]:
+    """What each run at a time may see of the GPUs; nothing where runs need none.
+
+    Raises:
+        ConfigError: a share of a GPU that no run could have.
+        DeviceError: fewer GPUs than a single run asks for.
+    """
+    on_gpu = _word(config.trainer.accelerator) == "gpu"
+    share = options["gpus_per_run"]
+    devices = options["devices"]
+    if share is None:
+        if not on_gpu and devices is None:
+            return []
+        share = float(config.trainer.devices) if on_gpu else 1.0
+    require_fraction("hydra.launcher.gpus_per_run", share)
+    found = [str(device) for device in devices] if devices is not None else visible_gpus()
+    if len(set(found)) < len(found):
+        raise ConfigError(f"hydra.launcher.devices={','.join(found)}: names a GPU twice")
+    if share > len(found):
+        raise DeviceError(
+            f"hydra.launcher.gpus_per_run={share:g}: there are {len(found)} GPUs on this machine; "
+            "ask for fewer, or take trainer=cpu"
+        )
+    if share < 1:
+        # Each GPU once before any has its second run.
+        return [*found] * int(1 / share + 1e-6)
+    whole = int(share)
+    starts = range(0, len(found) - whole + 1, whole)
+    return [",".join(found[start : start + whole]) for start in starts]
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as it would name them to another."""
+    visible = os.environ.get(VISIBLE)
+    if visible is not None:
+        return [name for name in visible.split(",") if name]
+    with environment_variables({"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}):
+        import torch
+
+        return [str(number) for number in range(torch.cuda.device_count())]
+
+
+def available_cores() -> int:
+    """The cores that this process may use; where the system does not tell, all there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _word(value: Any) -> str:
+    """A choice of the schema, or the word that a stored configuration has for it."""
+    return str(getattr(value, "name", value))
+
+
+def _work(config: DictConfig, place: str | None, sender: Connection) -> None:
+    # The server that forked this process ends with the sweep.
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    if place is not None:
+        # CUDA reads it when it is first used, which is after this.
+        os.environ[VISIBLE] = place
+    try:
+        outcome = job(config)
+    except KeyboardInterrupt as stop:
+        # The record says so; a traceback from each would only bury the parent's word.
+        outcome = Outcome("interrupted", None, f"{label(config)}: {stop}")
+    # Nobody may be left to hear it.
+    with contextlib.suppress(BrokenPipeError):
+        sender.send(outcome)
+
+
+def _end_with(parent: int) -> None:
+    """End this run when the sweep is gone: it could train on for hours, and in the way."""
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    # It writes a checkpoint first, if it can.
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(GRACE)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _let_them_finish(processes: Sequence[ForkServerProcess], told: bool) -> None:
+    """Wait for the records of runs that are to end, and end what does not.
+
+    Args:
+        told: whether they got the interrupt already, as Ctrl-C gives it to all of a terminal.
+    """
+    started = time.monotonic()
+    for deadline in (0.0, AGAIN, GRACE):
+        for process in processes:
+            process.join(max(0.0, started + deadline - time.monotonic()))
+        alive = [process for process in processes if process.is_alive()]
+        for process in alive:
+            if deadline == GRACE:
+                # A killed run's record counts as interrupted.
+                process.kill()
+                process.join()
+            elif deadline == AGAIN or not told:
+                # Once more after a while ends a run that is in a long step, without saving.
+                os.kill(process.pid or 0, signal.SIGINT)
