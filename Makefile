@@ -5,7 +5,7 @@ OUTPUTS ?= outputs
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: compare test lint types unit tensorboard clean
+.PHONY: compare test lint types unit stress tensorboard clean
 
 compare: $(INSTALLED)
 	$(BIN)/unrolled train experiment=first_comparison paths.outputs=$(OUTPUTS)
@@ -22,6 +22,10 @@ types: $(INSTALLED)
 
 unit: $(INSTALLED)
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# Minutes of killing; `make test` does a little of it.
+stress: $(INSTALLED)
+	$(BIN)/python -m benchmarks.stress --kills 50 --output benchmarks/results/stress.json
 
 tensorboard: $(INSTALLED)
 	$(BIN)/tensorboard --logdir $(OUTPUTS)

@@ -32,7 +32,21 @@ import torch
 from unrolled.training.checkpoints import best_checkpoint, read_content
 from unrolled.training.record import Record, read_record, write_json
 
-WORDS = "the cat sat on a mat and saw two dogs run over green hills while rain fell".split()
+WORDS = (
+    "cat",
+    "dog",
+    "mat",
+    "hill",
+    "rain",
+    "green",
+    "sat",
+    "ran",
+    "fell",
+    "saw",
+    "on",
+    "the",
+    "a",
+)
 OVERRIDES = [
     "dataset=text",
     "model.embedding_size=8",

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import DictConfig
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from unrolled.errors import StorageError, TimeLimitError
 from unrolled.tasks.language_modeling import LanguageModeling
@@ -269,6 +270,28 @@ def test_a_disk_full_at_a_checkpoint_loses_nothing_but_time(
     go_on(configure)
     assert read_record(folder).timing["continued"]
     compare(whole, folder)
+
+
+def test_tensorboard_shows_one_run_without_what_was_done_twice(
+    configure: Configure, whole: Path, cut: Path
+) -> None:
+    # As a kill in the middle of a write leaves it: half an event at the end.
+    events = next(cut.glob("events.out.*"))
+    events.write_bytes(events.read_bytes() + events.read_bytes()[:20])
+    go_on(configure)
+    curves = [scalars(folder) for folder in (whole, cut)]
+    assert "validation/perplexity" in curves[0]
+    assert curves[0] == curves[1]
+
+
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Every curve as TensorBoard reads it."""
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+    }
 
 
 def test_threads_are_those_that_the_run_began_with(

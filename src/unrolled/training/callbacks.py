@@ -1,5 +1,6 @@
 """What a run does besides learning: it keeps its record, shows where it is, and writes samples."""
 
+import os
 import time
 from pathlib import Path
 from textwrap import wrap
@@ -38,10 +39,12 @@ class StopAtLength(pl.Callback):
 class RecordKeeper(pl.Callback):
     """Write the record at each validation, the progress twice a second, and measure the time."""
 
-    def __init__(self, record: Record, folder: Path, length: Length) -> None:
+    def __init__(self, record: Record, folder: Path, length: Length, device: str) -> None:
         self.record = record
         self.folder = folder
-        self.progress = Progress("training", total_steps=length.total_steps)
+        self.progress = Progress(
+            "training", total_steps=length.total_steps, device=device, pid=os.getpid()
+        )
         self.monitor = length.monitor
         self.started: float | None = None
         self.created = time.time()

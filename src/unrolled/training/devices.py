@@ -1,5 +1,7 @@
 """Whether this machine has what a configuration asks for."""
 
+import os
+
 import torch
 from omegaconf import DictConfig
 
@@ -29,6 +31,17 @@ def require_devices(trainer: DictConfig) -> None:
 def device_of(trainer: DictConfig) -> torch.device:
     """Where a run trains."""
     return torch.device("cuda" if trainer.accelerator == "gpu" else "cpu")
+
+
+def device_name(trainer: DictConfig) -> str:
+    """Where a run trains, for people: ``cpu``, or the GPUs by the names that the machine has."""
+    if trainer.accelerator == "cpu":
+        return "cpu"
+    count = trainer.devices if trainer.strategy == "ddp" else 1
+    names = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    if names == [""]:
+        names = [str(number) for number in range(count)]
+    return "gpu " + ",".join(names[:count])
 
 
 def has_bf16(accelerator: str) -> bool:

@@ -31,8 +31,14 @@ GROUPS = (
 )
 
 
-# Keys that the first version's runs do not have, as they were without them.
+# Keys that the first versions' runs do not have, as they were without them.
 ADDED = {
+    "retry_failed": None,
+    "fail_fast": False,
+    "time_limit_minutes": None,
+    "trial": None,
+    "trainer.checkpoint_every_steps": None,
+    "trainer.checkpoint_every_minutes": None,
     "budget.flops": None,
     "model.recurrent_dropout": 0.0,
     "model.weight_dropout": 0.0,
@@ -97,8 +103,8 @@ def load_run(folder: Path) -> StoredRun:
     if lacking:
         raise RunError(f"{folder}: its record is damaged, its configuration lacks {lacking[0]}")
     for key, value in ADDED.items():
-        group, _, name = key.partition(".")
-        if name not in config[group]:
+        group, _, name = key.rpartition(".")
+        if name not in (config[group] if group else config):
             OmegaConf.update(config, key, value, force_add=True)
     try:
         tokenizer = load_tokenizer(path.read_text(encoding="utf-8"))

@@ -7,7 +7,10 @@ the job.
 
 import contextlib
 import multiprocessing
+import os
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -55,13 +58,27 @@ def all_ranks(world_size: int, other: Callable[..., None], *args: object) -> Ite
 
 
 def _rank(variables: dict[str, str], other: Callable[..., None], args: tuple[object, ...]) -> None:
-    with (
-        environment_variables(variables),
-        # The first rank meets the same and says so; once is enough.
-        contextlib.suppress(UnrolledError, KeyboardInterrupt),
-    ):
-        other(*args)
-        _leave_group()
+    first = os.getppid()
+    threading.Thread(target=_end_with, args=(first,), daemon=True).start()
+    with environment_variables(variables):
+        try:
+            other(*args)
+            _leave_group()
+        except (UnrolledError, KeyboardInterrupt):
+            # The first rank meets the same and says so; once is enough.
+            return
+        except RuntimeError:
+            # The first one's death ends what it had to do with the others, with a long traceback.
+            if os.getppid() == first:
+                raise
+            os._exit(1)
+
+
+def _end_with(first: int) -> None:
+    """End this rank when the first is gone, which can no longer end it: it would wait forever."""
+    while os.getppid() == first:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def _variables(rank: int, world_size: int, port: int) -> dict[str, str]:

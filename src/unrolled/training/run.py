@@ -27,7 +27,7 @@ from unrolled.training.checkpoints import (
     read_content,
 )
 from unrolled.training.continuation import Continuation, place
-from unrolled.training.devices import device_of, require_devices
+from unrolled.training.devices import device_name, device_of, require_devices
 from unrolled.training.environment import describe_environment
 from unrolled.training.loggers import log_hyperparameters, make_loggers
 from unrolled.training.prepare import prepare_data
@@ -112,7 +112,8 @@ def fit_and_test(
     loggers = make_loggers(config, job.folder, _step(content)) if record else []
     limit = config.time_limit_minutes
     stop = StopRequest(None if limit is None else 60 * limit)
-    keeper = RecordKeeper(record, job.folder, length) if record else None
+    device = device_name(config.trainer)
+    keeper = RecordKeeper(record, job.folder, length, device) if record else None
     callbacks: list[pl.Callback] = [StopAtLength(length.total_steps)]
     if record and keeper:
         describe(record, config, data, task)
@@ -227,7 +228,7 @@ def describe(
 ) -> None:
     """Fill in what is known before the first step."""
     model = task.model
-    record.environment = describe_environment()
+    record.environment = {**describe_environment(), "device": device_name(config.trainer)}
     record.data = {
         "name": data.name,
         "fingerprint": data.fingerprint,
