@@ -68,7 +68,7 @@ def test_editing_a_file_during_a_sweep_changes_nothing_of_it(tmp_path: Path) -> 
     (own / "cell").mkdir(parents=True)
     (own / "cell" / "mine.yaml").write_text("a: 1\n")
     here = config_directory()
-    with frozen(str(own)) as copy:
+    with frozen(tmp_path / "copy", str(own)) as copy:
         assert copy is not None
         (own / "cell" / "mine.yaml").write_text("a: 2\n")
         assert (Path(copy) / "cell" / "mine.yaml").read_text() == "a: 1\n"

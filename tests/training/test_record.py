@@ -22,6 +22,7 @@ from unrolled.training.record import (
     find_runs,
     read_progress,
     read_record,
+    remove_leftovers,
     this_process,
     write_json,
 )
@@ -207,3 +208,16 @@ def test_progress_that_is_not_there_yet_is_none(tmp_path: Path, content: str | N
     if content is not None:
         (tmp_path / PROGRESS).write_text(content)
     assert read_progress(tmp_path) is None
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    gone = 2**22 + 1
+    left = [f".record.json.{gone}.12", f"checkpoints/.last.ckpt.{gone}.12", f".conf.{gone}.3"]
+    kept = [f".record.json.{os.getpid()}.12", ".locks", "record.json"]
+    for name in left[:2] + kept:
+        (tmp_path / name).touch()
+    (tmp_path / left[2]).mkdir()
+    remove_leftovers(tmp_path)
+    assert not any((tmp_path / name).exists() for name in left)
+    assert all((tmp_path / name).exists() for name in kept)

@@ -1,7 +1,6 @@
 """Where the control panel is: beside the code in a checkout, inside the package when installed."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,19 +21,19 @@ def experiments_directory() -> Path:
 
 
 @contextmanager
-def frozen(config_dir: str | None = None) -> Iterator[str | None]:
+def frozen(copy: Path, config_dir: str | None = None) -> Iterator[str | None]:
     """Read a copy of all configuration files for the time of the block, so that whoever edits one
     meanwhile changes the next sweep and not this one.
 
     Args:
+        copy: a folder that is not there yet, and will not be afterwards.
         config_dir: the person's own config folder, if they have one.
 
     Yields:
         The copy of the person's own folder.
     """
     global _frozen
-    with tempfile.TemporaryDirectory(prefix="unrolled-") as name:
-        copy = Path(name)
+    try:
         shutil.copytree(config_directory(), copy / "conf")
         for path in experiments_directory().glob("*/config.yaml"):
             target = copy / "experiments" / path.parent.name / path.name
@@ -42,11 +41,11 @@ def frozen(config_dir: str | None = None) -> Iterator[str | None]:
             shutil.copy(path, target)
         if config_dir is not None:
             shutil.copytree(config_dir, copy / "own")
-        _frozen = copy
-        try:
-            yield str(copy / "own") if config_dir is not None else None
-        finally:
-            _frozen = None
+        _frozen = copy.resolve()
+        yield str(copy / "own") if config_dir is not None else None
+    finally:
+        _frozen = None
+        shutil.rmtree(copy, ignore_errors=True)
 
 
 def _find(name: str) -> Path:

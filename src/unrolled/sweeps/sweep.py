@@ -22,7 +22,7 @@ from unrolled.sweeps.launching import compose, require_launcher
 from unrolled.training.identity import study_folder
 from unrolled.training.job import Outcome, Standing, standing
 from unrolled.training.prepare import prepare_data, require_monitor
-from unrolled.training.record import remove_leftovers, this_process, write_json
+from unrolled.training.record import remove_leftovers, temporary_path, this_process, write_json
 
 SWEEP = "sweep.json"
 RETRY = "retry_failed=true"
@@ -55,6 +55,7 @@ def sweep(
     for variant in plan.configs:
         require_monitor(variant)
         prepare_data(variant)
+    config = plan.configs[0]
     # A sweep over studies or experiments has several.
     folders = {study_folder(variant) for variant in plan.configs}
     # Wall clock, since it is compared with the times at which other processes write.
@@ -69,7 +70,7 @@ def sweep(
     _write(folders, state)
     try:
         with (
-            frozen(config_dir) as own,
+            frozen(temporary_path(study_folder(config) / "conf"), config_dir) as own,
             control_panel(own) as panel,
             Display(folders, console, total=plan.jobs, since=started),
         ):

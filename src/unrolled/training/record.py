@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import shutil
 import socket
 import threading
 import time
@@ -23,7 +24,7 @@ from unrolled.errors import RunError
 SCHEMA_VERSION = 1
 RECORD = "record.json"
 PROGRESS = "progress.json"
-# What ``atomic_path`` calls a file until it is whole; the first number is of the process.
+# What a file is called until it is whole; the first number is of the process.
 TEMPORARY = re.compile(r"\..+\.(\d+)\.\d+")
 # Of error types: the run itself is sound, and the same command goes on with it.
 INTERRUPTED = ("KeyboardInterrupt", "Killed", "StorageError")
@@ -190,8 +191,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         RunError: the folder cannot be written.
     """
-    # Not tempfile's, which only its owner may read; the name is this thread's own.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    temporary = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
@@ -204,12 +204,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def temporary_path(path: Path) -> Path:
+    """Beside ``path``, this thread's own, and known as a leftover when the process is gone."""
+    # Not tempfile's, which only its owner may read.
+    return path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove what processes that were killed while they wrote have left at a temporary path."""
     for path in [*folder.glob(".*"), *folder.glob("checkpoints/.*")]:
         match = TEMPORARY.fullmatch(path.name)
         if match and not process_is_alive({"pid": match[1], "host": socket.gethostname()}):
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 @dataclass
