@@ -24,8 +24,8 @@ ALLOWED: dict[str, set[str]] = {
     "tasks": {*BOTTOM, "data", "metrics", "recurrence", "models"},
     "training": {*BOTTOM, "data", "metrics", "recurrence", "models", "tasks"},
     "generation": {*BOTTOM, "data", "models", "training"},
-    "sweeps": {*BOTTOM, "training"},
-    "comparison": {"errors", "metrics.names", "training.record"},
+    "sweeps": {*BOTTOM, "metrics.names", "training"},
+    "comparison": {"errors", "metrics.names", "training.record", "training.searches"},
 }
 # The command is above everything, and what Python runs for `python -m unrolled` above it.
 TOP = {"cli", "__main__", "__init__"}

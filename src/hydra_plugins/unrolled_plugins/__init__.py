@@ -7,13 +7,16 @@ heavy and changes nothing by being found.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.object_type import ObjectType
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
@@ -69,6 +72,68 @@ class LocalLauncherConf:
 
 store = ConfigStore.instance()
 store.store(group="hydra/launcher", name="schema_local", node=LocalLauncherConf)
+
+
+class OptunaSweeper(Sweeper):
+    """Trials that learn from one another, by Optuna; ``unrolled.sweeps.search`` does the work."""
+
+    def __init__(self, **options: Any) -> None:
+        self.config: DictConfig | None = None
+        self.hydra_context: HydraContext | None = None
+        self.launcher: Launcher | None = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.config, self.hydra_context = config, hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from unrolled.sweeps.search.sweeper import sweep
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        assert self.launcher is not None
+        return sweep(self.hydra_context, self.config, self.launcher, arguments)
+
+
+class Sampler(Enum):
+    """How the next trial is chosen."""
+
+    tpe = "tpe"
+    random = "random"
+    grid = "grid"
+    nsgaii = "nsgaii"
+
+
+class Pruner(Enum):
+    """How a trial is given up that does worse than others at the same step."""
+
+    none = "none"
+    median = "median"
+    successive_halving = "successive_halving"
+    hyperband = "hyperband"
+
+
+@dataclass
+class OptunaSweeperConf:
+    """The options of ``hydra/sweeper=optuna``; ``conf/hydra/sweeper`` says what they mean."""
+
+    _target_: str = "hydra_plugins.unrolled_plugins.OptunaSweeper"
+    n_trials: int = 20
+    sampler: Sampler = Sampler.tpe
+    pruner: Pruner = Pruner.none
+    objectives: list[str] | None = None
+    storage: str | None = None
+    seed: int = 1
+    startup_trials: int = 10
+    reduction_factor: int = 3
+    params: dict[str, str] | None = None
+
+
+store.store(group="hydra/sweeper", name="schema_optuna", node=OptunaSweeperConf)
 
 
 class ExperimentsSource(ConfigSource):

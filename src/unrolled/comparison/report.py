@@ -12,6 +12,7 @@ from unrolled.comparison.grouping import CELL, Group, Run
 from unrolled.comparison.metrics import choose_metric, counterpart, incomparable, value_of
 from unrolled.comparison.notes import answer, next_steps, notes
 from unrolled.comparison.results import Comparison, Row, make_row
+from unrolled.comparison.searches import search_figures
 from unrolled.comparison.statistics import (
     Difference,
     paired_difference,
@@ -104,6 +105,7 @@ def write(comparison: Comparison, output: Path) -> None:
     pictures: dict[str, Figure | None] = {
         "learning_curves.png": plots.learning_curves(comparison),
         "seeds.png": plots.seeds(comparison),
+        **search_figures([run for row in comparison.rows for run in row.runs]),
     }
     for name, figure in pictures.items():
         if figure is not None:

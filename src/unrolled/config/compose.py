@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra import compose
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, IntegerNode, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from unrolled.config import hints
@@ -69,14 +69,19 @@ def plan(
                 f"{swept[0].input_line}: several values make a sweep; add -m (unrolled train -m), "
                 "or quote the value if it is one"
             )
-        composed = _one_at_a_time(panel, parsed) if sweep else iter([base])
+        search = str(base.hydra.sweeper._target_).endswith("OptunaSweeper")
+        composed = _one_at_a_time(panel, parsed, base, search) if sweep else iter([base])
         configs = [_finished(config) for config in composed]
     # Cell and seed are in every name already, as cell.name and seed; experiments differ in their
     # study's folder.
     named = ("cell", "cell._target_", "seed", "experiment")
     keys = [o.get_key_element().lstrip("+") for o in swept]
     varied = [key for key in keys if key not in named]
-    jobs = math.prod(sum(1 for _ in o.sweep_string_iterator()) for o in swept)
+    jobs = (
+        base.hydra.sweeper.n_trials
+        if sweep and search
+        else math.prod(sum(1 for _ in o.sweep_string_iterator()) for o in swept)
+    )
     return Plan(configs, sweep, jobs, varied, overrides, base.hydra)
 
 
@@ -155,8 +160,26 @@ def _attempt(overrides: Sequence[Override], known: Sequence[str]) -> DictConfig:
         raise ConfigError(hints.explain(error, known)) from error
 
 
-def _one_at_a_time(panel: Panel, parsed: Sequence[Override]) -> Iterator[DictConfig]:
-    """Every sweep at its first value, then each other value of each in turn."""
+def ends(override: Override, config: DictConfig) -> tuple[float, float]:
+    """The ends of an ``interval()``, as whole numbers where the key takes nothing else."""
+    interval = override.value()
+    assert isinstance(interval, IntervalSweep)
+    assert interval.start is not None
+    assert interval.end is not None
+    low, high = interval.start, interval.end
+    group, _, name = override.get_key_element().rpartition(".")
+    node = OmegaConf.select(config, group) if group else config
+    whole = isinstance(node, DictConfig) and isinstance(node._get_node(name), IntegerNode)
+    if whole and low == int(low) and high == int(high):
+        return int(low), int(high)
+    return low, high
+
+
+def _one_at_a_time(
+    panel: Panel, parsed: Sequence[Override], base: DictConfig, search: bool
+) -> Iterator[DictConfig]:
+    """Every sweep at its first value, then each other value of each in turn; of an interval, which
+    only a search takes, its ends."""
     lines: dict[str, list[str]] = {}
     for override in parsed:
         key = override.get_key_element()
@@ -164,10 +187,13 @@ def _one_at_a_time(panel: Panel, parsed: Sequence[Override]) -> Iterator[DictCon
             lines[key] = [str(override.input_line)]
         elif override.is_discrete_sweep():
             lines[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        elif search and isinstance(override.value(), IntervalSweep):
+            hints.require_key(base, key, panel.groups)
+            lines[key] = [f"{key}={end}" for end in ends(override, base)]
         else:
             raise ConfigError(
                 f"{override.input_line}: the sweeper takes lists, choice() and range(); "
-                "write the values"
+                "write the values, or search with hydra/sweeper=optuna"
             )
     first = {key: options[0] for key, options in lines.items()}
     config = _compose(panel, panel.parse(list(first.values())))

@@ -366,15 +366,15 @@ class Paths:
 
 @dataclass
 class Trial:
-    """Which trial of a search a run is; the sweeper fills it in.
+    """Which trial of a search a run is, if any; the sweeper fills it in.
 
     ``storage`` and ``search`` are where Optuna keeps the search and what it is called there,
     ``number`` is the trial's.
     """
 
-    storage: str = MISSING
-    search: str = MISSING
-    number: int = MISSING
+    storage: str | None = None
+    search: str | None = None
+    number: int | None = None
 
 
 @dataclass
@@ -388,7 +388,7 @@ class Config:
     retry_failed: bool | None = MISSING
     fail_fast: bool = MISSING
     time_limit_minutes: float | None = MISSING
-    trial: Trial | None = None
+    trial: Trial = field(default_factory=Trial)
     name_by: list[str] = MISSING
     published: Any = None
     paths: Paths = field(default_factory=Paths)

@@ -50,6 +50,7 @@ def sweep(
         KeyboardInterrupt: after the runs under way have written their records.
     """
     require_launcher(plan.hydra.launcher, plan.configs[0])
+    require_sweeper(plan.hydra.sweeper, plan.configs[0])
     # Once here, for the error to come first, and so that the runs find the tokenized text in the
     # cache.
     for variant in plan.configs:
@@ -101,6 +102,18 @@ def dry_run(plan: Plan, console: Console, config_dir: str | None = None) -> None
             console.print(f"{found.folder.name}  {would}", highlight=False, soft_wrap=True)
     words = ", ".join(f"{count:,} {word}" for word, count in counts.items())
     console.print(f"{counts.total():,} runs: {words}", highlight=False)
+
+
+def require_sweeper(sweeper: DictConfig, config: DictConfig) -> None:
+    """Refuse options of a search that cannot work, before any data is read.
+
+    Raises:
+        ConfigError: which option, and the way out.
+    """
+    if str(sweeper._target_).endswith("OptunaSweeper"):
+        from unrolled.sweeps.search.study import Options
+
+        Options.of(sweeper, config)
 
 
 def retry_of(config: DictConfig, swept: bool) -> bool:

@@ -91,6 +91,8 @@ def run_name(config: DictConfig, identity: str) -> str:
             if value is None:
                 continue
         value = "none" if value is None else value
+        # A search draws all digits of a number; the identity at the end tells those apart.
+        value = f"{value:.4g}" if isinstance(value, float) else value
         parts.append(re.sub(r"[^\w.+-]+", "_", f"{label}{value}"))
     return "-".join([*parts, identity[:6]])
 

@@ -36,7 +36,7 @@ ADDED = {
     "retry_failed": None,
     "fail_fast": False,
     "time_limit_minutes": None,
-    "trial": None,
+    "trial": {"storage": None, "search": None, "number": None},
     "trainer.checkpoint_every_steps": None,
     "trainer.checkpoint_every_minutes": None,
     "budget.flops": None,

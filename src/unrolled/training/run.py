@@ -31,6 +31,7 @@ from unrolled.training.devices import device_name, device_of, require_devices
 from unrolled.training.environment import describe_environment
 from unrolled.training.loggers import log_hyperparameters, make_loggers
 from unrolled.training.prepare import prepare_data
+from unrolled.training.pruning import pruning_callbacks
 from unrolled.training.ranks import all_ranks
 from unrolled.training.record import Record
 from unrolled.training.schedules import Length
@@ -117,11 +118,7 @@ def fit_and_test(
     callbacks: list[pl.Callback] = [StopAtLength(length.total_steps)]
     if record and keeper:
         describe(record, config, data, task)
-        callbacks += [keeper, Samples(config, data, job.folder)]
-        if config.trial is not None:
-            from unrolled.training.pruning import pruning_callbacks
-
-            callbacks += pruning_callbacks(config)
+        callbacks += [keeper, Samples(config, data, job.folder), *pruning_callbacks(config)]
     # The last of them, so that it writes what the others are after a step.
     callbacks.append(
         Continuation(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import Logger
@@ -56,7 +57,8 @@ def make_trainer(
         profiler=_profiler(options.profiler, folder),
         logger=list(loggers),
         callbacks=everything,
-        plugins=[AtomicCheckpoints()],
+        # On a node of Slurm's, Lightning would take its tasks for the ranks; a job starts its own.
+        plugins=[AtomicCheckpoints(), LightningEnvironment()],
         # The task logs when it has something to say, so nothing is to be thinned out.
         log_every_n_steps=1,
         num_sanity_val_steps=0,
@@ -74,6 +76,7 @@ def make_evaluator(config: DictConfig) -> pl.Trainer:
         accelerator="cpu" if options.accelerator == "cpu" else "cuda",
         devices=1,
         precision=PRECISIONS[options.precision],
+        plugins=[LightningEnvironment()],
         limit_val_batches=options.limit_batches or 1.0,
         limit_test_batches=options.limit_batches or 1.0,
         deterministic=options.deterministic,
@@ -101,6 +104,8 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", ".*exists and is not empty.*")
     # Each rank evaluates the whole split, so there is nothing to bring together.
     warnings.filterwarnings("ignore", ".*sync_dist=True.*")
+    # A job starts its own ranks, on a node of Slurm's, too.
+    warnings.filterwarnings("ignore", ".*`srun` command is available.*")
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
     # A data loader knows where to go on, by the data module's word and not by its own state.
     warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")

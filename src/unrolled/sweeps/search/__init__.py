@@ -1,0 +1,1 @@
+"""Searching a space of configurations: which trial next, on what the others gave."""

@@ -1,0 +1,225 @@
+"""A search from its command line: its trials, what ends them, and how it goes on."""
+
+import io
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from rich.console import Console
+
+from unrolled.config.compose import plan
+from unrolled.errors import ConfigError
+from unrolled.sweeps.sweep import sweep
+from unrolled.training.job import Outcome
+from unrolled.training.locks import hold
+from unrolled.training.record import find_runs, read_record
+from unrolled.training.searches import open_storage
+
+Overrides = Callable[..., list[str]]
+LR = "optimizer.lr=tag(log, interval(1e-3, 1e-1))"
+
+
+def search(overrides: list[str], trials: int = 3) -> list[Outcome]:
+    """Make a search in this process, one trial at a time."""
+    chosen = ["hydra/sweeper=optuna", "hydra/launcher=basic", f"hydra.sweeper.n_trials={trials}"]
+    planned = plan([*chosen, *overrides], multirun=True)
+    return sweep(planned, Console(file=io.StringIO()))
+
+
+def trials(study: str = "default") -> list[optuna.trial.FrozenTrial]:
+    storage = open_storage(f"outputs/{study}/search.journal")
+    return optuna.load_study(study_name=study, storage=storage).trials
+
+
+def states(study: str = "default") -> Counter[str]:
+    return Counter(trial.state.name for trial in trials(study))
+
+
+def test_a_search_counts_the_trials_that_it_has(overrides: Overrides) -> None:
+    options = overrides(LR, "cell=gru,lstm")
+    outcomes = search(options)
+    assert [o.status for o in outcomes] == ["finished"] * 3
+    first = trials()
+    for trial, outcome in zip(first, outcomes, strict=True):
+        assert outcome.folder is not None
+        record = read_record(outcome.folder)
+        assert trial.value == record.metrics["validation/loss"]
+        assert trial.user_attrs["run"] == record.name
+        assert record.config["optimizer"]["lr"] == trial.params["optimizer.lr"]
+        assert record.config["cell"]["name"] == trial.params["cell"]
+        assert f"lr{trial.params['optimizer.lr']:.4g}-" in record.name
+    assert search(options) == []
+    assert len(search(options, trials=5)) == 2
+    assert states() == {"COMPLETE": 5}
+    # Other points than those it began with.
+    assert len({trial.params["optimizer.lr"] for trial in trials()}) == 5
+
+
+def test_a_trial_that_fails_is_one_failed_trial(overrides: Overrides) -> None:
+    options = ["optimizer=sgd", "trainer.gradient_clip=null", "optimizer.lr=0.1,1e38"]
+    outcomes = search(overrides(*options, "hydra.sweeper.sampler=grid"))
+    assert sorted(o.status for o in outcomes) == ["failed", "finished"]
+    assert states() == {"COMPLETE": 1, "FAIL": 1}
+    failed = next(trial for trial in trials() if trial.state.name == "FAIL")
+    assert "infinite or not a number" in failed.user_attrs["error"]
+
+
+def test_a_trial_that_does_worse_is_given_up(overrides: Overrides) -> None:
+    options = overrides(
+        "hydra.sweeper.sampler=grid",
+        "hydra.sweeper.pruner=successive_halving",
+        "hydra.sweeper.reduction_factor=2",
+        "optimizer.lr=0.02,0.01,1e-6,1e-7",
+        "trainer.validate_every_steps=5",
+        "trainer.max_steps=40",
+    )
+    outcomes = search(options)
+    count = Counter(outcome.status for outcome in outcomes)
+    assert count["finished"] + count["pruned"] == 4
+    assert count["pruned"] >= 1
+    assert states() == {"COMPLETE": count["finished"], "PRUNED": count["pruned"]}
+    given_up = [t for t in trials() if t.state.name == "PRUNED"]
+    assert "0.02" not in {t.params["optimizer.lr"] for t in given_up}
+    assert all(max(t.intermediate_values) < 40 for t in given_up)
+    records = [read_record(folder) for folder in find_runs(Path("outputs"))]
+    assert Counter(record.state for record in records) == count
+    # What is pruned stays so; nothing is made again.
+    assert search(options) == []
+
+
+def test_several_objectives(overrides: Overrides) -> None:
+    objectives = "hydra.sweeper.objectives=[validation/perplexity,model.parameters]"
+    options = overrides("model.hidden_size=interval(2, 30)", objectives)
+    search([*options, "hydra.sweeper.sampler=nsgaii"], trials=3)
+    for trial in trials():
+        record = read_record(next(Path("outputs").glob(f"*/{trial.user_attrs['run']}")))
+        assert trial.values == [
+            record.metrics["validation/perplexity"],
+            record.model["parameters"],
+        ]
+
+
+def test_what_another_process_left_is_gone_on_with_and_what_it_works_on_is_not(
+    overrides: Overrides,
+) -> None:
+    options = overrides(LR)
+    search(options, trials=1)
+    storage = open_storage("outputs/default/search.journal")
+    study = optuna.load_study(study_name="default", storage=storage)
+    lr = optuna.distributions.FloatDistribution(1e-3, 1e-1, log=True)
+    space: dict[str, optuna.distributions.BaseDistribution] = {"optimizer.lr": lr}
+    for searcher in ("gone", "alive"):
+        study.ask(space).set_user_attr("searcher", searcher)
+    alive = Path("outputs/default/.locks/search-alive")
+    with hold(alive, "a search"):
+        assert len(search(options, trials=4)) == 2
+        assert [t.state.name for t in trials()] == ["COMPLETE", "COMPLETE", "RUNNING", "COMPLETE"]
+    assert len(search(options, trials=4)) == 1
+    assert states() == {"COMPLETE": 4}
+
+
+@pytest.mark.slow
+def test_a_search_that_is_killed_ends_with_the_trials_it_was_to_have(
+    overrides: Overrides,
+) -> None:
+    options = overrides(
+        LR, "trainer.max_steps=300", "trainer.checkpoint_every_steps=20", "cell=gru"
+    )
+    command = [sys.executable, "-m", "unrolled", "train", "-m", "hydra/sweeper=optuna"]
+    command += ["hydra.sweeper.n_trials=5", *options]
+    for seconds in (7.0, 6.0):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        time.sleep(seconds)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert states() == {"COMPLETE": 5}
+    runs = find_runs(Path("outputs"))
+    assert sorted(folder.name for folder in runs) == sorted(
+        trial.user_attrs["run"] for trial in trials()
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["optimizer.lrr=interval(0.1, 0.2)"], r"optimizer\.lrr: no such key; did you mean opt"),
+        (["model.dropout=interval(0.0, 1.5)"], r"model\.dropout=1\.5: must be at least 0"),
+        (["model.layers=interval(0.5, 1.5)"], r"model\.layers=0\.5"),
+        ([LR, "hydra.sweeper.objectives=[test/perplexity]"], "a search looks at validation"),
+        (
+            [LR, "hydra.sweeper.objectives=[validation/loss,model.parameters]", "PRUNER"],
+            r"pruner=hyperband: there is no pruning by several objectives",
+        ),
+        ([LR, "hydra.sweeper.objectives=[validation/accuracy]", "PRUNER"], "make them the same"),
+        ([LR, "hydra.sweeper.sampler=grid"], "a grid takes lists"),
+        ([LR, "hydra.sweeper.sampler=tpee"], "tpee"),
+        ([LR, "hydra.sweeper.reduction_factor=1"], "at least 2"),
+        ([], "a search needs something to vary"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(
+    overrides: Overrides, options: list[str], message: str
+) -> None:
+    options = [o.replace("PRUNER", "hydra.sweeper.pruner=hyperband") for o in options]
+    with pytest.raises(ConfigError, match=message):
+        search(overrides(*options))
+    assert not list(Path().glob("outputs/*/*/record.json"))
+
+
+def test_an_interval_needs_a_search(overrides: Overrides) -> None:
+    with pytest.raises(ConfigError, match="or search with hydra/sweeper=optuna"):
+        plan(overrides(LR), multirun=True)
+
+
+def test_another_search_of_the_same_name_is_refused(overrides: Overrides) -> None:
+    search(overrides(LR), trials=1)
+    for changed, what in (
+        ([LR.replace("1e-3", "1e-4")], "space"),
+        ([LR, "hydra.sweeper.objectives=[validation/accuracy]"], "objectives"),
+        ([LR, "model.embedding_size=9"], "config"),
+    ):
+        with pytest.raises(ConfigError, match=rf"another {what}, .* give another study="):
+            search(overrides(*changed), trials=2)
+    assert len(search(overrides(LR, "workers=3"), trials=2)) == 1
+
+
+def test_a_storage_that_is_none_is_refused(overrides: Overrides, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    for content in ("some text\n", '{"op_code": 99}\n', "[1]\n", "no line"):
+        other.write_text(content)
+        with pytest.raises(ConfigError, match="not the storage of a search"):
+            search(overrides(LR, f"hydra.sweeper.storage={other}"))
+        assert other.read_text() == content
+    url = "hydra.sweeper.storage='postgresql://nobody@127.0.0.1:1/none'"
+    with pytest.raises(ConfigError, match="not the storage of a search"):
+        search(overrides(LR, url))
+
+
+def test_a_database_serves_as_well_and_one_of_another_version_is_refused(
+    overrides: Overrides, tmp_path: Path
+) -> None:
+    path = tmp_path / "search.db"
+    options = overrides(LR, f"hydra.sweeper.storage='sqlite:///{path}'")
+    assert len(search(options, trials=2)) == 2
+    assert len(search(options, trials=3)) == 1
+    with sqlite3.connect(path) as database:
+        database.execute("update alembic_version set version_num = 'v9.9.9.a'")
+    with pytest.raises(ConfigError, match="not the storage of a search that this version"):
+        search(options, trials=4)
+
+
+def test_half_a_line_that_a_full_disk_left_is_cut_off(overrides: Overrides) -> None:
+    search(overrides(LR), trials=1)
+    with Path("outputs/default/search.journal").open("a") as file:
+        file.write('{"op_code":5,"wor')
+    assert len(search(overrides(LR), trials=2)) == 1
+    assert states() == {"COMPLETE": 2}
