@@ -70,8 +70,44 @@ class LocalLauncherConf:
     devices: list[str] | None = None
 
 
+@dataclass
+class RayLauncherConf:
+    """The options of ``hydra/launcher=ray``."""
+
+    _target_: str = "hydra_plugins.unrolled_plugins.RayLauncher"
+    address: str | None = None
+    cpus_per_run: float = 1.0
+    gpus_per_run: float | None = None
+    num_cpus: int | None = None
+    num_gpus: int | None = None
+    retries: int = 3
+    runtime_env: dict[str, Any] | None = None
+
+
+@dataclass
+class SubmititLauncherConf:
+    """The options of ``hydra/launcher=submitit_slurm`` and ``submitit_local``."""
+
+    _target_: str = "hydra_plugins.unrolled_plugins.SubmititLauncher"
+    cluster: str = "slurm"
+    cpus_per_run: int = 1
+    gpus_per_run: int | None = None
+    memory_gb: float | None = None
+    timeout_minutes: int = 240
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    array_parallelism: int | None = None
+    setup: list[str] | None = None
+    additional: dict[str, Any] | None = None
+    folder: str | None = None
+
+
 store = ConfigStore.instance()
 store.store(group="hydra/launcher", name="schema_local", node=LocalLauncherConf)
+store.store(group="hydra/launcher", name="schema_ray", node=RayLauncherConf)
+store.store(group="hydra/launcher", name="schema_submitit", node=SubmititLauncherConf)
 
 
 class OptunaSweeper(Sweeper):

@@ -1,0 +1,239 @@
+"""The runs of a sweep through submitit: on Slurm, or as processes of this machine."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from unrolled.errors import ConfigError
+from unrolled.sweeps.job import job, label
+from unrolled.sweeps.pools.local import THREADS, VISIBLE, available_cores, visible_gpus
+from unrolled.sweeps.pools.pool import Pool, Task
+from unrolled.training.identity import study_folder
+from unrolled.training.job import Outcome
+
+if TYPE_CHECKING:
+    import submitit
+
+# Seconds between two looks at the jobs' results, and between two questions to Slurm.
+LOOK, ASK = 0.3, 15.0
+# Seconds that ended jobs have to write their records.
+GRACE = 20.0
+
+
+class SubmititPool(Pool):
+    """One job a run; a job that is preempted or out of time is queued again by submitit, and goes
+    on from its checkpoint.
+
+    Options are those of ``conf/hydra/launcher/submitit_slurm.yaml``.
+    """
+
+    def __init__(self, config: DictConfig, options: Mapping[str, Any], jobs: int | None) -> None:
+        import submitit
+
+        self.local = options["cluster"] == "local"
+        self.capacity = config.workers
+        gpus = _gpus(config, options)
+        self.free: list[str | None] = []
+        if self.local:
+            # submitit would start every job at once, and show each all GPUs.
+            cores = max(1, available_cores() // options["cpus_per_run"])
+            found = visible_gpus() if gpus else []
+            places = [
+                ",".join(found[n : n + gpus]) for n in range(0, len(found) - gpus + 1, gpus or 1)
+            ]
+            most = len(places) if gpus else config.workers or cores
+            self.capacity = min(config.workers or most, most)
+            self.free = [*places[: self.capacity]] if gpus else [None] * self.capacity
+        folder = options["folder"] or study_folder(config).resolve() / ".submitit" / "%j"
+        self.executor = submitit.AutoExecutor(folder=folder, cluster=options["cluster"])
+        self.executor.update_parameters(**self._parameters(config, options, gpus))
+        self.threads = options["cpus_per_run"]
+        self.waiting: list[Task] = []
+        self.running: dict[int, _Submitted] = {}
+
+    @classmethod
+    def require(cls, config: DictConfig, options: Mapping[str, Any]) -> None:
+        if importlib.util.find_spec("submitit") is None:
+            raise ConfigError(
+                "hydra/launcher=submitit_… needs submitit: pip install 'unrolled[slurm]'"
+            )
+        if options["cluster"] not in ("slurm", "local"):
+            raise ConfigError(f"hydra.launcher.cluster={options['cluster']}: slurm or local")
+        if options["cluster"] == "slurm" and shutil.which("sbatch") is None:
+            raise ConfigError(
+                "hydra/launcher=submitit_slurm: there is no Slurm here (no sbatch); start the "
+                "sweep on a login node, or take hydra/launcher=local"
+            )
+        for name in ("cpus_per_run", "timeout_minutes"):
+            if options[name] < 1:
+                raise ConfigError(f"hydra.launcher.{name}={options[name]}: must be at least 1")
+        gpus = _gpus(config, options)
+        if options["cluster"] == "local" and gpus > len(visible_gpus() if gpus else []):
+            raise ConfigError(
+                f"hydra.launcher.gpus_per_run={gpus}: there are {len(visible_gpus())} GPUs on "
+                "this machine"
+            )
+
+    def submit(self, task: Task) -> None:
+        # Handed over all at once, so that Slurm gets an array.
+        self.waiting.append(task)
+
+    def wait(self) -> list[tuple[int, Outcome]]:
+        self._hand_over()
+        while True:
+            ended = [number for number, one in self.running.items() if self._has_ended(one)]
+            if ended:
+                return [(number, self._end(number)) for number in ended]
+            time.sleep(LOOK)
+
+    def stop(self) -> None:
+        self.waiting.clear()
+        for one in self.running.values():
+            one.job.cancel(check=False)
+        deadline = time.monotonic() + GRACE
+        while time.monotonic() < deadline and not all(map(self._has_ended, self.running.values())):
+            time.sleep(LOOK)
+        self.running.clear()
+
+    def _parameters(
+        self, config: DictConfig, options: Mapping[str, Any], gpus: int
+    ) -> dict[str, Any]:
+        parameters: dict[str, Any] = {
+            "name": f"unrolled-{config.study}",
+            "timeout_min": options["timeout_minutes"],
+            "cpus_per_task": options["cpus_per_run"],
+        }
+        if self.local:
+            return parameters
+        if gpus:
+            parameters["gpus_per_node"] = gpus
+        if options["memory_gb"] is not None:
+            parameters["mem_gb"] = options["memory_gb"]
+        for name in ("partition", "account", "qos", "constraint", "setup"):
+            if options[name] is not None:
+                parameters[f"slurm_{name}"] = options[name]
+        most = options["array_parallelism"] or config.workers
+        if most is not None:
+            parameters["slurm_array_parallelism"] = most
+        return parameters | dict(options["additional"] or {})
+
+    def _hand_over(self) -> None:
+        if not self.waiting:
+            return
+        runs = [Run(task.config, self._place(), self.threads) for task in self.waiting]
+        with self.executor.batch():
+            jobs = [self.executor.submit(run) for run in runs]
+        for task, run, submitted in zip(self.waiting, runs, jobs, strict=True):
+            self.running[task.number] = _Submitted(task, submitted, run.place)
+        self.waiting.clear()
+
+    def _place(self) -> str | None:
+        return self.free.pop(0) if self.local else None
+
+    def _has_ended(self, one: "_Submitted") -> bool:
+        if one.job.paths.result_pickle.exists():
+            return True
+        if self.local:
+            return bool(one.job.done())
+        if time.monotonic() - one.asked < ASK:
+            return False
+        one.asked = time.monotonic()
+        # Not by accounting, which many clusters do without.
+        known = subprocess.run(
+            ["squeue", "--noheader", "--jobs", one.job.job_id, "--format", "%i"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        # Slurm forgets a job after a while, and then calls its number invalid.
+        unknown = known.returncode != 0 and "Invalid job id" in known.stderr
+        return unknown or (known.returncode == 0 and not known.stdout.strip())
+
+    def _end(self, number: int) -> Outcome:
+        import submitit
+
+        one = self.running.pop(number)
+        if self.local:
+            self.free.append(one.place)
+        name = label(one.task.config)
+        if not self.local and not one.job.paths.result_pickle.exists():
+            # A file system of a cluster's may need a moment to show it.
+            time.sleep(2 * LOOK)
+            if not one.job.paths.result_pickle.exists():
+                message = f"{name}: job {one.job.job_id} ended without a word (killed, or out of "
+                message += f"memory; its log is in {one.job.paths.folder})"
+                return Outcome("interrupted", None, message, died="Killed")
+        try:
+            outcome = one.job.result()
+        except submitit.core.utils.UncompletedJobError as error:
+            reason = str(error).strip().splitlines()[0]
+            return Outcome("interrupted", None, f"{name}: {reason}", died="Killed")
+        except submitit.core.utils.FailedJobError as error:
+            reason = str(error).strip().splitlines()[-1]
+            return Outcome("failed", None, f"{name}: {reason}")
+        assert isinstance(outcome, Outcome)
+        return outcome
+
+
+@dataclass
+class _Submitted:
+    """A job, and what it was given."""
+
+    task: Task
+    job: "submitit.Job[Outcome]"
+    place: str | None
+    asked: float = 0.0
+
+
+@dataclass
+class Run:
+    """What a job calls.
+
+    Attributes:
+        place: the GPUs that it may see; None: those that the system gave it.
+    """
+
+    config: DictConfig
+    place: str | None
+    threads: int
+
+    def __call__(self) -> Outcome:
+        """Make the run."""
+        # Before torch is imported, which reads them once.
+        os.environ.update(dict.fromkeys(THREADS, str(self.threads)))
+        if self.place is not None:
+            os.environ[VISIBLE] = self.place
+        # submitit's is deaf to it; a run takes it as a wish once it trains.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            return job(self.config)
+        except KeyboardInterrupt as stop:
+            return Outcome("interrupted", None, f"{label(self.config)}: {stop}")
+
+    def checkpoint(self) -> "submitit.helpers.DelayedSubmission":
+        """What submitit queues again when the job is preempted, or out of time."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self)
+
+
+def _gpus(config: DictConfig, options: Mapping[str, Any]) -> int:
+    """How many whole GPUs a run gets."""
+    on_gpu = str(getattr(config.trainer.accelerator, "name", config.trainer.accelerator)) == "gpu"
+    asked = options["gpus_per_run"]
+    if asked is None:
+        return int(config.trainer.devices) if on_gpu else 0
+    if asked < 0 or (on_gpu and asked < 1):
+        raise ConfigError(
+            f"hydra.launcher.gpus_per_run={asked}: a whole number of GPUs; for runs without one "
+            "take trainer=cpu"
+        )
+    return int(asked)

@@ -1,0 +1,150 @@
+"""Ray as a place for runs: shares of GPUs, killed workers, and what is refused."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig
+
+from unrolled.errors import ConfigError
+from unrolled.sweeps.pools.pool import Task, drive
+from unrolled.sweeps.pools.ray import RayPool
+from unrolled.training.job import Outcome
+from unrolled.training.record import find_runs, read_progress, read_record
+
+Configure = Callable[..., DictConfig]
+OPTIONS: dict[str, Any] = {
+    "address": None,
+    "cpus_per_run": 1.0,
+    "gpus_per_run": None,
+    "num_cpus": None,
+    "num_gpus": None,
+    "retries": 3,
+    "runtime_env": None,
+}
+
+CELLS = """
+import os, time
+from pathlib import Path
+from unrolled.cells.lstm import LSTM
+
+class Seer(LSTM):
+    # Says which GPUs it sees, and waits until all others have.
+    def reset_parameters(self):
+        super().reset_parameters()
+        seen = Path(os.environ["SEEN"])
+        (seen / str(os.getpid())).write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+        for _ in range(1200):
+            if len(list(seen.iterdir())) >= 8:
+                return
+            time.sleep(0.05)
+        raise TimeoutError("the others did not run at the same time")
+
+class Raiser(LSTM):
+    def native(self, x, state):
+        raise ValueError("no such step")
+"""
+
+
+@pytest.fixture
+def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells in the working folder, which the workers find."""
+    (tmp_path / "my_ray_runs.py").write_text(CELLS)
+    (tmp_path / "seen").mkdir()
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.fixture(autouse=True)
+def _short_sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # Ray's sockets are below the temporary folder, and their paths may not be long.
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")
+    yield
+
+
+def run_all(configs: list[DictConfig], **options: Any) -> list[Outcome]:
+    outcomes: dict[int, Outcome] = {}
+    pool = RayPool(configs[0], {**OPTIONS, **options}, len(configs))
+    tasks = [Task(number, config, [], config) for number, config in enumerate(configs)]
+    drive(pool, tasks, lambda task, outcome: outcomes.update({task.number: outcome}))
+    return [outcomes[number] for number in range(len(configs))]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cells")
+def test_eight_runs_share_four_gpus_two_to_each(configure: Configure, tmp_path: Path) -> None:
+    configs = [configure(f"seed={n}", "cell._target_=my_ray_runs.Seer") for n in range(8)]
+    outcomes = run_all(configs, num_cpus=8, num_gpus=4, gpus_per_run=0.5)
+    assert Counter(outcome.status for outcome in outcomes) == {"finished": 8}
+    seen = Counter(path.read_text() for path in (tmp_path / "seen").iterdir())
+    assert seen == {"0": 2, "1": 2, "2": 2, "3": 2}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cells")
+def test_a_killed_worker_s_run_goes_on_and_a_failing_one_is_alone(configure: Configure) -> None:
+    configs = [
+        configure("seed=1", "trainer.max_steps=1500", "trainer.checkpoint_every_steps=50"),
+        configure("seed=2", "cell._target_=my_ray_runs.Raiser"),
+        configure("seed=3"),
+    ]
+
+    def kill_once() -> None:
+        for _ in range(600):
+            for folder in Path("outputs/default").glob("lstm-seed1-*"):
+                progress = read_progress(folder)
+                if progress and progress.pid and progress.step >= 200:
+                    os.kill(progress.pid, signal.SIGKILL)
+                    return
+            time.sleep(0.05)
+
+    killer = threading.Thread(target=kill_once)
+    killer.start()
+    outcomes = run_all(configs, num_cpus=2)
+    killer.join()
+    assert [outcome.status for outcome in outcomes] == ["finished", "failed", "finished"]
+    assert "ValueError: no such step" in outcomes[1].message
+    records = {record.seed: record for record in map(read_record, find_runs(Path("outputs")))}
+    assert records[1].timing["continued"][0]["step"] >= 50
+    assert records[2].state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gpus_per_run": 0.0}, "gpus_per_run=0: must be above 0"),
+        ({"gpus_per_run": 1.5}, "a whole number of GPUs"),
+        ({"cpus_per_run": 0.0}, "cpus_per_run=0: must be above 0"),
+        ({"retries": -1}, "retries=-1"),
+        ({"address": "nowhere"}, "auto, host:port or ray://host:port"),
+        ({"address": "auto"}, "address=auto: no Ray cluster answers there"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_once(
+    configure: Configure, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        RayPool.require(configure(), {**OPTIONS, **options})
+
+
+def test_an_address_that_does_not_answer_is_refused_within_seconds(configure: Configure) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        started = time.monotonic()
+        with pytest.raises(ConfigError, match=f"{address}: no Ray cluster answers there"):
+            RayPool.require(configure(), {**OPTIONS, "address": address})
+    assert time.monotonic() - started < 6
+
+
+@pytest.mark.slow
+def test_more_than_ray_has_is_refused_and_not_waited_for(configure: Configure) -> None:
+    with pytest.raises(ConfigError, match=r"gpus_per_run=3: Ray has 2 GPUs in all"):
+        RayPool(configure(), {**OPTIONS, "num_gpus": 2, "gpus_per_run": 3.0}, 1)

@@ -1,0 +1,135 @@
+"""submitit as a place for runs: a cap on those at a time, ends of all kinds, and Slurm."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig
+
+from unrolled.errors import ConfigError
+from unrolled.sweeps.pools.pool import Task, drive
+from unrolled.sweeps.pools.submitit import SubmititPool
+from unrolled.training.job import Outcome
+from unrolled.training.record import find_runs, read_record
+
+Configure = Callable[..., DictConfig]
+OPTIONS: dict[str, Any] = {
+    "cluster": "local",
+    "cpus_per_run": 1,
+    "gpus_per_run": None,
+    "memory_gb": None,
+    "timeout_minutes": 10,
+    "partition": None,
+    "account": None,
+    "qos": None,
+    "constraint": None,
+    "array_parallelism": None,
+    "setup": None,
+    "additional": None,
+    "folder": None,
+}
+CELLS = """
+import os, signal, time
+from pathlib import Path
+from unrolled.cells.lstm import LSTM
+
+class Killer(LSTM):
+    def native(self, x, state):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class Raiser(LSTM):
+    def native(self, x, state):
+        raise ValueError("no such step")
+
+class Counter(LSTM):
+    # How many are there at a time.
+    def reset_parameters(self):
+        super().reset_parameters()
+        mine = Path("now", str(os.getpid()))
+        mine.touch()
+        time.sleep(0.5)
+        Path("most", str(len(list(Path("now").iterdir())))).touch()
+        mine.unlink()
+"""
+
+
+def run_all(configs: list[DictConfig], **options: Any) -> list[Outcome]:
+    outcomes: dict[int, Outcome] = {}
+    pool = SubmititPool(configs[0], {**OPTIONS, **options}, len(configs))
+    tasks = [Task(number, config, [], config) for number, config in enumerate(configs)]
+    drive(pool, tasks, lambda task, outcome: outcomes.update({task.number: outcome}))
+    return [outcomes[number] for number in range(len(configs))]
+
+
+@pytest.fixture
+def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells in the working folder, which the jobs find."""
+    (tmp_path / "my_jobs.py").write_text(CELLS)
+    for name in ("now", "most"):
+        (tmp_path / name).mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cells")
+def test_no_more_jobs_at_a_time_than_allowed_and_each_end_is_told(
+    configure: Configure, tmp_path: Path
+) -> None:
+    seer = "cell._target_=my_jobs.Counter"
+    configs = [
+        configure("seed=1", seer, "workers=2"),
+        configure("seed=2", seer),
+        configure("seed=3", "cell._target_=my_jobs.Killer"),
+        configure("seed=4", "cell._target_=my_jobs.Raiser"),
+        configure("seed=5", seer),
+        configure("seed=6", seer),
+    ]
+    outcomes = run_all(configs)
+    assert [outcome.status for outcome in outcomes] == [
+        "finished", "finished", "interrupted", "failed", "finished", "finished",
+    ]  # fmt: skip
+    assert "ValueError: no such step" in outcomes[3].message
+    assert {path.name for path in (tmp_path / "most").iterdir()} <= {"1", "2"}
+    states = {r.seed: r.state for r in map(read_record, find_runs(Path("outputs")))}
+    assert (states[3], states[4]) == ("interrupted", "failed")
+
+
+def test_slurm_where_there_is_none_is_refused(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(ConfigError, match=r"there is no Slurm here \(no sbatch\)"):
+        SubmititPool.require(configure(), {**OPTIONS, "cluster": "slurm"})
+    SubmititPool.require(configure(), OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cluster": "pbs"}, "cluster=pbs: slurm or local"),
+        ({"cpus_per_run": 0}, "cpus_per_run=0: must be at least 1"),
+        ({"timeout_minutes": 0}, "timeout_minutes=0"),
+        ({"gpus_per_run": -1}, "gpus_per_run=-1: a whole number of GPUs"),
+        ({"gpus_per_run": 64}, "gpus_per_run=64: there are"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(
+    configure: Configure, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        SubmititPool.require(configure(), {**OPTIONS, **options})
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("sbatch") is None, reason="there is no Slurm here")
+@pytest.mark.usefixtures("cells")
+def test_slurm_runs_them_and_tells_how_each_ended(configure: Configure) -> None:
+    configs = [
+        configure("seed=1"),
+        configure("seed=2", "cell._target_=my_jobs.Raiser"),
+        configure("seed=3", "cell._target_=my_jobs.Killer"),
+    ]
+    outcomes = run_all(configs, cluster="slurm")
+    assert [outcome.status for outcome in outcomes] == ["finished", "failed", "interrupted"]
