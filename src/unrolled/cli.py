@@ -182,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
         "runs", allow_abbrev=False, help="what runs there are, and in which state"
     )
     runs.add_argument("folder", nargs="?", type=Path, default=Path("outputs"), metavar="DIR")
-    runs.add_argument("--failed", action="store_true", help="only those, with their errors")
+    runs.add_argument("--failed", action="store_true", help="what was stopped, by its cause")
     runs.add_argument("--json", action="store_true", help="print JSON")
     runs.add_argument("--watch", action="store_true", help="follow a study that is under way")
     runs.set_defaults(run=_runs)
@@ -325,13 +325,18 @@ def _runs(options: argparse.Namespace) -> int:
 
         watch(options.folder, _console())
         return 0
+    from unrolled.comparison.causes import print_causes
     from unrolled.comparison.listing import list_runs, print_runs, runs_json
 
     lines = list_runs(options.folder, failed=options.failed)
+    console = _console()
     if options.json:
         print(runs_json(lines))
+    elif options.failed and lines:
+        print_causes(lines, console)
     else:
-        print_runs(lines, _console())
+        print_runs(lines, console)
+        print_causes(lines, console)
     return 0
 
 

@@ -1,4 +1,5 @@
 import io
+import json
 import time
 from pathlib import Path
 
@@ -76,3 +77,25 @@ def test_a_record_being_replaced_is_waited_for(tmp_path: Path) -> None:
     with Display([tmp_path], screen, total=1, since=0) as display:
         display.update()
     assert display.ended == {}
+
+
+def test_what_was_given_up_or_cut_off_or_went_on_is_told(tmp_path: Path) -> None:
+    screen = console(terminal=False)
+    with Display([tmp_path], screen, total=3, since=time.time() - 1) as display:
+        for name, kind in (("a", "PrunedError"), ("b", "Killed")):
+            run = Record(
+                identity="i", study="s", name=name, seed=1, config={}, status="failed",
+                error={"type": kind, "message": f"by {kind}", "traceback": ""},
+            )  # fmt: skip
+            run.write(tmp_path / name)
+            Progress(run.state).write(tmp_path / name)
+            display.update()
+        finished(tmp_path / "c")
+        whole = json.loads((tmp_path / "c" / "record.json").read_text())
+        whole["timing"]["continued"] = [{"step": 120, "at": ""}]
+        (tmp_path / "c" / "record.json").write_text(json.dumps(whole))
+    assert printed(screen).splitlines() == [
+        "[1/3] a  by PrunedError",
+        "[2/3] b  interrupted  by Killed",
+        "[3/3] c  validation/perplexity 4.5  test/perplexity 4.25  12 s  continued from step 120",
+    ]

@@ -19,15 +19,23 @@ from unrolled.comparison.metrics import PERPLEXITY
 from unrolled.comparison.table import readable
 from unrolled.errors import RunError
 from unrolled.metrics.names import lower_is_better
-from unrolled.training.record import Record, find_runs, read_progress, read_record
+from unrolled.training.record import (
+    Record,
+    find_runs,
+    is_under_way,
+    read_progress,
+    read_record,
+    read_sweep,
+)
 
 _MANY = 500
-_WORDS = ("run", "study", "state", "when")
+_WORDS = ("run", "study", "state", "device", "when")
 # In the order in which they ask for attention.
 STATES = {
     "damaged": "red",
     "failed": "red",
     "interrupted": "yellow",
+    "pruned": "magenta",
     "running": "cyan",
     "finished": "green",
 }
@@ -39,7 +47,8 @@ class RunLine:
 
     ``latest`` is the last validation's ``metric``, ``best`` the best so far; ``seconds`` are those
     of training, ``when`` is an ISO 8601 time: the end, or the start of a run that has none.
-    ``error`` is the first line of what went wrong.
+    ``error`` is the first line of what went wrong, ``device`` where it trains, and ``remaining``
+    the seconds of training that are left at the pace so far, for a run under way.
     """
 
     name: str
@@ -54,6 +63,8 @@ class RunLine:
     seconds: float | None = None
     tokens_per_second: float | None = None
     when: str | None = None
+    device: str | None = None
+    remaining: float | None = None
     error: str = ""
 
 
@@ -84,13 +95,27 @@ def print_runs(lines: Sequence[RunLine], console: Console) -> None:
     else:
         with readable(console):
             console.print(_table(columns))
-    for line in lines:
-        if line.error:
-            text = Text(f"{line.name}: ", style="bold")
-            console.print(text.append(line.error, style=STATES[line.state]), soft_wrap=True)
     counts = Counter(line.state for line in lines)
-    summary = ", ".join(f"{counts[state]:,} {state}" for state in STATES if counts[state])
-    console.print(f"{len(lines):,} run{'' if len(lines) == 1 else 's'}: {summary}")
+    words = [f"{counts[state]:,} {state}" for state in STATES if counts[state]]
+    if waiting := _waiting(lines):
+        words.append(f"{waiting:,} waiting")
+    console.print(f"{len(lines):,} run{'' if len(lines) == 1 else 's'}: {', '.join(words)}")
+
+
+def _waiting(lines: Sequence[RunLine]) -> int:
+    """How many runs the sweeps that are under way have not come to yet."""
+    waiting = 0
+    for study in {line.folder.parent for line in lines}:
+        sweep = read_sweep(study)
+        if sweep is None or not is_under_way(sweep):
+            continue
+        times = [
+            progress.updated
+            for line in lines
+            if line.folder.parent == study and (progress := read_progress(line.folder))
+        ]
+        waiting += max(0, sweep["jobs"] - sum(time >= sweep["started"] for time in times))
+    return waiting
 
 
 def runs_json(lines: Sequence[RunLine]) -> str:
@@ -117,6 +142,7 @@ def _line(path: Path, top: Path, metric: str | None) -> RunLine:
     last = record.history[-1] if record.history else {}
     step = int(last.get("step") or 0)
     total: int | None = None
+    remaining: float | None = None
     seconds = _number(record.timing.get("seconds")) or _number(last.get("seconds"))
     speed = _number(record.timing.get("tokens_per_second"))
     # A finished record says it all; a second file for each of thousands would be time lost.
@@ -126,6 +152,8 @@ def _line(path: Path, top: Path, metric: str | None) -> RunLine:
         step, total = max(step, progress.step), progress.total_steps
         if state == "running":
             seconds, speed = progress.seconds, progress.tokens_per_second
+            if progress.step and total:
+                remaining = progress.seconds / progress.step * (total - progress.step)
     return RunLine(
         name=record.name,
         study=study,
@@ -139,7 +167,9 @@ def _line(path: Path, top: Path, metric: str | None) -> RunLine:
         seconds=seconds,
         tokens_per_second=speed,
         when=record.timing.get("ended") or record.timing.get("started"),
-        error=describe_error(record) if state != "finished" else "",
+        device=record.environment.get("device"),
+        remaining=remaining,
+        error=describe_error(record) if state not in ("finished", "pruned") else "",
     )
 
 
@@ -165,8 +195,12 @@ def _columns(lines: Sequence[RunLine]) -> dict[str, list[str]]:
         "best": [_figure(line.best) for line in lines],
         "seconds": [duration(line.seconds) for line in lines],
         "tokens/s": [whole(line.tokens_per_second) for line in lines],
-        "when": [_when(line.when) for line in lines],
     }
+    if any(line.remaining is not None for line in lines):
+        columns["left"] = [duration(line.remaining) for line in lines]
+    if any(line.device not in (None, "cpu") for line in lines):
+        columns["device"] = [line.device or "-" for line in lines]
+    columns["when"] = [_when(line.when) for line in lines]
     if set(columns["study"]) == {"."}:
         del columns["study"]
     return columns

@@ -1,9 +1,10 @@
 """A live view of runs, read from their folders: it works under any launcher, and from any
 terminal."""
 
+import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -16,7 +17,9 @@ from unrolled.training import record
 INTERVAL = 0.5
 # A run that was last heard of this long ago (seconds) is not shown as under way.
 SILENT = 120.0
-ENDED = ("finished", "failed", "skipped")
+# How far (seconds) the clock of a shared folder may be behind this machine's.
+CLOCKS = 60.0
+ENDED = ("finished", "failed", "interrupted", "pruned", "skipped")
 
 
 class Display:
@@ -38,6 +41,7 @@ class Display:
         self.total = total
         self.since = since
         self.ended: dict[str, str] = {}
+        self.seen: dict[str, int] = {}
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -70,21 +74,34 @@ class Display:
 
     def update(self) -> None:
         """Read the folders once and show what changed."""
-        paths = [path for folder in self.folders for path in folder.glob(f"*/{record.PROGRESS}")]
-        for path in paths:
-            progress = record.read_progress(path.parent)
+        for run in self._changed():
+            progress = record.read_progress(run)
             if progress is None or progress.updated < self.since:
                 continue
-            name = path.parent.name
             if progress.stage in ENDED:
-                self._end(name, path.parent, progress)
+                self._end(run.name, run, progress)
             elif time.time() - progress.updated < SILENT:
-                self._show(name, progress)
+                self._show(run.name, progress)
         self.bars.update(
             self.whole,
             completed=len(self.ended),
             where=f"{len(self.ended)} of {self.total or '?'} runs",
         )
+
+    def _changed(self) -> Iterator[Path]:
+        """The runs that have written since the last look: a study has thousands that have not."""
+        for folder in self.folders:
+            if not folder.is_dir():
+                continue
+            for entry in os.scandir(folder):
+                path = os.path.join(entry.path, record.PROGRESS)  # noqa: PTH118 - half the time
+                try:
+                    time_of = os.stat(path).st_mtime_ns  # noqa: PTH116
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+                if time_of / 1e9 >= self.since - CLOCKS and self.seen.get(path) != time_of:
+                    self.seen[path] = time_of
+                    yield Path(entry.path)
 
     def _follow(self) -> None:
         while not self._stop.wait(INTERVAL):
@@ -96,6 +113,8 @@ class Display:
             where = f"step {progress.step:,}/{progress.total_steps:,}"
             if progress.metric and progress.value is not None:
                 where += f"  {progress.metric} {progress.value:.4g}"
+            if progress.device not in (None, "cpu"):
+                where += f"  {progress.device}"
             if progress.tokens_per_second:
                 where += f"  {progress.tokens_per_second:,.0f} tokens/s"
         if name not in self.lines:
@@ -119,7 +138,9 @@ class Display:
         if progress.stage == "skipped":
             return f"{count}{name}  skipped, it is finished already"
         run = record.read_record(folder)
-        if progress.stage == "failed":
+        if progress.stage == "pruned":
+            return f"{count}{escape(name)}  {escape((run.error or {}).get('message', ''))}"
+        if progress.stage in ("failed", "interrupted"):
             message = (run.error or {}).get("message", "").splitlines()
             why = escape(message[0]) if message else ""
             return f"{count}{escape(name)}  [red]{run.state}[/red]  {why}"
@@ -129,4 +150,7 @@ class Display:
             if key in run.metrics
         ]
         seconds = run.timing.get("total_seconds", 0.0)
-        return f"{count}{escape(name)}  {'  '.join(shown)}  {seconds:.0f} s"
+        line = f"{count}{escape(name)}  {'  '.join(shown)}  {seconds:.0f} s"
+        if continued := run.timing.get("continued"):
+            line += f"  continued from step {continued[-1]['step']:,}"
+        return line

@@ -22,9 +22,14 @@ from unrolled.sweeps.launching import compose, require_launcher
 from unrolled.training.identity import study_folder
 from unrolled.training.job import Outcome, Standing, standing
 from unrolled.training.prepare import prepare_data, require_monitor
-from unrolled.training.record import remove_leftovers, temporary_path, this_process, write_json
+from unrolled.training.record import (
+    SWEEP,
+    remove_leftovers,
+    temporary_path,
+    this_process,
+    write_json,
+)
 
-SWEEP = "sweep.json"
 RETRY = "retry_failed=true"
 # How runs end, in the order in which they are told.
 STATUSES = ("finished", "skipped", "pruned", "interrupted", "busy", "failed")

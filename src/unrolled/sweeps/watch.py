@@ -1,16 +1,13 @@
 """Following a study from another terminal."""
 
-import json
 import time
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from unrolled.errors import RunError
 from unrolled.sweeps.display import INTERVAL, Display
-from unrolled.sweeps.sweep import SWEEP
-from unrolled.training.record import find_runs, process_is_alive
+from unrolled.training.record import find_runs, is_under_way, read_sweep
 
 
 def watch(folder: Path, console: Console) -> None:
@@ -19,21 +16,14 @@ def watch(folder: Path, console: Console) -> None:
     Raises:
         RunError: there is no such folder, or no sweep in it.
     """
-    path = folder / SWEEP
-    if not path.is_file():
+    state = read_sweep(folder)
+    if state is None:
         find_runs(folder)
         raise RunError(
             f"{folder}: no sweep was started there; name the folder of a study, such as "
             "outputs/default"
         )
-    state = _read(path)
     with Display([folder], console, total=state["jobs"], since=state["started"]):
         # Read anew, since the sweep's process says there when it has ended.
-        while _read(path)["ended"] is None and process_is_alive(state["process"]):
+        while is_under_way(read_sweep(folder)):
             time.sleep(INTERVAL)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    state = json.loads(path.read_text(encoding="utf-8"))
-    assert isinstance(state, dict)
-    return state

@@ -24,6 +24,8 @@ from unrolled.errors import RunError
 SCHEMA_VERSION = 1
 RECORD = "record.json"
 PROGRESS = "progress.json"
+# What a sweep says of itself, in its study's folder.
+SWEEP = "sweep.json"
 # What a file is called until it is whole; the first number is of the process.
 TEMPORARY = re.compile(r"\..+\.(\d+)\.\d+")
 # Of error types: the run itself is sound, and the same command goes on with it.
@@ -130,6 +132,21 @@ def read_record(folder: Path) -> Record:
                 "delete the folder and train again"
             )
     return record
+
+
+def read_sweep(folder: Path) -> dict[str, Any] | None:
+    """What the latest sweep of a study says of itself: ``jobs``, ``started``, ``ended``,
+    ``command``, ``process``; None where there was none."""
+    try:
+        state = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return state if isinstance(state, dict) else None
+
+
+def is_under_way(sweep: dict[str, Any] | None) -> bool:
+    """Whether a sweep's process is at work still."""
+    return sweep is not None and sweep["ended"] is None and process_is_alive(sweep["process"])
 
 
 def find_runs(folder: Path) -> list[Path]:
