@@ -46,7 +46,8 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0: done. 1: a run of a sweep failed. 2: bad input, said in one sentence. 130: stopped by hand.
+    0: done. 1: a run of a sweep failed, or a reproduction came out otherwise. 2: bad input, said
+    in one sentence. 130: stopped by hand.
     """
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
@@ -177,6 +178,22 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     _trust(evaluate)
     evaluate.set_defaults(run=_evaluate)
+
+    reproduce = commands.add_parser(
+        "reproduce",
+        allow_abbrev=False,
+        help="a finished run again from its record, and whether it came out the same",
+    )
+    reproduce.add_argument("folder", type=Path, metavar="RUN", help="a run folder")
+    reproduce.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.01,
+        help="the largest relative difference that counts as the same result (0.01)",
+    )
+    reproduce.add_argument("--json", action="store_true", help="print JSON")
+    _trust(reproduce)
+    reproduce.set_defaults(run=_reproduce)
 
     runs = commands.add_parser(
         "runs", allow_abbrev=False, help="what runs there are, and in which state"
@@ -317,6 +334,14 @@ def _evaluate(options: argparse.Namespace) -> int:
     )
     print_evaluation(evaluation, _console(), as_json=options.json)
     return 0
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from unrolled.training.reproduce import print_reproduction, reproduce
+
+    result = reproduce(options.folder, options.tolerance, trusted=_trusted(options))
+    print_reproduction(result, _console(), as_json=options.json)
+    return FAILED if result.verdict == "different" else 0
 
 
 def _runs(options: argparse.Namespace) -> int:
