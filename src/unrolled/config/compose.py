@@ -77,11 +77,9 @@ def plan(
     named = ("cell", "cell._target_", "seed", "experiment")
     keys = [o.get_key_element().lstrip("+") for o in swept]
     varied = [key for key in keys if key not in named]
-    jobs = (
-        base.hydra.sweeper.n_trials
-        if sweep and search
-        else math.prod(sum(1 for _ in o.sweep_string_iterator()) for o in swept)
-    )
+    jobs = math.prod(sum(1 for _ in o.sweep_string_iterator()) for o in swept if _listed(o))
+    if sweep and search and base.hydra.sweeper.sampler.name != "grid":
+        jobs = base.hydra.sweeper.n_trials
     return Plan(configs, sweep, jobs, varied, overrides, base.hydra)
 
 
@@ -158,6 +156,11 @@ def _attempt(overrides: Sequence[Override], known: Sequence[str]) -> DictConfig:
         return compose(PRIMARY, overrides=lines, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(hints.explain(error, known)) from error
+
+
+def _listed(override: Override) -> bool:
+    """Whether a sweep's values can be counted."""
+    return not isinstance(override.value(), IntervalSweep)
 
 
 def ends(override: Override, config: DictConfig) -> tuple[float, float]:
