@@ -75,7 +75,8 @@ class Sweep:
     """One command line, typed as often as it takes.
 
     Attributes:
-        kills: how often each kind of process was killed, and each kind of damage done.
+        kills: how often each kind of process was killed.
+        damage: how often a disk was full, and a record cut off.
     """
 
     def __init__(self, folder: Path, seeds: list[int], chooser: random.Random) -> None:
@@ -83,6 +84,7 @@ class Sweep:
         self.seeds = seeds
         self.chooser = chooser
         self.kills: Counter[str] = Counter()
+        self.damage: Counter[str] = Counter()
         self.starts = 0
         self.finished: dict[str, int] = {}
 
@@ -107,7 +109,7 @@ class Sweep:
             resource.setrlimit(resource.RLIMIT_FSIZE, (FULL, FULL))
 
         self.starts += 1
-        self.kills["full disk"] += full
+        self.damage["full disk"] += full
         command = [sys.executable, "-m", "unrolled", "train", "-m", *OVERRIDES]
         command += [f"seed={','.join(map(str, self.seeds))}", "dataset.path=text.txt"]
         command += [f"paths.outputs={outputs}", "paths.cache=cache"]
@@ -137,6 +139,9 @@ class Sweep:
             victims += [("server", child)] if runs else []
             victims += [("run", run) for run in runs]
         kinds = sorted({kind for kind, _ in victims})
+        if kinds == ["command"] and self.chooser.random() < 0.7:
+            # It has only begun; a later moment finds runs, too.
+            return
         kind = self.chooser.choice(kinds)
         pid = self.chooser.choice([pid for name, pid in victims if name == kind])
         try:
@@ -165,7 +170,7 @@ class Sweep:
             name = self.chooser.choice(there)
             path = self.folder / outputs / "default" / name / "record.json"
             path.write_bytes(path.read_bytes()[: self.chooser.randrange(200)])
-            self.kills["cut record"] += 1
+            self.damage["cut record"] += 1
 
 
 def children(pid: int) -> Iterator[int]:
@@ -241,6 +246,7 @@ def stress(kills: int, seed: int, folder: Path) -> dict[str, Any]:
     text = "".join(" ".join(chooser.choices(WORDS, k=8)) + ".\n" for _ in range(300))
     (folder / "text.txt").write_text(text, encoding="utf-8")
     done: Counter[str] = Counter()
+    damage: Counter[str] = Counter()
     different: dict[str, list[str]] = {}
     rounds = runs = starts = 0
     while sum(done.values()) < kills:
@@ -249,6 +255,7 @@ def stress(kills: int, seed: int, folder: Path) -> dict[str, Any]:
         disturbed = Sweep(folder, seeds, chooser)
         disturbed.run("cut", kills - sum(done.values()))
         done += disturbed.kills
+        damage += disturbed.damage
         starts += disturbed.starts
         rounds += 1
         names = {f"{cell}-seed{n}" for cell in ("lstm", "gru") for n in seeds}
@@ -260,10 +267,12 @@ def stress(kills: int, seed: int, folder: Path) -> dict[str, Any]:
             if wrong := differences(folder / "whole/default" / path.name, path):
                 different[path.name] = wrong
         runs += len(mine)
-        print(f"round {rounds}: {dict(done)}, {starts} starts, different: {different or 'none'}")
+        told = f"round {rounds}: {dict(done)}, {dict(damage)}, {starts} starts"
+        print(f"{told}, different: {different or 'none'}", flush=True)
     return {
         "kills": dict(done),
         "total_kills": sum(done.values()),
+        "damage": dict(damage),
         "rounds": rounds,
         "runs": runs,
         "starts": starts,

@@ -105,6 +105,12 @@ def test_the_summary_groups_causes_and_gives_the_commands() -> None:
     assert text.getvalue() == "1 finished, 1 skipped, 1 pruned, 0 failed\n"
 
 
+def test_failing_fast_needs_a_launcher_that_can(overrides: Overrides) -> None:
+    planned = plan(overrides("seed=1,2", "hydra/launcher=basic", "fail_fast=true"), multirun=True)
+    with pytest.raises(ConfigError, match="fail_fast=true: only hydra/launcher=local"):
+        dry_run(planned, printed()[0])
+
+
 def test_a_search_cannot_be_listed_ahead(overrides: Overrides) -> None:
     planned = plan(overrides("seed=1,2"), multirun=True)
     planned.hydra.sweeper._target_ = "some.OtherSweeper"

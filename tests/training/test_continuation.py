@@ -181,6 +181,15 @@ def test_with_all_checkpoints_damaged_a_run_starts_over(
     compare(whole, cut)
 
 
+def test_without_its_best_weights_a_run_starts_over(
+    configure: Configure, whole: Path, cut: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (cut / "checkpoints" / "best.ckpt").write_bytes(b"cut off")
+    assert go_on(configure) == cut
+    assert "the run starts over" in caplog.text
+    compare(whole, cut)
+
+
 def test_a_record_cut_off_by_hand_is_made_again(
     configure: Configure, whole: Path, cut: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

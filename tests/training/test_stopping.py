@@ -30,6 +30,12 @@ def test_the_clock_is_a_wish_too() -> None:
         stop.end(7)
 
 
+def test_a_rank_that_others_stop_has_not_run_out_of_time() -> None:
+    for stop in (StopRequest(), StopRequest(60)):
+        with pytest.raises(KeyboardInterrupt, match="stopped at step 7"):
+            stop.end(7)
+
+
 def test_a_run_stuck_in_a_step_is_ended_with_its_last_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -102,10 +102,12 @@ def write(comparison: Comparison, output: Path) -> None:
     Raises:
         RunError: the folder cannot be written.
     """
+    searches, missing = search_figures([run for row in comparison.rows for run in row.runs])
+    comparison.notes.extend(missing)
     pictures: dict[str, Figure | None] = {
         "learning_curves.png": plots.learning_curves(comparison),
         "seeds.png": plots.seeds(comparison),
-        **search_figures([run for row in comparison.rows for run in row.runs]),
+        **searches,
     }
     for name, figure in pictures.items():
         if figure is not None:
@@ -116,6 +118,7 @@ def write(comparison: Comparison, output: Path) -> None:
     comparison.next_steps.extend(
         next_steps(comparison, curves if curves in comparison.files else None)
     )
+    comparison.next_steps.extend(f"the search: {output / name}" for name in searches)
     write_json(output / "comparison.json", to_json(comparison))
     names = [path.name for path in comparison.files]
     with atomic_path(output / "comparison.md") as path:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unrolled.comparison.grouping import Run
+from unrolled.comparison.results import Note
 from unrolled.errors import ConfigError
-from unrolled.training.searches import open_storage, quiet
+from unrolled.training.searches import JOURNAL, open_storage, quiet
 
 if TYPE_CHECKING:
     import optuna
@@ -18,36 +19,35 @@ if TYPE_CHECKING:
 _FEWEST = 4
 
 
-def search_figures(runs: Sequence[Run]) -> "dict[str, Figure]":
-    """Optuna's plots of each search that the runs are trials of, by file name.
-
-    Raises:
-        ConfigError: a search's storage cannot be read.
-    """
+def search_figures(runs: Sequence[Run]) -> "tuple[dict[str, Figure], list[Note]]":
+    """Optuna's plots of each search that the runs are trials of, by file name; and, where a search
+    cannot be read, why there are none, which is no reason not to compare its runs."""
     found: dict[tuple[str, str], None] = {}
     for run in runs:
         trial = run.record.config.get("trial") or {}
         if trial.get("number") is not None:
-            found[str(trial["storage"]), str(trial["search"])] = None
+            # A study may have been moved here as a whole.
+            moved = run.folder.parent / JOURNAL
+            storage = str(moved) if moved.is_file() else str(trial["storage"])
+            found[storage, str(trial["search"])] = None
     figures: dict[str, Figure] = {}
+    notes = []
     for number, (storage, name) in enumerate(found):
-        study = _load(storage, name)
+        try:
+            study = _load(storage, name)
+        except ConfigError as error:
+            notes.append(Note(f"No plots of the search {name}: {error}."))
+            continue
         for kind, figure in _figures(study).items():
             figures[f"search{number + 1 if len(found) > 1 else ''}_{kind}.png"] = figure
-    return figures
+    return figures, notes
 
 
 def _load(storage: str, name: str) -> "optuna.Study":
     if importlib.util.find_spec("optuna") is None:
-        raise ConfigError(
-            f"{storage}: these runs are a search's, and its plots need Optuna: "
-            "pip install 'unrolled[search]'"
-        )
+        raise ConfigError("they need Optuna: pip install 'unrolled[search]'")
     if "://" not in storage and not Path(storage).is_file():
-        raise ConfigError(
-            f"{storage}: these runs are a search's, and it is not there; put it back, or compare "
-            "them on the machine that has it"
-        )
+        raise ConfigError(f"{storage} is not there")
     import optuna
 
     with quiet():

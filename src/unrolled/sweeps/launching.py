@@ -10,6 +10,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from unrolled.config.compose import without_hydra
+from unrolled.errors import ConfigError
 from unrolled.sweeps.pools.pool import Pool, Task, drive, require_fraction
 from unrolled.training.job import Outcome
 
@@ -108,6 +109,11 @@ def require_launcher(launcher: DictConfig, config: DictConfig) -> None:
     """
     if is_ours(launcher):
         _pool(launcher).require(config, _options(launcher))
+    elif config.fail_fast:
+        raise ConfigError(
+            "fail_fast=true: only hydra/launcher=local, ray and submitit_… end a sweep at its "
+            "first failure"
+        )
 
 
 def _pool(launcher: DictConfig) -> Any:

@@ -89,9 +89,22 @@ def last_checkpoint(folder: Path, identity: str) -> tuple[Path, dict[str, Any]] 
         except RunError as error:
             log.warning("%s; the checkpoint before it is taken, if there is one", error)
             continue
-        if content.get(EXTRA, {}).get("identity") == identity:
-            return path, content
+        if content.get(EXTRA, {}).get("identity") != identity:
+            continue
+        if _remembers_a_best(content):
+            try:
+                best_checkpoint(folder)
+            except RunError as error:
+                log.warning("%s; without the best weights so far the run starts over", error)
+                return None
+        return path, content
     return None
+
+
+def _remembers_a_best(content: dict[str, Any]) -> bool:
+    """Whether the run had a validation before the checkpoint, and so wrote its best weights."""
+    memories = content.get("callbacks", {}).values()
+    return any(memory.get("best_k_models") for memory in memories if isinstance(memory, dict))
 
 
 def has_checkpoint(folder: Path) -> bool:

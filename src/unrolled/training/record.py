@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from unrolled.errors import RunError
+from unrolled.errors import RunError, StorageError
 
 SCHEMA_VERSION = 1
 RECORD = "record.json"
@@ -29,7 +29,7 @@ SWEEP = "sweep.json"
 # What a file is called until it is whole; the first number is of the process.
 TEMPORARY = re.compile(r"\..+\.(\d+)\.\d+")
 # Of error types: the run itself is sound, and the same command goes on with it.
-INTERRUPTED = ("KeyboardInterrupt", "Killed", "StorageError")
+INTERRUPTED = ("KeyboardInterrupt", "SystemExit", "Killed", "StorageError")
 # What whoever reads a record relies on.
 SHAPES: dict[str, type] = {
     "config": dict,
@@ -206,14 +206,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that replaces it on success and vanishes on failure.
 
     Raises:
-        RunError: the folder cannot be written.
+        StorageError: the folder cannot be written.
     """
     temporary = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
     except OSError as error:
-        raise RunError(f"{path.parent}: cannot be written ({error.strerror})") from error
+        raise StorageError(f"{path.parent}: cannot be written ({error.strerror})") from error
     try:
         yield temporary
         temporary.replace(path)

@@ -54,9 +54,9 @@ class StopRequest:
             TimeLimitError: the time is up.
             KeyboardInterrupt: the run was asked to end.
         """
-        if self.asked:
+        if self.time_limit is None or self.asked or not self.late:
+            # Not asked here: another rank was.
             raise KeyboardInterrupt(f"stopped at step {step}")
-        assert self.time_limit is not None
         raise TimeLimitError(
             f"not done within time_limit_minutes={self.time_limit / 60:g}, at step {step}; "
             "retry_failed=true goes on from there"
