@@ -91,7 +91,9 @@ class Sweep:
     def run(self, outputs: str, kills: int) -> None:
         """Run the sweep to its end, with so many kills on the way as far as it lasts."""
         while True:
-            process = self.start(outputs, full=kills > 0 and self.chooser.random() < 0.15)
+            full = kills > sum(self.kills.values()) and self.chooser.random() < 0.15
+            before = sum(self.kills.values())
+            process = self.start(outputs, full)
             while kills > sum(self.kills.values()):
                 if self._ends(process, self.chooser.uniform(0.5, LONGEST)):
                     break
@@ -99,6 +101,9 @@ class Sweep:
             if process.wait() == 0:
                 return
             self._note(outputs)
+            if not full and sum(self.kills.values()) == before:
+                end = (self.folder / f"{outputs}.log").read_text(encoding="utf-8")[-2000:]
+                raise AssertionError(f"a sweep that was left alone did not finish:\n{end}")
             if kills and self.chooser.random() < 0.3:
                 self._cut_a_record(outputs)
 

@@ -91,6 +91,8 @@ def equal(one: Any, other: Any) -> None:
         (["trainer.validate_every_steps=null", "trainer.max_epochs=2", *SHORT], [15, 23, 35]),
         (["trainer.checkpoint_every_steps=1", *SHORT, "trainer.max_steps=60"], [18, 19, 20, 21]),
         (["scheduler=plateau", "scheduler.patience=0", "trainer.checkpoint_every_steps=5"], [13]),
+        # Cut between a validation and the end of an epoch, which know nothing of one another.
+        (["scheduler=plateau", "scheduler.patience=0", *SHORT, "trainer.max_steps=60"], [18, 27]),
         (["optimizer=sgd", "optimizer.lr=5", "trainer.early_stopping_patience=1"], [13]),
         (["scheduler=cosine", "trainer.overfit_batches=1"], [13]),
     ],

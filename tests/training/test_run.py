@@ -1,3 +1,4 @@
+import csv
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -106,6 +107,33 @@ def test_the_profiler_preset_leaves_a_table(train: Callable[..., Record]) -> Non
     record = train("trainer=profiler", "trainer.max_steps=5")
     table = Path("outputs/default") / record.name / "fit-profile.txt"
     assert "run_training_epoch" in table.read_text()
+
+
+def test_a_plateau_follows_each_validation_and_not_the_epochs(configure: Configure) -> None:
+    # About 20 steps to an epoch, and a validation every 7: never twice at the same place.
+    outcome = run(
+        configure(
+            "task.batch_size=16",
+            "task.sequence_length=32",
+            "trainer.max_steps=60",
+            "trainer.validate_every_steps=7",
+            "trainer.log_every_steps=1",
+            "scheduler=plateau",
+            "scheduler.patience=0",
+            "scheduler.minimum_lr=0",
+            "optimizer=sgd",
+            # So little that no validation is better than the first.
+            "trainer.gradient_clip=1e-9",
+        )
+    )
+    assert outcome.folder is not None
+    with (outcome.folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["optimizer/lr"]]
+    rates = {int(row["step"]): float(row["optimizer/lr"]) for row in rows}
+    assert {entry["epoch"] for entry in read_record(outcome.folder).history} >= {1, 2, 3}
+    lowered = [step for step in sorted(rates)[1:] if rates[step] < rates.get(step - 1, 1)]
+    # Step 8 is the first after a validation, which is the first to be the lowest.
+    assert lowered == list(range(15, 61, 7))
 
 
 @pytest.mark.parametrize(

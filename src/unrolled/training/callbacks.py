@@ -9,6 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import TensorBoardLogger
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from unrolled.data.tokens import TokenizedCorpus
 from unrolled.models.sampling import Sampling, generate
@@ -34,6 +35,16 @@ class StopAtLength(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         if trainer.global_step >= self.total_steps:
             trainer.should_stop = True
+
+
+class StepPlateau(pl.Callback):
+    """Show each validation's result to a schedule that waits for a plateau."""
+
+    def on_validation_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        for schedule in trainer.lr_scheduler_configs:
+            if schedule.reduce_on_plateau:
+                assert isinstance(schedule.scheduler, ReduceLROnPlateau)
+                schedule.scheduler.step(trainer.callback_metrics[str(schedule.monitor)])
 
 
 class RecordKeeper(pl.Callback):

@@ -18,7 +18,7 @@ from unrolled.data.tokens import TokenizedCorpus
 from unrolled.models.build import build_language_model
 from unrolled.tasks.language_modeling import LanguageModeling
 from unrolled.training import logs
-from unrolled.training.callbacks import RecordKeeper, Samples, StopAtLength
+from unrolled.training.callbacks import RecordKeeper, Samples, StepPlateau, StopAtLength
 from unrolled.training.checkpoints import (
     EXTRA,
     best_checkpoint,
@@ -115,7 +115,7 @@ def fit_and_test(
     stop = StopRequest(None if limit is None else 60 * limit)
     device = device_name(config.trainer)
     keeper = RecordKeeper(record, job.folder, length, device) if record else None
-    callbacks: list[pl.Callback] = [StopAtLength(length.total_steps)]
+    callbacks: list[pl.Callback] = [StopAtLength(length.total_steps), StepPlateau()]
     if record and keeper:
         describe(record, config, data, task)
         callbacks += [keeper, Samples(config, data, job.folder), *pruning_callbacks(config)]

@@ -107,11 +107,11 @@ def plateau(
             patience=patience,
             min_lr=minimum_lr,
         ),
-        # Lightning steps it after the validation of the step at which one is due.
+        # The validations step it (callbacks.StepPlateau). Lightning would count its steps anew in
+        # each epoch, and validations count on: it never comes to so many.
         "interval": "step",
-        "frequency": length.validation_interval,
+        "frequency": length.total_steps + 1,
         "monitor": length.monitor,
-        "strict": True,
     }
 
 
