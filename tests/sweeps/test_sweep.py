@@ -11,7 +11,7 @@ from rich.console import Console
 from unrolled.config.compose import plan
 from unrolled.config.locations import config_directory, frozen
 from unrolled.errors import ConfigError
-from unrolled.sweeps.sweep import dry_run, summarize
+from unrolled.sweeps.sweep import dry_run, summarize, sweep
 from unrolled.training.job import Outcome, run
 
 Overrides = Callable[..., list[str]]
@@ -111,8 +111,23 @@ def test_failing_fast_needs_a_launcher_that_can(overrides: Overrides) -> None:
         dry_run(planned, printed()[0])
 
 
-def test_a_search_cannot_be_listed_ahead(overrides: Overrides) -> None:
+def test_a_sweeper_of_others_cannot_be_listed_ahead(overrides: Overrides) -> None:
     planned = plan(overrides("seed=1,2"), multirun=True)
     planned.hydra.sweeper._target_ = "some.OtherSweeper"
-    with pytest.raises(ConfigError, match="a search decides on each"):
+    with pytest.raises(ConfigError, match=r"some\.OtherSweeper does not say what it would run"):
         dry_run(planned, printed()[0])
+
+
+def test_of_a_search_a_dry_run_says_how_far_it_is(overrides: Overrides) -> None:
+    search = ["hydra/sweeper=optuna", "hydra/launcher=basic", "optimizer.lr=interval(0.01, 0.1)"]
+    planned = plan([*overrides(), *search, "hydra.sweeper.n_trials=2"], multirun=True)
+    console, text = printed()
+    dry_run(planned, console)
+    assert "a search of 2 trials: none so far, 0 to be continued" in text.getvalue()
+    assert not Path("outputs").exists()
+    sweep(planned, printed()[0])
+    more = plan([*overrides(), *search, "hydra.sweeper.n_trials=5"], multirun=True)
+    console, text = printed()
+    dry_run(more, console)
+    assert "a search of 5 trials: 2 complete so far" in text.getvalue()
+    assert text.getvalue().strip().endswith("3 to run")

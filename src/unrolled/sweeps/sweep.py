@@ -98,6 +98,13 @@ def dry_run(plan: Plan, console: Console, config_dir: str | None = None) -> None
         UnrolledError: the sweep could not begin.
     """
     require_launcher(plan.hydra.launcher, plan.configs[0])
+    require_sweeper(plan.hydra.sweeper, plan.configs[0])
+    if is_search(plan.hydra.sweeper):
+        from unrolled.sweeps.search.study import Options, standing_of
+
+        options = Options.of(plan.hydra.sweeper, plan.configs[0])
+        console.print(standing_of(options, plan.configs[0], plan.jobs), highlight=False)
+        return
     counts: Counter[str] = Counter()
     with _configs(plan, config_dir) as configs:
         for config in configs:
@@ -109,13 +116,18 @@ def dry_run(plan: Plan, console: Console, config_dir: str | None = None) -> None
     console.print(f"{counts.total():,} runs: {words}", highlight=False)
 
 
+def is_search(sweeper: DictConfig) -> bool:
+    """Whether a sweeper decides on each run when it begins."""
+    return str(sweeper._target_).endswith("OptunaSweeper")
+
+
 def require_sweeper(sweeper: DictConfig, config: DictConfig) -> None:
     """Refuse options of a search that cannot work, before any data is read.
 
     Raises:
         ConfigError: which option, and the way out.
     """
-    if str(sweeper._target_).endswith("OptunaSweeper"):
+    if is_search(sweeper):
         from unrolled.sweeps.search.study import Options
 
         Options.of(sweeper, config)
@@ -173,11 +185,9 @@ def _configs(plan: Plan, config_dir: str | None) -> Iterator[Iterator[DictConfig
 
 
 def _swept(panel: Panel, plan: Plan) -> Iterator[DictConfig]:
-    sweeper = str(plan.hydra.sweeper._target_)
-    if not sweeper.endswith("BasicSweeper"):
+    if not str(plan.hydra.sweeper._target_).endswith("BasicSweeper"):
         raise ConfigError(
-            "--dry-run lists the runs of a grid; a search decides on each when it begins, and "
-            "`unrolled runs` shows what it has made so far"
+            f"--dry-run: {plan.hydra.sweeper._target_} does not say what it would run"
         )
     config = panel.hydra.compose_config(PRIMARY, _overrides(plan), RunMode.MULTIRUN)
     stored = config.hydra.sweeper.params or {}

@@ -1,6 +1,9 @@
 """submitit as a place for runs: a cap on those at a time, ends of all kinds, and Slurm."""
 
+import contextlib
+import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,6 +108,30 @@ def test_slurm_where_there_is_none_is_refused(
     SubmititPool.require(configure(), OPTIONS)
 
 
+@pytest.mark.parametrize(("says", "answers"), [("is UP", True), ("is DOWN", False)])
+def test_slurm_that_does_not_answer_is_refused(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, says: str, answers: bool
+) -> None:
+    for name, text in (("sbatch", "exit 1"), ("scontrol", f"echo 'Slurmctld(primary) {says}'")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with contextlib.nullcontext() if answers else pytest.raises(ConfigError, match="not answer"):
+        SubmititPool.require(configure(), {**OPTIONS, "cluster": "slurm"})
+
+
+def test_what_slurm_refuses_is_told(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    refusal = "#!/bin/sh\necho 'sbatch: error: invalid partition specified: gpus' >&2\nexit 1\n"
+    for name in ("sbatch", "srun"):
+        (tmp_path / name).write_text(refusal)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(ConfigError, match=r"Slurm refuses the runs .*invalid partition.*: gpus"):
+        run_all([configure()], cluster="slurm", partition="gpus")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -122,8 +149,15 @@ def test_options_that_cannot_work_are_refused(
         SubmititPool.require(configure(), {**OPTIONS, **options})
 
 
+def slurm_is_up() -> bool:
+    if shutil.which("scontrol") is None:
+        return False
+    asked = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, check=False)
+    return " UP" in asked.stdout
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("sbatch") is None, reason="there is no Slurm here")
+@pytest.mark.skipif(not slurm_is_up(), reason="there is no Slurm here, or it does not answer")
 @pytest.mark.usefixtures("cells")
 def test_slurm_runs_them_and_tells_how_each_ended(configure: Configure) -> None:
     configs = [

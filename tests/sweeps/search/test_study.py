@@ -127,6 +127,16 @@ def test_what_another_process_left_is_gone_on_with_and_what_it_works_on_is_not(
 
 
 @pytest.mark.slow
+def test_trials_that_choose_the_same_at_the_same_time_are_one_run(overrides: Overrides) -> None:
+    # Two values and six trials, two at a time: some choose what is under way.
+    options = overrides("optimizer.lr=0.01,0.02", "trainer.max_steps=200", "cell=gru")
+    chosen = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=6", "workers=2"]
+    sweep(plan([*chosen, *options], multirun=True), Console(file=io.StringIO()))
+    assert states() == {"COMPLETE": 6}
+    assert len(find_runs(Path("outputs"))) <= 2
+
+
+@pytest.mark.slow
 def test_a_search_that_is_killed_ends_with_the_trials_it_was_to_have(
     overrides: Overrides,
 ) -> None:

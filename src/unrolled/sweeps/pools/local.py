@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
-from types import TracebackType
 from typing import Any
 
 from omegaconf import DictConfig
@@ -53,7 +52,6 @@ class LocalPool(Pool):
         )
         self.free = self.places[: self.capacity] or [None] * self.capacity
         self.running: dict[int, _Running] = {}
-        self.told = False
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(PRELOADED)
         # What the server's libraries read when it starts; a count set later comes too late for
@@ -84,23 +82,13 @@ class LocalPool(Pool):
         ended = [number for number, run in self.running.items() if run.receiver in ready]
         return [(number, self._end(number)) for number in ended]
 
-    def stop(self) -> None:
-        processes = [run.process for run in self.running.values()]
-        _let_them_finish(processes, told=self.told)
+    def stop(self, told: bool = False) -> None:
+        # To a run that knows already, a second word means at once.
+        _let_them_finish([run.process for run in self.running.values()], told)
         self.running.clear()
 
     def close(self) -> None:
         self.held.close()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        # A terminal gives Ctrl-C to the runs, too; a second word would end them at once.
-        self.told = kind is KeyboardInterrupt
-        super().__exit__(kind, error, trace)
 
     def _end(self, number: int) -> Outcome:
         run = self.running.pop(number)

@@ -71,8 +71,12 @@ class Pool(ABC):
         """
 
     @abstractmethod
-    def stop(self) -> None:
-        """End every run that is under way, and forget what is queued; records stay honest."""
+    def stop(self, told: bool = False) -> None:
+        """End every run that is under way, and forget what is queued; records stay honest.
+
+        Args:
+            told: whether runs on this machine know already, as a terminal gives Ctrl-C to all.
+        """
 
     def close(self) -> None:  # noqa: B027 - a pool may hold nothing
         """Give back what the pool holds; no run is under way."""
@@ -88,7 +92,7 @@ class Pool(ABC):
     ) -> None:
         try:
             if kind is not None:
-                self.stop()
+                self.stop(told=kind is KeyboardInterrupt)
         finally:
             self.close()
 

@@ -97,7 +97,7 @@ class RayPool(Pool):
             ready, _ = ray.wait(list(self.running), timeout=LOOK)
         return [(self.running[one].number, self._end(one)) for one in ready]
 
-    def stop(self) -> None:
+    def stop(self, told: bool = False) -> None:
         import ray
 
         for one in self.running:

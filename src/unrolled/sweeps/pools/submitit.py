@@ -72,6 +72,11 @@ class SubmititPool(Pool):
                 "hydra/launcher=submitit_slurm: there is no Slurm here (no sbatch); start the "
                 "sweep on a login node, or take hydra/launcher=local"
             )
+        if options["cluster"] == "slurm" and not _slurm_answers():
+            raise ConfigError(
+                "hydra/launcher=submitit_slurm: Slurm is here, but its controller does not answer "
+                "(scontrol ping); try again when it does, or take hydra/launcher=local"
+            )
         for name in ("cpus_per_run", "timeout_minutes"):
             if options[name] < 1:
                 raise ConfigError(f"hydra.launcher.{name}={options[name]}: must be at least 1")
@@ -94,7 +99,7 @@ class SubmititPool(Pool):
                 return [(number, self._end(number)) for number in ended]
             time.sleep(LOOK)
 
-    def stop(self) -> None:
+    def stop(self, told: bool = False) -> None:
         self.waiting.clear()
         for one in self.running.values():
             one.job.cancel(check=False)
@@ -128,9 +133,15 @@ class SubmititPool(Pool):
     def _hand_over(self) -> None:
         if not self.waiting:
             return
+        import submitit
+
         runs = [Run(task.config, self._place(), self.threads) for task in self.waiting]
-        with self.executor.batch():
-            jobs = [self.executor.submit(run) for run in runs]
+        try:
+            with self.executor.batch():
+                jobs = [self.executor.submit(run) for run in runs]
+        except submitit.core.utils.FailedJobError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ConfigError(f"Slurm refuses the runs ({reason}); none was begun") from error
         for task, run, submitted in zip(self.waiting, runs, jobs, strict=True):
             self.running[task.number] = _Submitted(task, submitted, run.place)
         self.waiting.clear()
@@ -223,6 +234,11 @@ class Run:
         import submitit
 
         return submitit.helpers.DelayedSubmission(self)
+
+
+def _slurm_answers() -> bool:
+    asked = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, check=False)
+    return " UP" in asked.stdout
 
 
 def _gpus(config: DictConfig, options: Mapping[str, Any]) -> int:

@@ -5,6 +5,7 @@ import importlib.util
 import itertools
 import math
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +121,10 @@ class Search:
         self.space = space
         self.folder = study_folder(config)
         self.id = uuid.uuid4().hex
+        self.under_way: set[int] = set()
+        # Trials that chose what another one under way had chosen.
+        self.doubles: list[int] = []
+        self.seen_double: set[int] = set()
         self.study = self._open()
         self.trials = options.n_trials
         if options.sampler == "grid":
@@ -132,16 +137,20 @@ class Search:
             yield
         self._lock(self.id).unlink(missing_ok=True)
 
-    def take(self) -> Iterator["optuna.Trial"]:
-        """Trials to be run, each chosen when it is asked for: first those that a process which is
-        gone left under way, then new ones until there are ``n_trials`` in all."""
-        while True:
-            with locks.hold(self._lock("ask"), f"the search of {self.folder}", PATIENCE):
-                trial = self._adopt() or self._ask()
-                if trial is None:
-                    return
+    def next_trial(self) -> "optuna.Trial | None":
+        """A trial to be run: first those that a process which is gone left under way, then new
+        ones until there are ``n_trials`` in all; None where there is none for now.
+
+        A trial that came out as another one under way is looked at again when that has ended.
+        """
+        with locks.hold(self._lock("ask"), f"the search of {self.folder}", PATIENCE):
+            trial = self._adopt() or self._ask()
+            if trial is None and self.doubles and not self.under_way:
+                trial = self._open_trial(self.doubles.pop())
+            if trial is not None:
                 trial.set_user_attr(SEARCHER, self.id)
-            yield trial
+                self.under_way.add(trial.number)
+        return trial
 
     def tell(self, number: int, outcome: Outcome) -> None:
         """Record what became of a trial.
@@ -150,6 +159,10 @@ class Search:
         """
         from optuna.trial import TrialState
 
+        self.under_way.discard(number)
+        if outcome.status == "busy" and number not in self.seen_double:
+            self.doubles.append(number)
+            self.seen_double.add(number)
         if outcome.status in ("interrupted", "busy"):
             return
         if outcome.status == "pruned":
@@ -309,6 +322,31 @@ class Search:
 
     def _lock(self, name: str) -> Path:
         return self.folder / locks.FOLDER / f"search-{name}"
+
+
+def standing_of(options: Options, config: DictConfig, trials: int) -> str:
+    """What there is of a search, and what the same command would do, in a sentence.
+
+    Args:
+        trials: how many it is to have.
+    """
+    states: Counter[str] = Counter()
+    if "://" in options.storage or Path(options.storage).is_file():
+        import optuna
+
+        with quiet():
+            storage = open_storage(options.storage)
+            names = optuna.get_all_study_names(storage)
+            if str(config.study) in names:
+                study = optuna.load_study(study_name=str(config.study), storage=storage)
+                states.update(t.state.name.lower() for t in study.get_trials(deepcopy=False))
+    under_way, waiting = states.pop("running", 0), states.pop("waiting", 0)
+    done = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"
+    left = max(0, trials - states.total() - under_way)
+    return (
+        f"a search of {trials} trials: {done} so far, {under_way} to be continued (as far as no "
+        f"other process works on them), {max(left, waiting)} to run"
+    )
 
 
 def value_of(record: Record, name: str) -> float:

@@ -1,6 +1,6 @@
 """Hydra's sweeper for a search: asks for trials, has them run, tells how they ended."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -59,16 +59,18 @@ def sweep(
         search.tell(task.number, outcome)
         returns.append(returned(task, outcome))
 
-    def tasks() -> Iterator[Task]:
-        for trial in search.take():
-            chosen = [*fixed, *written(trial.params)]
-            chosen += [f"trial.storage='{options.storage}'", f"trial.search='{run.study}'"]
-            yield from compose(
-                context, config, [[*chosen, f"trial.number={trial.number}"]], trial.number
-            )
+    def following() -> Task | None:
+        trial = search.next_trial()
+        if trial is None:
+            return None
+        chosen = [*fixed, *written(trial.params)]
+        chosen += [f"trial.storage='{options.storage}'", f"trial.search='{run.study}'"]
+        return next(
+            compose(context, config, [[*chosen, f"trial.number={trial.number}"]], trial.number)
+        )
 
     with search.working():
-        source = tasks()
+        source = _Tasks(following)
         if is_ours(config.hydra.launcher):
             pool = make_pool(config, options.n_trials)
             # The next trial is to know of the last ones' results.
@@ -81,6 +83,19 @@ def sweep(
                 for task, result in zip(batch, done, strict=True):
                     ended(task, result.return_value)
     return [returns]
+
+
+class _Tasks(Iterator[Task]):
+    """Tasks as they come: there may be none for now, and another one later."""
+
+    def __init__(self, task: Callable[[], Task | None]) -> None:
+        self.task = task
+
+    def __next__(self) -> Task:
+        task = self.task()
+        if task is None:
+            raise StopIteration
+        return task
 
 
 def _batches(tasks: Iterator[Task], size: int) -> Iterator[list[Task]]:
