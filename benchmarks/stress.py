@@ -1,6 +1,6 @@
 """A sweep that is killed again and again, and restarted until it is done, against one left alone.
 
-    python -m benchmarks.stress [--kills 50] [--seed 1] [--output benchmarks/results/stress.json]
+    python -m benchmarks.stress [--kills 50] [--steps 1200] [--seed 1] [--output FILE.json]
 
 Each round sweeps two cells over two seeds twice: once undisturbed, and once with a process of it
 (the command, the server that forks its runs, or a run) killed by SIGKILL at a random moment, the
@@ -59,7 +59,6 @@ OVERRIDES = [
     "task.batch_size=8",
     "task.sequence_length=16",
     "task.sample.length=20",
-    "trainer.max_steps=400",
     "trainer.validate_every_steps=40",
     "trainer.log_every_steps=10",
     "trainer.checkpoint_every_steps=15",
@@ -79,9 +78,9 @@ class Sweep:
         damage: how often a disk was full, and a record cut off.
     """
 
-    def __init__(self, folder: Path, seeds: list[int], chooser: random.Random) -> None:
+    def __init__(self, folder: Path, seeds: list[int], steps: int, chooser: random.Random) -> None:
         self.folder = folder
-        self.seeds = seeds
+        self.own = [f"seed={','.join(map(str, seeds))}", f"trainer.max_steps={steps}"]
         self.chooser = chooser
         self.kills: Counter[str] = Counter()
         self.damage: Counter[str] = Counter()
@@ -116,7 +115,7 @@ class Sweep:
         self.starts += 1
         self.damage["full disk"] += full
         command = [sys.executable, "-m", "unrolled", "train", "-m", *OVERRIDES]
-        command += [f"seed={','.join(map(str, self.seeds))}", "dataset.path=text.txt"]
+        command += [*self.own, "dataset.path=text.txt"]
         command += [f"paths.outputs={outputs}", "paths.cache=cache"]
         log = (self.folder / f"{outputs}.log").open("ab")
         return subprocess.Popen(
@@ -241,7 +240,7 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def stress(kills: int, seed: int, folder: Path) -> dict[str, Any]:
+def stress(kills: int, steps: int, seed: int, folder: Path) -> dict[str, Any]:
     """Make rounds until there were so many kills.
 
     Returns:
@@ -256,8 +255,8 @@ def stress(kills: int, seed: int, folder: Path) -> dict[str, Any]:
     rounds = runs = starts = 0
     while sum(done.values()) < kills:
         seeds = [2 * rounds + 1, 2 * rounds + 2]
-        Sweep(folder, seeds, chooser).run("whole", 0)
-        disturbed = Sweep(folder, seeds, chooser)
+        Sweep(folder, seeds, steps, chooser).run("whole", 0)
+        disturbed = Sweep(folder, seeds, steps, chooser)
         disturbed.run("cut", kills - sum(done.values()))
         done += disturbed.kills
         damage += disturbed.damage
@@ -289,6 +288,7 @@ def main() -> int:
     """Run the command line; 1 if a run came out otherwise."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--steps", type=int, default=1200, help="how long each run is")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, help="where to write the result, as JSON")
     parser.add_argument("--folder", type=Path, help="where to work, and leave everything")
@@ -297,9 +297,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        result = stress(options.kills, options.seed, folder)
+        result = stress(options.kills, options.steps, options.seed, folder)
     result |= {
         "seed": options.seed,
+        "steps": options.steps,
         "seconds": round(time.time() - started),
         "date": datetime.now(UTC).date().isoformat(),
         "python": platform.python_version(),

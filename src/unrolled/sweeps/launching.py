@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from unrolled.config.compose import without_hydra
 from unrolled.errors import ConfigError
-from unrolled.sweeps.pools.pool import Pool, Task, drive, require_fraction
+from unrolled.sweeps.pools.pool import ENDED, Pool, Task, drive, require_fraction
 from unrolled.training.job import Outcome
 
 # By the last part of a launcher's `_target_`.
@@ -48,7 +48,8 @@ def launch(
 
     pool = make_pool(config, len(tasks))
     drive(pool, tasks, ended, fail_fast=config.fail_fast)
-    return [returned(task, outcomes[task.number]) for task in tasks]
+    kept = Outcome("interrupted", None, ENDED)
+    return [returned(task, outcomes.get(task.number, kept)) for task in tasks]
 
 
 def compose(

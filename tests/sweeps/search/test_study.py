@@ -137,6 +137,19 @@ def test_trials_that_choose_the_same_at_the_same_time_are_one_run(overrides: Ove
 
 
 @pytest.mark.slow
+def test_a_failure_that_ends_a_search_leaves_the_other_trials_unasked(
+    overrides: Overrides,
+) -> None:
+    options = overrides(
+        "optimizer=sgd", "optimizer.lr=1e38", "trainer.gradient_clip=null", "cell=gru,lstm"
+    )
+    chosen = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=9", "workers=1", "fail_fast=true"]
+    outcomes = sweep(plan([*chosen, *options], multirun=True), Console(file=io.StringIO()))
+    assert [outcome.status for outcome in outcomes] == ["failed"]
+    assert states() == {"FAIL": 1}
+
+
+@pytest.mark.slow
 def test_a_search_that_is_killed_ends_with_the_trials_it_was_to_have(
     overrides: Overrides,
 ) -> None:

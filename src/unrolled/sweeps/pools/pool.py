@@ -17,6 +17,9 @@ from unrolled.training.job import Outcome, record_death
 # Signals by which the system answers a fault of the program.
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGBUS)
 
+# What is said of runs that another one's failure ended, or kept from beginning.
+ENDED = "ended by fail_fast"
+
 
 @dataclass(frozen=True)
 class Task:
@@ -176,7 +179,7 @@ def drive(
     Args:
         tasks: taken one by one, each when there is a place for it, so that a search can decide
             on a trial with all results there are.
-        ended: called for each task, in the order in which they end.
+        ended: called for each task that was begun, in the order in which they end.
         fail_fast: whether the first failure ends the others, and no more are begun.
     """
     source = iter(tasks)
@@ -191,11 +194,14 @@ def drive(
                 running[task.number] = task
             if not running:
                 return
-            for number, outcome in pool.wait():
+            failed = False
+            for number, told in pool.wait():
                 task = running.pop(number)
-                ended(task, settle(task, outcome))
-                if fail_fast and outcome.status == "failed":
-                    pool.stop()
-                    for other in [*running.values(), *source]:
-                        ended(other, Outcome("interrupted", None, "ended by fail_fast"))
-                    return
+                outcome = settle(task, told)
+                ended(task, outcome)
+                failed = failed or outcome.status == "failed"
+            if fail_fast and failed:
+                pool.stop()
+                for task in running.values():
+                    ended(task, Outcome("interrupted", None, ENDED))
+                return
