@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -96,3 +97,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     outcome = run(compose_run(tiny(path, "trainer.max_steps=60", *paths)))
     assert outcome.folder is not None
     yield outcome.folder
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Callable[[int], None]]:
+    """Stands for a disk with little room: no file may have more than so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from unrolled import __version__
 from unrolled.config.build import EVERYTHING
-from unrolled.errors import ConfigError, UnrolledError
+from unrolled.errors import ConfigError, UnrolledError, full_disk_said
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Overrides after a flag: argparse stops collecting them at the first gap.
         options.overrides += rest
     try:
-        code = options.run(options)
+        with full_disk_said():
+            code = options.run(options)
         assert isinstance(code, int)
         return code
     except UnrolledError as error:

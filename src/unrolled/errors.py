@@ -4,6 +4,11 @@ The command prints these without a traceback and ends with exit code 2; any othe
 fault of the program, and keeps its traceback.
 """
 
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
 
 class UnrolledError(Exception):
     """Base of every error whose message alone tells the person what to do."""
@@ -55,3 +60,24 @@ class TimeLimitError(StoppedError):
 
 class DivergedError(UnrolledError):
     """A loss that became infinite or not a number; the message says at which step."""
+
+
+@contextlib.contextmanager
+def full_disk_said(where: Path | None = None) -> Iterator[None]:
+    """One sentence for a disk that is full or has become read-only, instead of a traceback.
+
+    Args:
+        where: on the disk; None: wherever the system says.
+
+    Raises:
+        StorageError: it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+            raise
+        raise StorageError(
+            f"{where or error.filename or 'the outputs'}: cannot be written ({error.strerror}); "
+            "make room, and the same command goes on from the last checkpoint"
+        ) from error

@@ -1,4 +1,5 @@
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -6,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from unrolled.errors import RunError
+from unrolled.errors import RunError, StorageError
 from unrolled.training.checkpoints import (
     FOLDER,
+    AtomicCheckpoints,
     Checkpoint,
     best_checkpoint,
     load_weights,
@@ -103,3 +105,16 @@ def test_weights_of_another_model_are_refused(module: nn.Module) -> None:
     weights = nn.Linear(2, 3).state_dict()
     with pytest.raises(RunError, match=r"best\.ckpt: its weights do not fit"):
         load_weights(module, Checkpoint(Path("best.ckpt"), 1, weights))
+
+
+# Where the file is closed, and where PyTorch buries the cause under an error of its own.
+@pytest.mark.parametrize("room", [100, 10_000])
+def test_a_full_disk_is_said_wherever_it_is_met(
+    tmp_path: Path, small_disk: Callable[[int], None], room: int
+) -> None:
+    path = tmp_path / "last.ckpt"
+    content = {"one": torch.zeros(1_000), "two": torch.zeros(4_000)}
+    small_disk(room)
+    with pytest.raises(StorageError, match=r"cannot be written .File too large"):
+        AtomicCheckpoints().save_checkpoint(content, path)
+    assert not list(tmp_path.iterdir())

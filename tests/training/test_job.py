@@ -120,6 +120,15 @@ def test_a_full_disk_is_one_sentence(
     assert read_record(find_runs(Path("outputs"))[0]).state == "interrupted"
 
 
+def test_a_disk_without_room_is_refused_before_any_work(
+    configure: Configure, small_disk: Callable[[int], None]
+) -> None:
+    small_disk(50_000)
+    with pytest.raises(StorageError, match=r"outputs/default: cannot be written .File too large"):
+        job.require_writable(configure())
+    assert not list(Path("outputs/default").iterdir())
+
+
 def test_a_metric_to_watch_that_there_is_not(configure: Configure) -> None:
     with pytest.raises(ConfigError, match="did you mean validation/perplexity"):
         run(configure("task.monitor=validation/perplexty"))

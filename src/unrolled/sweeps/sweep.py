@@ -1,5 +1,6 @@
 """Many runs from one command line, by Hydra's sweeper and launcher of choice."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +16,7 @@ from rich.console import Console
 from unrolled.config.compose import PRIMARY, Plan
 from unrolled.config.locations import frozen
 from unrolled.config.panel import Panel, control_panel
-from unrolled.errors import ConfigError
+from unrolled.errors import ConfigError, StorageError
 from unrolled.sweeps.display import Display
 from unrolled.sweeps.job import job
 from unrolled.sweeps.launching import compose, require_launcher
@@ -29,6 +30,8 @@ from unrolled.training.record import (
     this_process,
     write_json,
 )
+
+log = logging.getLogger(__name__)
 
 RETRY = "retry_failed=true"
 # How runs end, in the order in which they are told.
@@ -87,7 +90,11 @@ def sweep(
                 with_log_configuration=False,
             )
     finally:
-        _write(folders, {**state, "ended": time.time()})
+        try:
+            _write(folders, {**state, "ended": time.time()})
+        except StorageError as error:
+            # The outcomes are worth more than this note; its process is gone, which tells enough.
+            log.warning("%s", error)
     return [result.return_value for batch in batches for result in batch]
 
 

@@ -126,8 +126,14 @@ class AtomicCheckpoints(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
         with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
-            # To a file of Python's, whose errors say what was wrong with the disk.
-            torch.save(checkpoint, file)
+            try:
+                # To a file of Python's, whose errors say what was wrong with the disk.
+                torch.save(checkpoint, file)
+            except RuntimeError as error:
+                # PyTorch trips over the unfinished end of the file, and buries why it is.
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
+                raise
             file.flush()
             # The name must not be there before the content is, whatever happens to the machine.
             os.fsync(file.fileno())

@@ -5,7 +5,6 @@ or a finished run answers at once.
 """
 
 import contextlib
-import errno
 import logging
 import time
 import traceback
@@ -17,7 +16,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from unrolled.config.build import EVERYTHING
-from unrolled.errors import RunError, StorageError
+from unrolled.errors import RunError, full_disk_said
 from unrolled.training.identity import as_dict, identity, plain, run_name, study_folder
 from unrolled.training.locks import hold, is_held, lock_path
 from unrolled.training.prepare import prepare_data, require_monitor
@@ -32,6 +31,9 @@ from unrolled.training.record import (
     this_process,
 )
 from unrolled.training.stopping import watchdog
+
+# Bytes that a disk must have room for: what a run writes besides its checkpoints.
+PROBE = 100_000
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +122,7 @@ def run(config: DictConfig, *, retry: bool = True, trusted: Iterable[str] = EVER
         )
         if found.record is not None:
             record.timing["continued"] = found.record.timing.get("continued", [])
-        with recording(record, folder, config.time_limit_minutes), _full_disk_said(folder):
+        with recording(record, folder, config.time_limit_minutes), full_disk_said(folder):
             with atomic_path(folder / "config.yaml") as path:
                 OmegaConf.save(config, path)
             with atomic_path(folder / "tokenizer.json") as path:
@@ -209,29 +211,16 @@ def recording(record: Record, folder: Path, limit_minutes: float | None = None) 
 
 
 def require_writable(config: DictConfig) -> None:
-    """Refuse an output folder that cannot be written, before any work.
+    """Refuse an output folder that cannot be written, or has no room, before any work.
 
     Raises:
-        RunError: it cannot be made, or not written to.
+        StorageError: it cannot be made, or not written to.
     """
     probe = study_folder(config) / ".writable"
     with atomic_path(probe) as path:
-        path.touch()
+        # A full disk still takes names.
+        path.write_bytes(bytes(PROBE))
     probe.unlink()
-
-
-@contextlib.contextmanager
-def _full_disk_said(folder: Path) -> Iterator[None]:
-    """One sentence for a disk that is full or has become read-only, instead of a traceback."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
-            raise
-        raise StorageError(
-            f"{folder}: cannot be written ({error.strerror}); make room, and the same command "
-            "goes on from the last checkpoint"
-        ) from error
 
 
 def _standing(folder: Path, identity: str) -> Standing:

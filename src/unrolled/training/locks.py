@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from unrolled.errors import BusyError, RunError
+from unrolled.errors import BusyError, RunError, full_disk_said
 
 FOLDER = ".locks"
 # Seconds to wait for a lock: a run whose sweep was killed needs a moment to notice and to end.
@@ -29,11 +29,13 @@ def hold(path: Path, what: str, patience: float | None = None) -> Iterator[None]
     Raises:
         BusyError: another process holds it.
         RunError: the folder cannot be written, or its file system has no locks.
+        StorageError: the disk is full.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        lock.acquire(timeout=PATIENCE if patience is None else patience, poll_interval=0.05)
+        with full_disk_said(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path)
+            lock.acquire(timeout=PATIENCE if patience is None else patience, poll_interval=0.05)
     except Timeout as error:
         raise BusyError(
             f"{what}: another process is working on this run; wait for it, or stop it"

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from unrolled.errors import RunError, StorageError
+from unrolled.errors import RunError, StorageError, full_disk_said
 
 SCHEMA_VERSION = 1
 RECORD = "record.json"
@@ -206,7 +206,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that replaces it on success and vanishes on failure.
 
     Raises:
-        StorageError: the folder cannot be written.
+        StorageError: the folder cannot be written, or its disk is full.
     """
     temporary = temporary_path(path)
     try:
@@ -215,8 +215,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise StorageError(f"{path.parent}: cannot be written ({error.strerror})") from error
     try:
-        yield temporary
-        temporary.replace(path)
+        with full_disk_said(path.parent):
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
