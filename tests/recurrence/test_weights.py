@@ -138,7 +138,7 @@ def test_a_layer_leaves_no_garbage_for_the_collector() -> None:
         y, _ = layer(torch.randn(5, 2, 3))
         y.sum().backward()
         del y, _
-        alive = sum(isinstance(thing, Gathered) for thing in gc.get_objects())
+        alive = sum(type(thing) is Gathered for thing in gc.get_objects())
     finally:
         gc.enable()
     assert alive == 0
