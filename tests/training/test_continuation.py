@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from unrolled.errors import StorageError, TimeLimitError
 from unrolled.tasks.language_modeling import LanguageModeling
+from unrolled.training import continuation
 from unrolled.training.checkpoints import best_checkpoint, read_content
 from unrolled.training.job import Outcome, run
 from unrolled.training.record import read_record
@@ -246,6 +247,29 @@ def test_asked_to_end_a_run_loses_no_step(
     assert read_record(folder).state == "interrupted"
     go_on(configure)
     assert [c["step"] for c in read_record(folder).timing["continued"]] == [18]
+    compare(whole, folder)
+
+
+def test_asked_to_end_in_a_validation_a_run_goes_back_one_step(
+    configure: Configure, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = LanguageModeling.validation_step
+
+    def asked(self: LanguageModeling, *args: Any) -> Any:
+        if self.global_step == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, *args)
+
+    minutes = ["trainer.checkpoint_every_steps=null", "trainer.checkpoint_every_minutes=10"]
+    with monkeypatch.context() as patch:
+        # As if the steps before had taken so long.
+        patch.setattr(continuation, "WORTH", 0.0)
+        patch.setattr(continuation, "SHARE", 1e9)
+        patch.setattr(LanguageModeling, "validation_step", asked)
+        with pytest.raises(KeyboardInterrupt, match="stopped at step 20"):
+            go_on(configure, *minutes)
+    folder = go_on(configure)
+    assert [c["step"] for c in read_record(folder).timing["continued"]] == [19]
     compare(whole, folder)
 
 

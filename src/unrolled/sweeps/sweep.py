@@ -110,7 +110,8 @@ def dry_run(plan: Plan, console: Console, config_dir: str | None = None) -> None
         from unrolled.sweeps.search.study import Options, standing_of
 
         options = Options.of(plan.hydra.sweeper, plan.configs[0])
-        console.print(standing_of(options, plan.configs[0], plan.jobs), highlight=False)
+        told = standing_of(options, plan.configs[0], plan.jobs)
+        console.print(told, highlight=False, soft_wrap=True)
         return
     counts: Counter[str] = Counter()
     with _configs(plan, config_dir) as configs:

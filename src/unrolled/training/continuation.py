@@ -20,9 +20,15 @@ from unrolled.tasks.language_modeling import LanguageModeling
 from unrolled.training import logs
 from unrolled.training.checkpoints import EXTRA, FOLDER, LAST, keep_previous
 from unrolled.training.loggers import flush
+from unrolled.training.schedules import Length
 from unrolled.training.stopping import StopRequest
 
 FORMAT = 1
+# Seconds since the last checkpoint after which one is written before a validation, too: a run that
+# is ended in its validation is not between two steps, and goes back.
+WORTH = 10.0
+# Of which writing may take this share.
+SHARE = 0.02
 
 
 class Continuation(pl.Callback):
@@ -32,6 +38,7 @@ class Continuation(pl.Callback):
     Args:
         identity: of the run, so that no other run goes on from its state.
         every_steps, every_minutes: between two checkpoints, whichever comes first; None: not so.
+        length: of the run; before a validation a checkpoint comes earlier.
         stop: asked before each step.
         ask_every: steps after which several ranks agree on whether to write or to stop.
         content: of the checkpoint to go on from.
@@ -44,6 +51,7 @@ class Continuation(pl.Callback):
         *,
         every_steps: int | None,
         every_minutes: float | None,
+        length: Length,
         stop: StopRequest,
         ask_every: int,
         content: dict[str, Any] | None = None,
@@ -52,10 +60,12 @@ class Continuation(pl.Callback):
         self.identity = identity
         self.every_steps = every_steps
         self.every_seconds = None if every_minutes is None else 60 * every_minutes
+        self.length = length
         self.stop = stop
         self.ask_every = ask_every
         self.content = content
         self.written = time.monotonic()
+        self.cost = 0.0
         self.ranks: list[dict[str, Any]] = []
         self.done = False
 
@@ -108,13 +118,16 @@ class Continuation(pl.Callback):
             return True
         if self.every_seconds is None:
             return False
-        return self._agreed(trainer, time.monotonic() - self.written >= self.every_seconds)
+        validates = self.length.validates_at(step + 1)
+        worth = max(WORTH, self.cost / SHARE) if validates else self.every_seconds
+        age = time.monotonic() - self.written
+        return self._agreed(trainer, age >= min(worth, self.every_seconds), ask=validates)
 
-    def _agreed(self, trainer: pl.Trainer, wish: bool) -> bool:
+    def _agreed(self, trainer: pl.Trainer, wish: bool, *, ask: bool = False) -> bool:
         """Whether any rank wishes so; asked now and then, since asking makes the ranks wait."""
         if trainer.world_size == 1:
             return wish
-        if trainer.global_step % self.ask_every:
+        if trainer.global_step % self.ask_every and not ask:
             return False
         return not trainer.strategy.reduce_boolean_decision(not wish, all=True)
 
@@ -125,6 +138,7 @@ class Continuation(pl.Callback):
 
     def _write(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, LanguageModeling)
+        started = time.monotonic()
         mine = {"random": random_states(), "carried": module.carried()}
         self.ranks = [mine]
         if trainer.world_size > 1:
@@ -134,6 +148,7 @@ class Continuation(pl.Callback):
             keep_previous(self.folder)
         trainer.save_checkpoint(self.folder / FOLDER / LAST)
         self.written = time.monotonic()
+        self.cost = self.written - started
 
     def _put_back(
         self, trainer: pl.Trainer, module: pl.LightningModule, content: dict[str, Any]

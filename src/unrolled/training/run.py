@@ -126,6 +126,7 @@ def fit_and_test(
             job.identity,
             every_steps=config.trainer.checkpoint_every_steps,
             every_minutes=config.trainer.checkpoint_every_minutes,
+            length=length,
             stop=stop,
             ask_every=config.trainer.log_every_steps,
             content=content,

@@ -31,6 +31,10 @@ class Length:
     validation_interval: int
     monitor: str
 
+    def validates_at(self, step: int) -> bool:
+        """Whether a validation follows the step."""
+        return step % self.validation_interval == 0 or step == self.total_steps
+
 
 def constant(
     optimizer: Optimizer, length: Length, *, name: str, warmup_steps: int
