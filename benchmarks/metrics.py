@@ -28,11 +28,11 @@ from torch.utils.data import DataLoader
 
 from unrolled.config.compose import compose_run
 from unrolled.data.streams import Streams, TokenBatch
-from unrolled.metrics.language import LanguageModelingMetrics
 from unrolled.models.build import build_language_model
 from unrolled.recurrence.stack import detach
-from unrolled.tasks.language_modeling import LanguageModeling, summed_nll
-from unrolled.training.identity import plain
+from unrolled.runs.identity import plain
+from unrolled.tasks.language_modeling.metrics import LanguageModelingMetrics
+from unrolled.tasks.language_modeling.task import LanguageModeling, summed_nll
 from unrolled.training.schedules import Length, constant
 from unrolled.training.trainer import quiet
 

@@ -29,8 +29,9 @@ from typing import Any
 
 import torch
 
+from unrolled.runs.files import write_json
+from unrolled.runs.record import Record, read_record
 from unrolled.training.checkpoints import best_checkpoint, read_content
-from unrolled.training.record import Record, read_record, write_json
 
 WORDS = (
     "cat",

@@ -23,9 +23,10 @@ from typing import Any
 
 import torch
 
+from unrolled.runs.files import write_json
+from unrolled.runs.record import find_runs, read_record
 from unrolled.sweeps.pools.local import available_cores
 from unrolled.training.environment import cpu_name
-from unrolled.training.record import find_runs, read_record, write_json
 
 LAUNCHERS = ("local", "basic")
 MANY = 9

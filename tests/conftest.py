@@ -88,7 +88,7 @@ def overrides(text_file: Path) -> Callable[..., list[str]]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of a finished LSTM run; do not write to it."""
     from unrolled.config.compose import compose_run
-    from unrolled.training.job import run
+    from unrolled.training.run import run
 
     folder = tmp_path_factory.mktemp("trained")
     path = folder / "text.txt"

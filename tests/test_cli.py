@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from unrolled.cli import main
-from unrolled.training.record import find_runs, read_record
+from unrolled.runs.record import find_runs, read_record
 
 Overrides = Callable[..., list[str]]
 

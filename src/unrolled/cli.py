@@ -239,7 +239,7 @@ def _train(options: argparse.Namespace) -> int:
         print(OmegaConf.to_yaml(planned.configs[0]), end="")
         return 0
     _require_own_cells(planned.configs)
-    from unrolled.training.job import require_writable
+    from unrolled.training.run import require_writable
 
     console = _console()
     if options.dry_run:
@@ -282,9 +282,9 @@ def _check(options: argparse.Namespace) -> int:
     which = f"cell._target_={options.cell}" if own else f"cell={options.cell}"
     plus = "+" if own else ""
     config = compose_run([which, *(f"{plus}cell.{value}" for value in options.overrides)])
+    from unrolled.cell_checks.examination import Size
+    from unrolled.commands.check import examine_cell
     from unrolled.comparison.table import readable
-    from unrolled.models.examine import examine_cell
-    from unrolled.recurrence.examination import Size
 
     size, console = Size(options.hidden_size, options.batch_size, options.length), _console()
     with readable(console):
@@ -308,7 +308,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _generate(options: argparse.Namespace) -> int:
-    from unrolled.generation.text import Request, generate_side_by_side
+    from unrolled.commands.generate import Request, generate_side_by_side
 
     request = Request(
         prompt=options.prompt,
@@ -325,7 +325,7 @@ def _generate(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from unrolled.training.evaluate import evaluate, print_evaluation
+    from unrolled.commands.evaluate import evaluate, print_evaluation
 
     evaluation = evaluate(
         options.folder,
@@ -338,7 +338,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-    from unrolled.training.reproduce import print_reproduction, reproduce
+    from unrolled.commands.reproduce import print_reproduction, reproduce
 
     result = reproduce(options.folder, options.tolerance, trusted=_trusted(options))
     print_reproduction(result, _console(), as_json=options.json)
@@ -347,12 +347,12 @@ def _reproduce(options: argparse.Namespace) -> int:
 
 def _runs(options: argparse.Namespace) -> int:
     if options.watch:
-        from unrolled.sweeps.watch import watch
+        from unrolled.commands.watch import watch
 
         watch(options.folder, _console())
         return 0
-    from unrolled.comparison.causes import print_causes
-    from unrolled.comparison.listing import list_runs, print_runs, runs_json
+    from unrolled.commands.causes import print_causes
+    from unrolled.commands.listing import list_runs, print_runs, runs_json
 
     lines = list_runs(options.folder, failed=options.failed)
     console = _console()

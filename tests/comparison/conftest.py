@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from unrolled.training.record import Record
+from unrolled.runs.record import Record
 
 MakeRun = Callable[..., Path]
 

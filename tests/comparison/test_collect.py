@@ -7,7 +7,7 @@ import pytest
 
 from unrolled.comparison.collect import collect
 from unrolled.errors import ConfigError, RunError
-from unrolled.training.record import this_process
+from unrolled.runs.processes import this_process
 
 MakeRun = Callable[..., Path]
 

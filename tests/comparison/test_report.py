@@ -12,7 +12,7 @@ from scipy import stats
 from unrolled.comparison.report import compare
 from unrolled.comparison.statistics import NO_DIFFERENCE
 from unrolled.errors import ConfigError, RunError
-from unrolled.training.record import find_runs
+from unrolled.runs.record import find_runs
 
 Make = Callable[..., Path]
 
@@ -274,7 +274,7 @@ def test_monitor_is_the_metric_of_other_tasks(make_runs: Make) -> None:
 
 def test_imports_neither_torch_nor_lightning() -> None:
     code = (
-        "import sys, unrolled.comparison.report, unrolled.comparison.listing\n"
+        "import sys, unrolled.comparison.report, unrolled.commands.listing\n"
         "bad = {'torch', 'pytorch_lightning', 'scipy', 'matplotlib'} & set(sys.modules)\n"
         "sys.exit(f'imported {bad}' if bad else 0)"
     )

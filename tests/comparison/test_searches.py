@@ -6,7 +6,7 @@ from pathlib import Path
 import optuna
 
 from unrolled.comparison.report import compare
-from unrolled.training.searches import open_storage, quiet
+from unrolled.sweeps.search.storage import open_storage, quiet
 
 Make = Callable[..., Path]
 

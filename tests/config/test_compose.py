@@ -4,7 +4,7 @@ from omegaconf import OmegaConf
 from unrolled.config.compose import apply_overrides, compose_run, plan
 from unrolled.config.schema import Backend
 from unrolled.errors import ConfigError, UnrolledError
-from unrolled.training.identity import plain
+from unrolled.runs.identity import plain
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from unrolled.config.build import EVERYTHING, target_of
 from unrolled.config.compose import compose_run, plan
 from unrolled.config.locations import config_directory, experiments_directory
-from unrolled.training.identity import plain
+from unrolled.runs.identity import plain
 
 CHOICES = sorted(path for path in config_directory().glob("*/*.yaml"))
 NEEDS = {

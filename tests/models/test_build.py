@@ -11,7 +11,7 @@ from unrolled.config.locations import config_directory
 from unrolled.errors import BudgetError, ConfigError
 from unrolled.models.build import build_language_model, cell_of
 from unrolled.models.language_model import RecurrentLanguageModel
-from unrolled.training.identity import plain
+from unrolled.runs.identity import plain
 
 CELLS = sorted(path.stem for path in (config_directory() / "cell").glob("*.yaml"))
 CELLS.remove("custom")

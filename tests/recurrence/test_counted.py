@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from unrolled.cell_checks.soundness import require_sound
 from unrolled.cells.base import Cell, State
 from unrolled.cells.gated import GatedCell
 from unrolled.errors import CellError
-from unrolled.recurrence.soundness import require_sound
 
 
 class Sound(GatedCell):

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unrolled.cell_checks.examination import Size, examine
+from unrolled.cell_checks.soundness import require_sound
 from unrolled.cells.base import Cell, State
 from unrolled.cells.gated import GatedCell
 from unrolled.cells.linear import LinearCell
 from unrolled.errors import CellError
-from unrolled.recurrence.examination import Size, examine
-from unrolled.recurrence.soundness import require_sound
 
 
 class Sound(GatedCell):

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from unrolled.runs.progress import Progress
+from unrolled.runs.record import Record
 from unrolled.sweeps.display import Display
-from unrolled.training.record import Progress, Record
 
 
 def console(terminal: bool) -> Console:

@@ -12,7 +12,7 @@ from unrolled.config.compose import plan
 from unrolled.config.locations import config_directory, frozen
 from unrolled.errors import ConfigError
 from unrolled.sweeps.sweep import dry_run, summarize, sweep
-from unrolled.training.job import Outcome, run
+from unrolled.training.run import Outcome, run
 
 Overrides = Callable[..., list[str]]
 
@@ -45,7 +45,7 @@ def test_a_dry_run_lists_what_would_become_of_each_run(overrides: Overrides) -> 
 def test_a_dry_run_of_an_interrupted_run_says_where_it_is(
     overrides: Overrides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unrolled.tasks.language_modeling import LanguageModeling
+    from unrolled.tasks.language_modeling.task import LanguageModeling
 
     whole = LanguageModeling.training_step
 

@@ -14,11 +14,11 @@ from omegaconf import DictConfig
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from unrolled.errors import StorageError, TimeLimitError
-from unrolled.tasks.language_modeling import LanguageModeling
+from unrolled.runs.record import read_record
+from unrolled.tasks.language_modeling.task import LanguageModeling
 from unrolled.training import continuation
 from unrolled.training.checkpoints import best_checkpoint, read_content
-from unrolled.training.job import Outcome, run
-from unrolled.training.record import read_record
+from unrolled.training.run import Outcome, run
 
 Configure = Callable[..., DictConfig]
 

@@ -9,8 +9,8 @@ from omegaconf import DictConfig
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from unrolled.training.job import run
-from unrolled.training.record import read_record
+from unrolled.runs.record import read_record
+from unrolled.training.run import run
 
 
 @pytest.fixture(scope="module")

@@ -1,224 +1,254 @@
-import csv
+import errno
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from omegaconf import DictConfig
 
-from unrolled.config.compose import compose_run
-from unrolled.errors import DeviceError
-from unrolled.training import devices
-from unrolled.training.checkpoints import best_checkpoint
-from unrolled.training.job import run
-from unrolled.training.record import Record, read_record
+from unrolled.errors import (
+    BudgetError,
+    BusyError,
+    ConfigError,
+    DataError,
+    DivergedError,
+    RunError,
+    StorageError,
+)
+from unrolled.runs import locks
+from unrolled.runs.progress import read_progress
+from unrolled.runs.record import Record, find_runs, read_record
+from unrolled.training import run as job
+from unrolled.training.run import recording, run, standing
 
 Configure = Callable[..., DictConfig]
 
 
-@pytest.fixture
-def train(configure: Configure) -> Callable[..., Record]:
-    def trained(*overrides: str) -> Record:
-        outcome = run(configure("logger=none", *overrides))
-        assert outcome.folder is not None
-        return read_record(outcome.folder)
-
-    return trained
-
-
-def steps(record: Record) -> list[float]:
-    return [entry["step"] for entry in record.history]
-
-
-def test_the_last_step_is_validated_wherever_the_interval_falls(
-    train: Callable[..., Record],
-) -> None:
-    assert steps(train("trainer.max_steps=25")) == [10, 20, 25]
-    assert steps(train("trainer.max_steps=5")) == [5]
-
-
-def test_without_an_interval_each_epoch_ends_with_a_validation(
-    train: Callable[..., Record],
-) -> None:
-    record = train(
-        "trainer.validate_every_steps=null", "trainer.max_steps=null", "trainer.max_epochs=2"
+def test_a_finished_run_has_its_whole_truth_in_its_folder(trained: Path) -> None:
+    record = read_record(trained)
+    assert (record.status, record.state, record.error) == ("finished", "finished", None)
+    assert trained.name == record.name == f"lstm-seed1-{record.identity[:6]}"
+    assert trained.parent.name == record.study == "default"
+    assert record.config["cell"]["name"] == "lstm"
+    assert record.data["sizes"]["train"]["tokens"] > record.data["sizes"]["test"]["tokens"] > 0
+    assert record.data["unigram_perplexity"].keys() == {"validation", "test"}
+    assert record.model["parameters"] > 0
+    embedding, hidden = record.model["embedding_size"], record.model["hidden_size"]
+    products = 4 * hidden * (embedding + hidden) + hidden * record.data["vocabulary_size"]
+    assert record.model["flops_per_token"] == 2 * products
+    assert record.model["state_size"] == 2 * hidden
+    assert record.model["backend"] == "native"
+    assert [entry["step"] for entry in record.history] == [10, 20, 30, 40, 50, 60]
+    assert record.best["step"] in (10, 20, 30, 40, 50, 60)
+    assert record.timing["seconds"] > 0
+    assert record.timing["tokens"] > 60 * 60
+    assert {"python", "torch", "packages", "cpu", "gpu", "git_commit", "dirty"} <= set(
+        record.environment
     )
-    sizes = record.data["sizes"]["train"]["tokens"]
-    epoch = math.ceil(math.ceil(sizes / 4) / 16)
-    assert steps(record) == [epoch, 2 * epoch]
-    assert [entry["epoch"] for entry in record.history] == [1, 2]
-    # Every token of the training split, twice.
-    assert record.timing["tokens"] == 2 * sizes
+    for name in ("config.yaml", "tokenizer.json", "metrics.csv", "samples.txt"):
+        assert (trained / name).stat().st_size > 0
+    assert {path.name for path in (trained / "checkpoints").iterdir()} == {
+        "best.ckpt",
+        "last.ckpt",
+    }
+    assert list(trained.glob("events.out.tfevents.*"))
+    assert not list(trained.glob(".*")), "no temporary file stays"
+    assert not (trained / "hparams.yaml").exists()
 
 
-def test_whichever_end_comes_first(train: Callable[..., Record]) -> None:
-    assert steps(train("trainer.max_steps=15", "trainer.max_epochs=50"))[-1] == 15
+def test_the_metrics_are_complete_and_those_of_the_best_checkpoint(trained: Path) -> None:
+    record = read_record(trained)
+    names = {"loss", "perplexity", "bits_per_character", "accuracy", "accuracy_top5"}
+    names |= {f"{m}_{a}" for m in ("precision", "recall", "f1") for a in ("macro", "micro")}
+    assert record.metrics.keys() == {f"{s}/{n}" for s in ("validation", "test") for n in names}
+    best = min(record.history, key=lambda entry: entry["validation/loss"])
+    assert record.best == best
+    assert record.metrics["validation/loss"] == best["validation/loss"]
+    for split in ("validation", "test"):
+        loss = record.metrics[f"{split}/loss"]
+        assert record.metrics[f"{split}/perplexity"] == math.exp(loss)
+        # A character tokenizer has a token a character.
+        assert record.metrics[f"{split}/bits_per_character"] == pytest.approx(loss / math.log(2))
+    assert record.metrics["test/perplexity"] < record.data["unigram_perplexity"]["test"] / 1.3
 
 
-def test_early_stopping_and_the_best_checkpoint_look_at_validation(
-    train: Callable[..., Record],
+def test_the_same_seed_gives_the_same_figures_and_another_seed_others(
+    configure: Configure,
 ) -> None:
-    # A rate this high gets worse, so the best is not the last.
-    record = train(
-        "trainer.early_stopping_patience=2",
-        "trainer.max_steps=2000",
-        "trainer.validate_every_steps=5",
-        "optimizer.lr=0.3",
-    )
-    losses = [entry["validation/loss"] for entry in record.history]
-    best = losses.index(min(losses))
-    assert steps(record)[-1] < 2000
-    assert len(losses) == best + 3
-    assert record.best["step"] == steps(record)[best]
-    folder = Path("outputs/default") / record.name
-    assert best_checkpoint(folder).step == record.best["step"]
+    first = read_record(folder_of(run(configure("paths.outputs=a"))))
+    again = read_record(folder_of(run(configure("paths.outputs=b"))))
+    other = read_record(folder_of(run(configure("paths.outputs=a", "seed=0"))))
+    assert first.metrics == again.metrics
+    assert first.identity == again.identity
+    assert other.metrics != first.metrics
+    assert (other.seed, other.name[:10]) == (0, "lstm-seed0")
 
 
-def test_one_training_batch_is_learned_by_heart(train: Callable[..., Record]) -> None:
-    record = train(
-        "trainer=overfit", "trainer.max_steps=300", "model.hidden_size=64", "optimizer.lr=0.02"
-    )
-    assert record.metrics["validation/accuracy"] > 0.95
-    assert record.metrics["test/accuracy"] < record.metrics["validation/accuracy"]
+def test_a_finished_run_is_skipped(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(configure())
+    before = (folder_of(first) / "record.json").read_bytes()
+    # Were it trained again, this would fail it.
+    monkeypatch.setattr(job, "recording", None)
+    second = run(configure("workers=3", "logger=none", "trainer.log_every_steps=3"))
+    assert (second.status, second.folder) == ("skipped", first.folder)
+    assert (folder_of(first) / "record.json").read_bytes() == before
 
 
-def test_the_one_batch_preset_goes_through_everything_once(
-    train: Callable[..., Record],
+def test_a_run_is_found_under_the_name_that_a_sweep_gave_it(configure: Configure) -> None:
+    swept = run(configure("name_by=[cell.name,seed,optimizer.lr]"))
+    single = run(configure())
+    assert (single.status, single.folder) == ("skipped", swept.folder)
+    assert len(find_runs(Path("outputs"))) == 1
+
+
+def test_a_failure_before_the_first_step_took_no_training_time(configure: Configure) -> None:
+    with pytest.raises(DataError):
+        run(configure("task.evaluation_batch_size=100000"))
+    assert "seconds" not in read_record(find_runs(Path("outputs"))[0]).timing
+
+
+def test_a_full_disk_is_one_sentence(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    preset = compose_run(["trainer=one_batch"]).trainer
-    assert (preset.max_steps, preset.limit_batches) == (1, 1)
-    record = train("trainer=one_batch", "trainer.max_steps=1")
-    assert steps(record) == [1]
-    assert "test/perplexity" in record.metrics
+    from unrolled.training import run as training
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(training, "fit_and_test", full)
+    with pytest.raises(StorageError, match=r"cannot be written .No space left"):
+        run(configure())
+    assert read_record(find_runs(Path("outputs"))[0]).state == "interrupted"
 
 
-def test_the_deterministic_preset(train: Callable[..., Record]) -> None:
-    threads = torch.get_num_threads()
-    try:
-        record = train("trainer=deterministic", "trainer.max_steps=5")
-        assert record.environment["threads"] == 1
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(False)
+def test_a_disk_without_room_is_refused_before_any_work(
+    configure: Configure, small_disk: Callable[[int], None]
+) -> None:
+    small_disk(50_000)
+    with pytest.raises(StorageError, match=r"outputs/default: cannot be written .File too large"):
+        job.require_writable(configure())
+    assert not list(Path("outputs/default").iterdir())
 
 
-def test_the_profiler_preset_leaves_a_table(train: Callable[..., Record]) -> None:
-    record = train("trainer=profiler", "trainer.max_steps=5")
-    table = Path("outputs/default") / record.name / "fit-profile.txt"
-    assert "run_training_epoch" in table.read_text()
+def test_a_metric_to_watch_that_there_is_not(configure: Configure) -> None:
+    with pytest.raises(ConfigError, match="did you mean validation/perplexity"):
+        run(configure("task.monitor=validation/perplexty"))
+    assert not Path("outputs").exists()
 
 
-def test_a_plateau_follows_each_validation_and_not_the_epochs(configure: Configure) -> None:
-    # About 20 steps to an epoch, and a validation every 7: never twice at the same place.
-    outcome = run(
-        configure(
-            "task.batch_size=16",
-            "task.sequence_length=32",
-            "trainer.max_steps=60",
-            "trainer.validate_every_steps=7",
-            "trainer.log_every_steps=1",
-            "scheduler=plateau",
-            "scheduler.patience=0",
-            "scheduler.minimum_lr=0",
-            "optimizer=sgd",
-            # So little that no validation is better than the first.
-            "trainer.gradient_clip=1e-9",
-        )
-    )
+def test_a_failed_run_is_recorded_and_retried(configure: Configure) -> None:
+    diverging = ["optimizer=sgd", "optimizer.lr=1e38", "trainer.gradient_clip=null"]
+    with pytest.raises(DivergedError, match=r"at step \d+") as caught:
+        run(configure(*diverging))
+    folder = find_runs(Path("outputs"))[0]
+    record = read_record(folder)
+    assert (record.status, record.state) == ("failed", "failed")
+    assert record.error is not None
+    assert record.error["type"] == "DivergedError"
+    assert record.error["message"] == str(caught.value)
+    assert "training_step" in record.error["traceback"]
+    assert (progress := read_progress(folder))
+    assert progress.stage == "failed"
+    left = folder / "samples.txt"
+    left.write_text("left by the failed attempt")
+    with pytest.raises(DivergedError):
+        run(configure(*diverging))
+    assert not left.exists()
+
+
+def test_an_interrupted_run_says_so(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    from unrolled.tasks.language_modeling.task import LanguageModeling
+
+    original = LanguageModeling.training_step
+
+    def interrupted(self: LanguageModeling, *args: object) -> object:
+        if self.global_step == 12:
+            raise KeyboardInterrupt
+        return original(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(LanguageModeling, "training_step", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="stopped at step 12"):
+        run(configure())
+    folder = find_runs(Path("outputs"))[0]
+    record = read_record(folder)
+    assert record.state == "interrupted"
+    assert [entry["step"] for entry in record.history] == [10]
+    monkeypatch.setattr(LanguageModeling, "training_step", original)
+    assert run(configure()).status == "finished"
+
+
+def test_a_budget_that_cannot_be_met_is_recorded(configure: Configure) -> None:
+    with pytest.raises(BudgetError, match="too small"):
+        run(configure("budget.parameters=10"))
+    assert read_record(find_runs(Path("outputs"))[0]).status == "failed"
+
+
+def test_missing_text_leaves_no_folder(configure: Configure) -> None:
+    with pytest.raises(DataError, match=r"dataset\.path=nowhere\.txt"):
+        run(configure("dataset.path=nowhere.txt"))
+    assert not Path("outputs").exists()
+
+
+def test_too_short_a_corpus_names_the_split_and_the_key(configure: Configure) -> None:
+    with pytest.raises(DataError, match=r"train split .* lower task\.batch_size"):
+        run(configure("task.batch_size=100000"))
+
+
+def test_a_run_that_another_process_makes_is_left_alone(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "PATIENCE", 0.2)
+    config = configure()
+    place = standing(config)
+    assert place.state == "new"
+    with locks.hold(locks.lock_path(place.folder.parent, place.identity), "run"):
+        assert standing(config).state == "busy"
+        with pytest.raises(BusyError, match="another process is working on this run"):
+            run(config)
+    assert not place.folder.exists()
+    assert run(config).status == "finished"
+    # What a crash leaves of a lock is no lock.
+    assert list((place.folder.parent / ".locks").iterdir())
+    assert standing(config).state == "finished"
+
+
+@pytest.mark.parametrize(("kind", "state"), [("Killed", "interrupted"), ("Crashed", "failed")])
+def test_what_a_dead_process_could_not_say_is_recorded(
+    configure: Configure, kind: str, state: str
+) -> None:
+    config = configure()
+    assert job.record_death(config, kind, "by SIGSEGV") is None
+    folder = folder_of(run(config))
+    finished = job.record_death(config, kind, "by SIGSEGV")
+    assert finished is not None
+    assert finished.state == "finished"
+    record = json.loads((folder / "record.json").read_text())
+    record |= {"status": "running", "process": {}}
+    (folder / "record.json").write_text(json.dumps(record))
+    job.record_death(config, kind, "by SIGSEGV")
+    told = read_record(folder)
+    assert told.state == state
+    assert told.error is not None
+    assert told.error["message"] == "by SIGSEGV"
+    assert run(config, retry=False).status == ("finished" if kind == "Killed" else "failed")
+
+
+def test_an_output_folder_that_cannot_be_written_is_refused(configure: Configure) -> None:
+    Path("occupied").write_text("a file")
+    with pytest.raises(RunError, match=r"occupied.*cannot be written"):
+        job.require_writable(configure("paths.outputs=occupied"))
+    job.require_writable(configure("paths.outputs=new"))
+    assert list(Path("new").rglob("*")) == [Path("new/default")]
+
+
+def test_a_record_is_on_disk_before_the_work_and_after_it(tmp_path: Path) -> None:
+    record = Record(identity="i", study="s", name="n", seed=1, config={})
+    with recording(record, tmp_path):
+        assert read_record(tmp_path).state == "running"
+    assert read_record(tmp_path).state == "finished"
+
+
+def folder_of(outcome: job.Outcome) -> Path:
     assert outcome.folder is not None
-    with (outcome.folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["optimizer/lr"]]
-    rates = {int(row["step"]): float(row["optimizer/lr"]) for row in rows}
-    assert {entry["epoch"] for entry in read_record(outcome.folder).history} >= {1, 2, 3}
-    lowered = [step for step in sorted(rates)[1:] if rates[step] < rates.get(step - 1, 1)]
-    # Step 8 is the first after a validation, which is the first to be the lowest.
-    assert lowered == list(range(15, 61, 7))
-
-
-@pytest.mark.parametrize(
-    ("optimizer", "scheduler"),
-    [
-        ("adamw", "constant"),
-        ("adam", "cosine"),
-        ("sgd", "exponential"),
-        ("rmsprop", "step"),
-        ("sgd", "plateau"),
-    ],
-)
-def test_every_optimizer_and_every_schedule(
-    train: Callable[..., Record], optimizer: str, scheduler: str
-) -> None:
-    record = train(
-        f"optimizer={optimizer}",
-        f"scheduler={scheduler}",
-        "trainer.max_steps=4",
-        "optimizer.lr=0.01",
-    )
-    assert record.status == "finished"
-
-
-@pytest.mark.parametrize(
-    ("cell", "tokenizer"),
-    [("rnn_tanh", "char"), ("rnn_relu", "byte"), ("lstm", "word"), ("gru", "bpe")],
-)
-def test_every_cell_and_every_tokenizer(
-    train: Callable[..., Record], cell: str, tokenizer: str
-) -> None:
-    options = ["tokenizer.vocabulary_size=280"] if tokenizer == "bpe" else []
-    record = train(
-        f"cell={cell}", f"tokenizer={tokenizer}", "trainer.max_steps=4", "model.layers=2",
-        "model.tied_weights=true", "model.dropout=0.2", "model.locked_dropout=true", *options,
-    )  # fmt: skip
-    assert record.metrics["test/perplexity"] > 1
-    assert (record.model["layers"], record.data["tokenizer"]) == (2, tokenizer)
-
-
-def test_the_backends_of_a_cell_learn_the_same(train: Callable[..., Record]) -> None:
-    native = train("cell=gru", "cell.backend=native")
-    eager = train("cell=gru", "cell.backend=eager")
-    assert (native.model["backend"], eager.model["backend"]) == ("native", "eager")
-    for name, value in native.metrics.items():
-        if "loss" in name:
-            assert eager.metrics[name] == pytest.approx(value, rel=1e-4)
-
-
-def test_budgets_are_met_by_every_cell(train: Callable[..., Record]) -> None:
-    for cell in ("rnn_tanh", "lstm", "gru"):
-        record = train(f"cell={cell}", "budget.parameters=20000", "trainer.max_steps=1")
-        assert record.model["parameters"] == pytest.approx(20000, rel=0.01)
-    record = train("budget=equal_flops", "budget.flops=60000", "trainer.max_steps=1")
-    assert record.model["flops_per_token"] == pytest.approx(60000, rel=0.02)
-
-
-@pytest.mark.skipif(not devices.has_bf16("cpu"), reason="the CPU has no bf16")
-def test_bf16_comes_close_to_fp32(train: Callable[..., Record]) -> None:
-    exact = train("trainer.max_steps=40")
-    rounded = train("trainer.max_steps=40", "trainer.precision=bf16")
-    assert rounded.metrics["test/loss"] != exact.metrics["test/loss"]
-    assert rounded.metrics["test/loss"] == pytest.approx(exact.metrics["test/loss"], rel=0.05)
-
-
-def test_a_gpu_and_bf16_are_refused_where_there_are_none(
-    train: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(DeviceError, match="take trainer=cpu"):
-        train("trainer=gpu")
-    monkeypatch.setattr(devices, "has_bf16", lambda accelerator: False)
-    with pytest.raises(DeviceError, match=r"trainer\.precision=bf16.*fp32"):
-        train("trainer.precision=bf16")
-
-
-@pytest.mark.slow
-def test_two_ranks_equal_one_process(train: Callable[..., Record]) -> None:
-    options = ["trainer.max_steps=12", "trainer.threads=1"]
-    threads = torch.get_num_threads()
-    try:
-        one = train(*options)
-        two = train("trainer=ddp", *options)
-    finally:
-        torch.set_num_threads(threads)
-    assert one.timing["tokens"] == two.timing["tokens"]
-    assert two.metrics["test/loss"] == pytest.approx(one.metrics["test/loss"], rel=1e-5)
-    assert two.metrics.keys() == one.metrics.keys()
+    return outcome.folder

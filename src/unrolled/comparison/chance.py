@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unrolled.comparison.grouping import Run
-from unrolled.training.record import Record
+from unrolled.runs.record import Record
 
 
 @dataclass(frozen=True)

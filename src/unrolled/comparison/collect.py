@@ -8,7 +8,7 @@ from pathlib import Path
 
 from unrolled.comparison.grouping import CELL, Group, Run, added_keys, flatten, group_runs
 from unrolled.errors import ConfigError, RunError
-from unrolled.training.record import Record, find_runs, read_record
+from unrolled.runs.record import Record, find_runs, read_record
 
 
 @dataclass(frozen=True)

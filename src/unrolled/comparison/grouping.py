@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unrolled.training.record import Record
+from unrolled.runs.record import Record
 
 CELL = "cell.name"
 DATA = "data.fingerprint"

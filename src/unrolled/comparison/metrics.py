@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from unrolled.comparison.grouping import Run, flatten
 from unrolled.errors import ConfigError, RunError
-from unrolled.training.record import Record
+from unrolled.runs.record import Record
 
 PERPLEXITY = "validation/perplexity"
 BITS = "validation/bits_per_character"

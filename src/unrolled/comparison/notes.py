@@ -10,7 +10,7 @@ from unrolled.comparison.metrics import same_text, vocabulary
 from unrolled.comparison.results import Comparison, Note, Row
 from unrolled.comparison.statistics import NO_DIFFERENCE
 from unrolled.metrics.names import lower_is_better
-from unrolled.training.record import Record
+from unrolled.runs.record import Record
 
 FEW_SEEDS = 5
 _NAMED = 6  # as many names as a sentence can hold

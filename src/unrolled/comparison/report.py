@@ -21,7 +21,7 @@ from unrolled.comparison.statistics import (
 from unrolled.comparison.table import markdown
 from unrolled.errors import ConfigError, RunError
 from unrolled.metrics.names import lower_is_better
-from unrolled.training.record import atomic_path, write_json
+from unrolled.runs.files import atomic_path, write_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ from unrolled.comparison.collect import LeftOut
 from unrolled.comparison.grouping import Group, Run
 from unrolled.comparison.metrics import value_of
 from unrolled.comparison.statistics import Difference, Estimate, estimate
-from unrolled.training.record import Record
+from unrolled.runs.record import Record
 
 
 @dataclass

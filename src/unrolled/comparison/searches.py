@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from unrolled.comparison.grouping import Run
 from unrolled.comparison.results import Note
 from unrolled.errors import ConfigError
-from unrolled.training.searches import JOURNAL, open_storage, quiet
+from unrolled.sweeps.search.storage import JOURNAL, open_storage, quiet
 
 if TYPE_CHECKING:
     import optuna

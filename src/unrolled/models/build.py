@@ -8,6 +8,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
+from unrolled.cell_checks.soundness import require_sound
 from unrolled.cells.base import Cell
 from unrolled.cells.gated import GatedCell
 from unrolled.config.build import OURS, arguments_of, target_of
@@ -16,7 +17,6 @@ from unrolled.errors import ConfigError
 from unrolled.models.budget import UNITS, solve_hidden_size
 from unrolled.models.language_model import RecurrentLanguageModel
 from unrolled.recurrence.layer import Disturbance, recurrent_parameters
-from unrolled.recurrence.soundness import require_sound
 from unrolled.recurrence.stack import Recurrence
 
 

@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from unrolled.training import record
+from unrolled.runs.progress import PROGRESS, read_progress
+from unrolled.runs.progress import Progress as RunProgress
+from unrolled.runs.record import read_record
 
 INTERVAL = 0.5
 # A run that was last heard of this long ago (seconds) is not shown as under way.
@@ -75,7 +77,7 @@ class Display:
     def update(self) -> None:
         """Read the folders once and show what changed."""
         for run in self._changed():
-            progress = record.read_progress(run)
+            progress = read_progress(run)
             if progress is None or progress.updated < self.since:
                 continue
             if progress.stage in ENDED:
@@ -94,7 +96,7 @@ class Display:
             if not folder.is_dir():
                 continue
             for entry in os.scandir(folder):
-                path = os.path.join(entry.path, record.PROGRESS)  # noqa: PTH118 - half the time
+                path = os.path.join(entry.path, PROGRESS)  # noqa: PTH118 - half the time
                 try:
                     time_of = os.stat(path).st_mtime_ns  # noqa: PTH116
                 except (FileNotFoundError, NotADirectoryError):
@@ -107,7 +109,7 @@ class Display:
         while not self._stop.wait(INTERVAL):
             self.update()
 
-    def _show(self, name: str, progress: record.Progress) -> None:
+    def _show(self, name: str, progress: RunProgress) -> None:
         where = progress.stage
         if progress.stage == "training":
             where = f"step {progress.step:,}/{progress.total_steps:,}"
@@ -123,7 +125,7 @@ class Display:
             self.lines[name], completed=progress.step, total=progress.total_steps, where=where
         )
 
-    def _end(self, name: str, folder: Path, progress: record.Progress) -> None:
+    def _end(self, name: str, folder: Path, progress: RunProgress) -> None:
         if self.ended.get(name) == progress.stage:
             return
         self.ended[name] = progress.stage
@@ -133,11 +135,11 @@ class Display:
             self._line(name, folder, progress), highlight=False, soft_wrap=True
         )
 
-    def _line(self, name: str, folder: Path, progress: record.Progress) -> str:
+    def _line(self, name: str, folder: Path, progress: RunProgress) -> str:
         count = rf"\[{len(self.ended)}/{self.total}] " if self.total and self.total > 1 else ""
         if progress.stage == "skipped":
             return f"{count}{name}  skipped, it is finished already"
-        run = record.read_record(folder)
+        run = read_record(folder)
         if progress.stage == "pruned":
             return f"{count}{escape(name)}  {escape((run.error or {}).get('message', ''))}"
         if progress.stage in ("failed", "interrupted"):

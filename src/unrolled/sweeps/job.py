@@ -4,7 +4,7 @@ from omegaconf import DictConfig
 
 from unrolled.config.schema import register_schemas
 from unrolled.errors import BusyError, PrunedError, StorageError, UnrolledError
-from unrolled.training.job import Outcome, run
+from unrolled.training.run import Outcome, run
 
 
 def job(config: DictConfig) -> Outcome:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from unrolled.config.compose import without_hydra
 from unrolled.errors import ConfigError
 from unrolled.sweeps.pools.pool import ENDED, Pool, Task, drive, require_fraction
-from unrolled.training.job import Outcome
+from unrolled.training.run import Outcome
 
 # By the last part of a launcher's `_target_`.
 POOLS = {

@@ -5,11 +5,11 @@ import time
 from omegaconf import DictConfig
 from rich.console import Console
 
+from unrolled.runs.identity import study_folder
 from unrolled.sweeps.display import Display
 from unrolled.sweeps.sweep import retry_of
-from unrolled.training.identity import study_folder
-from unrolled.training.job import Outcome, run
 from unrolled.training.prepare import prepare_data
+from unrolled.training.run import Outcome, run
 
 
 def train_one(config: DictConfig, console: Console) -> Outcome:

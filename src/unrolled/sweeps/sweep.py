@@ -17,19 +17,15 @@ from unrolled.config.compose import PRIMARY, Plan
 from unrolled.config.locations import frozen
 from unrolled.config.panel import Panel, control_panel
 from unrolled.errors import ConfigError, StorageError
+from unrolled.runs.files import remove_leftovers, temporary_path, write_json
+from unrolled.runs.identity import study_folder
+from unrolled.runs.processes import this_process
+from unrolled.runs.sweep_state import SWEEP
 from unrolled.sweeps.display import Display
 from unrolled.sweeps.job import job
 from unrolled.sweeps.launching import compose, require_launcher
-from unrolled.training.identity import study_folder
-from unrolled.training.job import Outcome, Standing, standing
 from unrolled.training.prepare import prepare_data, require_monitor
-from unrolled.training.record import (
-    SWEEP,
-    remove_leftovers,
-    temporary_path,
-    this_process,
-    write_json,
-)
+from unrolled.training.run import Outcome, Standing, standing
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,10 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from unrolled.data.tokens import TokenizedCorpus
-from unrolled.models.sampling import Sampling, generate
-from unrolled.tasks.language_modeling import LanguageModeling
-from unrolled.training.record import Progress, Record
+from unrolled.runs.progress import Progress
+from unrolled.runs.record import Record
+from unrolled.tasks.language_modeling.sampling import Sampling, generate
+from unrolled.tasks.language_modeling.task import LanguageModeling
 from unrolled.training.schedules import Length
 
 # Seconds between two writes of progress.json: often enough to follow, too rare to cost anything.

@@ -18,7 +18,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
 from unrolled.errors import RunError
-from unrolled.training.record import atomic_path
+from unrolled.runs.files import atomic_path
 
 FOLDER = "checkpoints"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"

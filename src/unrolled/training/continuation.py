@@ -16,7 +16,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import move_data_to_device
 
-from unrolled.tasks.language_modeling import LanguageModeling
+from unrolled.tasks.language_modeling.task import LanguageModeling
 from unrolled.training import logs
 from unrolled.training.checkpoints import EXTRA, FOLDER, LAST, keep_previous
 from unrolled.training.loggers import flush

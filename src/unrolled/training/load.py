@@ -11,7 +11,7 @@ from unrolled.config.build import OURS
 from unrolled.data.text_tokenizer import TextTokenizer
 from unrolled.data.tokenizers import load_tokenizer
 from unrolled.errors import DataError, RunError
-from unrolled.training.record import Record, read_record
+from unrolled.runs.record import Record, read_record
 
 if TYPE_CHECKING:
     from unrolled.models.language_model import RecurrentLanguageModel

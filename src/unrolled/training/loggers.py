@@ -8,8 +8,8 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
+from unrolled.runs.record import Record
 from unrolled.training import logs
-from unrolled.training.record import Record
 
 # What the HParams page lists: the same keys for every run, so that one table holds a whole sweep.
 HYPERPARAMETERS = (

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from unrolled.training.record import atomic_path
+from unrolled.runs.files import atomic_path
 
 METRICS, SAMPLES = "metrics.csv", "samples.txt"
 # What an attempt that nothing goes on from may have left in a run's folder.

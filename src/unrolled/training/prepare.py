@@ -10,7 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from unrolled.config.build import EVERYTHING, build
 from unrolled.data.tokens import TokenizedCorpus, default_cache, prepare
 from unrolled.errors import ConfigError
-from unrolled.metrics.names import LANGUAGE_MODELING
+from unrolled.runs.task import TaskDescription
+from unrolled.tasks import language_modeling
 
 
 def prepare_data(config: DictConfig, trusted: Iterable[str] = EVERYTHING) -> TokenizedCorpus:
@@ -35,13 +36,18 @@ def _prepare(nodes: str, cache: str | None, trusted: tuple[str, ...]) -> Tokeniz
     return prepare(corpus, tokenizer, Path(cache).expanduser() if cache else default_cache())
 
 
+def describe_task(config: DictConfig) -> TaskDescription:
+    """The task of a run, as far as its configuration alone tells: without baselines."""
+    return language_modeling.describe()
+
+
 def require_monitor(config: DictConfig) -> None:
     """Refuse a metric to watch that no validation gives, before the run gets to its first one.
 
     Raises:
         ConfigError: no such metric; the message names the nearest one.
     """
-    known = [f"validation/{name}" for name in LANGUAGE_MODELING]
+    known = [f"validation/{name}" for name in describe_task(config).metrics]
     monitor = config.task.monitor
     if monitor not in known:
         near = difflib.get_close_matches(monitor, known, n=1, cutoff=0.0)[0]

@@ -1,272 +1,241 @@
-"""One run, from data to record: model, task, trainer, fit, test."""
+"""One run as a job: whose folder, whether it is done, and what becomes of a failure.
+
+Nothing heavy is imported before the data is read and the folder is there, so that a missing file
+or a finished run answers at once.
+"""
 
 import contextlib
-import signal
+import logging
+import time
+import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig, OmegaConf
 
-from unrolled.config.build import EVERYTHING, OURS, arguments_of, target_of
-from unrolled.data.module import TextDataModule
-from unrolled.data.tokens import TokenizedCorpus
-from unrolled.models.build import build_language_model
-from unrolled.tasks.language_modeling import LanguageModeling
-from unrolled.training import logs
-from unrolled.training.callbacks import RecordKeeper, Samples, StepPlateau, StopAtLength
-from unrolled.training.checkpoints import (
-    EXTRA,
-    best_checkpoint,
-    last_checkpoint,
-    load_weights,
-    read_content,
-)
-from unrolled.training.continuation import Continuation, place
-from unrolled.training.devices import device_name, device_of, require_devices
-from unrolled.training.environment import describe_environment
-from unrolled.training.loggers import log_hyperparameters, make_loggers
-from unrolled.training.prepare import prepare_data
-from unrolled.training.pruning import pruning_callbacks
-from unrolled.training.ranks import all_ranks
-from unrolled.training.record import Record
-from unrolled.training.schedules import Length
-from unrolled.training.stopping import StopRequest, signals_as_before
-from unrolled.training.trainer import make_trainer, quiet
+from unrolled.config.build import EVERYTHING
+from unrolled.errors import RunError, full_disk_said
+from unrolled.runs.files import atomic_path, remove_leftovers
+from unrolled.runs.identity import as_dict, identity, plain, run_name, study_folder
+from unrolled.runs.locks import hold, is_held, lock_path
+from unrolled.runs.processes import this_process
+from unrolled.runs.progress import Progress, read_progress
+from unrolled.runs.record import RECORD, Record, read_record
+from unrolled.training.prepare import describe_task, prepare_data, require_monitor
+from unrolled.training.stopping import watchdog
+
+# Bytes that a disk must have room for: what a run writes besides its checkpoints.
+PROBE = 100_000
+
+log = logging.getLogger(__name__)
 
 
-def train(
-    config: DictConfig,
-    data: TokenizedCorpus,
-    record: Record,
-    folder: Path,
-    trusted: Iterable[str] = EVERYTHING,
-) -> None:
-    """Fit, choose the best checkpoint by validation, test it once, and fill in the record.
+@dataclass
+class Outcome:
+    """What became of a job.
 
-    Where the folder has a checkpoint of the same run, it goes on from there.
-
-    Args:
-        trusted: prefixes of modules outside this package that the configuration may name.
-
-    Raises:
-        DeviceError: the machine lacks the device or the precision.
-        BudgetError: the budget cannot be met.
-        DivergedError: a loss was not finite.
-        TimeLimitError: the run took longer than it may.
-        PrunedError: the search that the run belongs to gave it up.
-        KeyboardInterrupt: the person, or a scheduler, stopped the run.
+    ``status`` is ``finished``; ``skipped`` (it was finished before); ``failed``; ``interrupted``
+    (the same command goes on with it); ``pruned`` (a search gave it up); or ``busy`` (another
+    process works on it). ``died`` is set by who saw its process end without a word: ``Killed``, or
+    ``Crashed`` by a fault of its own.
     """
-    require_devices(config.trainer)
-    last = last_checkpoint(folder, record.identity)
-    if last is None:
-        logs.clear(folder)
-    else:
-        at = {"step": last[1]["global_step"], "at": record.timing["started"]}
-        record.timing["continued"] = [*record.timing.get("continued", []), at]
-        logs.cut(folder, last[1][EXTRA]["logs"])
-    world_size = config.trainer.devices if config.trainer.strategy == "ddp" else 1
-    path = last[0] if last else None
-    job = Job(OmegaConf.to_yaml(config), folder, record.identity, path, tuple(trusted))
-    with all_ranks(world_size, _other_rank, job):
-        fit_and_test(job, config, data, record)
+
+    status: str
+    folder: Path | None
+    message: str = ""
+    died: str | None = None
 
 
 @dataclass(frozen=True)
-class Job:
-    """What every rank is told.
+class Standing:
+    """How far a run has come, as its folder tells.
 
-    Attributes:
-        config: as YAML.
-        checkpoint: to go on from.
+    ``state`` is that of its record, or ``new``, ``damaged`` (its record is), or ``busy``.
     """
 
-    config: str
     folder: Path
     identity: str
-    checkpoint: Path | None
-    trusted: tuple[str, ...]
+    state: str
+    record: Record | None = None
 
 
-def _other_rank(job: Job) -> None:
-    """What every rank but the first does, in a process of its own."""
-    config = OmegaConf.create(job.config)
-    assert isinstance(config, DictConfig)
-    fit_and_test(job, config, prepare_data(config, job.trusted), None)
+def standing(config: DictConfig, trusted: Iterable[str] = EVERYTHING) -> Standing:
+    """Where the run that ``config`` describes is, and how far it has come.
+
+    Raises:
+        UnrolledError: bad input.
+    """
+    config = plain(config)
+    require_monitor(config)
+    key = identity(config, prepare_data(config, trusted).fingerprint)
+    folder = study_folder(config) / run_name(config, key)
+    found = _standing(folder, key)
+    if found.state != "finished" and is_held(lock_path(folder.parent, key)):
+        return Standing(found.folder, key, "busy", found.record)
+    return found
 
 
-def fit_and_test(
-    job: Job, config: DictConfig, data: TokenizedCorpus, record: Record | None
-) -> None:
-    """What each rank does; only the first has the record."""
-    quiet()
-    content = read_content(job.checkpoint) if job.checkpoint else None
-    set_threads(config, content)
-    pl.seed_everything(config.seed, workers=True, verbose=False)
-    batches = make_batches(config, data)
-    length = run_length(config, batches)
-    task = make_task(config, data, length, job.trusted)
-    loggers = make_loggers(config, job.folder, _step(content)) if record else []
-    limit = config.time_limit_minutes
-    stop = StopRequest(None if limit is None else 60 * limit)
-    device = device_name(config.trainer)
-    keeper = RecordKeeper(record, job.folder, length, device) if record else None
-    callbacks: list[pl.Callback] = [StopAtLength(length.total_steps), StepPlateau()]
-    if record and keeper:
-        describe(record, config, data, task)
-        callbacks += [keeper, Samples(config, data, job.folder), *pruning_callbacks(config)]
-    # The last of them, so that it writes what the others are after a step.
-    callbacks.append(
-        Continuation(
-            job.folder,
-            job.identity,
-            every_steps=config.trainer.checkpoint_every_steps,
-            every_minutes=config.trainer.checkpoint_every_minutes,
-            length=length,
-            stop=stop,
-            ask_every=config.trainer.log_every_steps,
-            content=content,
+def run(config: DictConfig, *, retry: bool = True, trusted: Iterable[str] = EVERYTHING) -> Outcome:
+    """Make the run that ``config`` describes, or what is left of it.
+
+    Finished, it is skipped; cut off, it goes on exactly from its last checkpoint.
+
+    Args:
+        retry: whether a run that failed before is tried again.
+        trusted: prefixes of modules outside this package that the configuration may name.
+
+    Raises:
+        BusyError: another process is working on it.
+        UnrolledError: bad input; where the run had begun, its record says the same.
+        KeyboardInterrupt: the run was stopped; its record says so.
+    """
+    config = plain(config)
+    require_monitor(config)
+    data = prepare_data(config, trusted)
+    key = identity(config, data.fingerprint)
+    folder = study_folder(config) / run_name(config, key)
+    if (before := _answer(_standing(folder, key), retry)) is not None:
+        return before
+    with hold(lock_path(folder.parent, key), str(folder)):
+        # Another process may have finished it while this one waited.
+        found = _standing(folder, key)
+        if (before := _answer(found, retry)) is not None:
+            return before
+        folder = found.folder
+        remove_leftovers(folder)
+        if found.state == "damaged":
+            log.warning("%s: its record was damaged, and is made again", folder)
+        record = Record(
+            identity=key,
+            study=config.study,
+            name=folder.name,
+            seed=config.seed,
+            config=as_dict(config),
+            task=describe_task(config).to_dict(),
         )
-    )
-    trainer = make_trainer(config, job.folder, length, loggers, callbacks)
-    with signals_as_before():
-        if content is not None and content[EXTRA]["done"]:
-            # Only the test is missing. The counters say at which step it is.
-            trainer.fit_loop.load_state_dict(content["loops"]["fit_loop"])
-            if keeper:
-                keeper.load_state_dict(content["callbacks"][keeper.state_key])
-            stop.listen()
-        else:
-            batches.first_batch = place(content) if content is not None else 0
-            _fit(trainer, task, batches, job.checkpoint)
-        best = best_checkpoint(job.folder)
-        load_weights(task, best)
-        with _interrupts(trainer):
-            trainer.test(task, datamodule=batches, verbose=False)
-    if record:
-        record.best = next(entry for entry in record.history if entry["step"] == best.step)
-        record.metrics = {
-            **{k: v for k, v in record.best.items() if k.startswith("validation/")},
-            **task.results["test"],
-        }
-        log_hyperparameters(loggers, record, best.step)
-        # Lightning's loggers write it, empty; config.yaml has what it would say.
-        (job.folder / "hparams.yaml").unlink(missing_ok=True)
+        if found.record is not None:
+            record.timing["continued"] = found.record.timing.get("continued", [])
+        with recording(record, folder, config.time_limit_minutes), full_disk_said(folder):
+            with atomic_path(folder / "config.yaml") as path:
+                OmegaConf.save(config, path)
+            with atomic_path(folder / "tokenizer.json") as path:
+                path.write_text(data.tokenizer.to_json(), encoding="utf-8")
+            from unrolled.training.fit import train
+
+            train(config, data, record, folder, trusted)
+    return Outcome("finished", folder)
 
 
-def make_batches(config: DictConfig, data: TokenizedCorpus) -> TextDataModule:
-    """The data module that the task's batching options describe."""
-    return TextDataModule(
-        data,
-        batch_size=config.task.batch_size,
-        sequence_length=config.task.sequence_length,
-        evaluation_batch_size=config.task.evaluation_batch_size,
-        evaluation_sequence_length=config.task.evaluation_sequence_length,
-        overfit_batches=config.trainer.overfit_batches,
-    )
+def _answer(found: Standing, retry: bool) -> Outcome | None:
+    """What there is to say of a run without making it; None where it is to be made."""
+    if found.state == "finished":
+        progress = read_progress(found.folder) or Progress("skipped")
+        progress.stage = "skipped"
+        progress.write(found.folder)
+        return Outcome("skipped", found.folder)
+    if found.state == "failed" and not retry:
+        assert found.record is not None
+        error = found.record.error or {}
+        message = f"{error.get('type')}: {error.get('message')}"
+        return Outcome("failed", found.folder, f"{found.folder.name}, earlier: {message}")
+    return None
 
 
-def run_length(config: DictConfig, batches: TextDataModule) -> Length:
-    """How many steps an epoch and the run have."""
-    steps = batches.steps_per_epoch
-    if config.trainer.limit_batches is not None:
-        steps = min(steps, config.trainer.limit_batches)
-    ends = [config.trainer.max_steps]
-    if config.trainer.max_epochs is not None:
-        ends.append(config.trainer.max_epochs * steps)
-    total = min(end for end in ends if end is not None)
-    interval = config.trainer.validate_every_steps or steps
-    return Length(steps, total, min(interval, total), config.task.monitor)
+def record_death(config: DictConfig, kind: str, message: str) -> Record | None:
+    """Write into a run's record that its process died, and how; it could not do so itself.
 
+    Args:
+        kind: ``Killed`` or ``Crashed``.
 
-def make_task(
-    config: DictConfig,
-    data: TokenizedCorpus,
-    length: Length,
-    trusted: Iterable[str] = OURS,
-) -> LanguageModeling:
-    """The LightningModule around the model that the configuration describes."""
-    model = build_language_model(config, data.tokenizer.vocabulary_size, trusted)
-    schedule = target_of(config.scheduler, trusted)
-    return LanguageModeling(
-        model,
-        make_optimizer(config.optimizer, trusted),
-        lambda optimizer: schedule(optimizer, length, **arguments_of(config.scheduler)),
-        tokens_per_character={
-            split: sizes["tokens"] / sizes["characters"] for split, sizes in data.sizes.items()
-        },
-        log_every_steps=config.trainer.log_every_steps,
-    )
-
-
-def make_optimizer(node: DictConfig, trusted: Iterable[str] = OURS) -> Any:
-    """A function from parameters to the optimizer; fused where PyTorch has that, 2.4 to 2.8x as
-    fast."""
-    target = target_of(node, trusted)
-    options = arguments_of(node, "name")
-    if target in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD):
-        options["fused"] = True
-    return partial(target, **options)
-
-
-def set_threads(config: DictConfig, content: dict[str, Any] | None = None) -> None:
-    """As many threads as asked for, or as the run had before it was cut off: the order of a sum
-    decides its last digits. A sweep has set its own default before torch was imported."""
-    threads = config.trainer.threads or (content and content[EXTRA]["threads"])
-    if threads:
-        torch.set_num_threads(threads)
-
-
-def describe(
-    record: Record, config: DictConfig, data: TokenizedCorpus, task: LanguageModeling
-) -> None:
-    """Fill in what is known before the first step."""
-    model = task.model
-    record.environment = {**describe_environment(), "device": device_name(config.trainer)}
-    record.data = {
-        "name": data.name,
-        "fingerprint": data.fingerprint,
-        "tokenizer": config.tokenizer.name,
-        "vocabulary_size": data.tokenizer.vocabulary_size,
-        "sizes": data.sizes,
-        "unigram_perplexity": data.unigram_perplexity,
-    }
-    record.model = {
-        "parameters": model.parameter_count(),
-        "flops_per_token": model.flops_per_token(),
-        "state_size": model.recurrence.state_size(),
-        "embedding_size": model.embedding.embedding_dim,
-        "hidden_size": model.recurrence.hidden_size,
-        "layers": model.recurrence.layers,
-        "backend": model.recurrence.backend_on(device_of(config.trainer), config.task.batch_size),
-    }
-
-
-def _step(content: dict[str, Any] | None) -> int:
-    return int(content["global_step"]) if content else 0
-
-
-def _fit(
-    trainer: pl.Trainer, task: LanguageModeling, batches: TextDataModule, checkpoint: Path | None
-) -> None:
-    with _interrupts(trainer):
-        trainer.fit(task, datamodule=batches, ckpt_path=checkpoint, weights_only=True)
+    Returns:
+        The run's record; None where the run had not begun.
+    """
+    found = standing(config)
+    record = found.record
+    if record is not None and record.status == "running" and found.state != "busy":
+        record.status = "failed"
+        record.error = {"type": kind, "message": message, "traceback": ""}
+        record.timing["ended"] = _now()
+        record.write(found.folder)
+        progress = read_progress(found.folder) or Progress(record.state)
+        progress.stage = record.state
+        progress.write(found.folder)
+    return record
 
 
 @contextlib.contextmanager
-def _interrupts(trainer: pl.Trainer) -> Iterator[None]:
-    """Lightning ends the process after an interrupt, with the interrupt as the context; a run is
-    ended by its caller."""
+def recording(record: Record, folder: Path, limit_minutes: float | None = None) -> Iterator[None]:
+    """Keep ``record`` true on disk: running now; finished, or failed and why, at the end."""
+    started = time.time()
+    record.process = this_process()
+    record.timing["started"] = _now()
+    record.write(folder)
+    Progress("preparing").write(folder)
+
+    def stuck(message: str) -> None:
+        record.status = "failed"
+        record.error = {"type": "TimeLimitError", "message": message, "traceback": ""}
+        end()
+
+    def end() -> None:
+        record.timing["ended"] = _now()
+        earlier = record.timing.get("total_seconds", 0.0)
+        record.timing["total_seconds"] = earlier + time.time() - started
+        record.write(folder)
+        progress = read_progress(folder) or Progress(record.status)
+        progress.stage = record.state
+        progress.write(folder)
+
     try:
-        yield
-    except SystemExit as error:
-        if isinstance(error.__context__, KeyboardInterrupt):
-            # It also made the process deaf to a second Ctrl-C.
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            said = str(error.__context__) or f"stopped at step {trainer.global_step}"
-            raise KeyboardInterrupt(said) from error
+        with watchdog(60 * limit_minutes if limit_minutes else None, stuck):
+            yield
+    except BaseException as error:
+        record.status = "failed"
+        record.error = {
+            "type": type(error).__name__,
+            "message": str(error),
+            "traceback": traceback.format_exc(),
+        }
         raise
+    else:
+        record.status = "finished"
+    finally:
+        end()
+
+
+def require_writable(config: DictConfig) -> None:
+    """Refuse an output folder that cannot be written, or has no room, before any work.
+
+    Raises:
+        StorageError: it cannot be made, or not written to.
+    """
+    probe = study_folder(config) / ".writable"
+    with atomic_path(probe) as path:
+        # A full disk still takes names.
+        path.write_bytes(bytes(PROBE))
+    probe.unlink()
+
+
+def _standing(folder: Path, identity: str) -> Standing:
+    """How far the run has come: in ``folder``, or where a sweep gave it another name."""
+    others = sorted(path.parent for path in folder.parent.glob(f"*-{identity[:6]}/{RECORD}"))
+    for other in [folder, *(other for other in others if other != folder)]:
+        if not (other / RECORD).is_file():
+            continue
+        try:
+            record = read_record(other)
+        except RunError:
+            # The name has six letters of the identity; the checkpoint, which has all of it, tells
+            # whether it is this run.
+            if other == folder:
+                return Standing(other, identity, "damaged")
+            continue
+        if record.identity == identity:
+            return Standing(other, identity, record.state, record)
+    return Standing(folder, identity, "new")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -11,10 +11,10 @@ import pytest
 from omegaconf import DictConfig
 
 from unrolled.errors import ConfigError, DeviceError
+from unrolled.runs.record import find_runs, read_record
 from unrolled.sweeps.pools.local import LocalPool, places
 from unrolled.sweeps.pools.pool import Task, drive
-from unrolled.training.job import Outcome
-from unrolled.training.record import find_runs, read_record
+from unrolled.training.run import Outcome
 
 Configure = Callable[..., DictConfig]
 NO_GPU: dict[str, Any] = {"gpus_per_run": None, "devices": None}

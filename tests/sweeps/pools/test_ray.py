@@ -14,10 +14,11 @@ import pytest
 from omegaconf import DictConfig
 
 from unrolled.errors import ConfigError
+from unrolled.runs.progress import read_progress
+from unrolled.runs.record import find_runs, read_record
 from unrolled.sweeps.pools.pool import Task, drive
 from unrolled.sweeps.pools.ray import RayPool
-from unrolled.training.job import Outcome
-from unrolled.training.record import find_runs, read_progress, read_record
+from unrolled.training.run import Outcome
 
 Configure = Callable[..., DictConfig]
 OPTIONS: dict[str, Any] = {

@@ -12,10 +12,10 @@ import pytest
 from omegaconf import DictConfig
 
 from unrolled.errors import ConfigError
+from unrolled.runs.record import find_runs, read_record
 from unrolled.sweeps.pools.pool import Task, drive
 from unrolled.sweeps.pools.submitit import SubmititPool
-from unrolled.training.job import Outcome
-from unrolled.training.record import find_runs, read_record
+from unrolled.training.run import Outcome
 
 Configure = Callable[..., DictConfig]
 OPTIONS: dict[str, Any] = {

@@ -17,11 +17,11 @@ from rich.console import Console
 
 from unrolled.config.compose import plan
 from unrolled.errors import ConfigError
+from unrolled.runs.locks import hold
+from unrolled.runs.record import find_runs, read_record
+from unrolled.sweeps.search.storage import open_storage
 from unrolled.sweeps.sweep import sweep
-from unrolled.training.job import Outcome
-from unrolled.training.locks import hold
-from unrolled.training.record import find_runs, read_record
-from unrolled.training.searches import open_storage
+from unrolled.training.run import Outcome
 
 Overrides = Callable[..., list[str]]
 LR = "optimizer.lr=tag(log, interval(1e-3, 1e-1))"

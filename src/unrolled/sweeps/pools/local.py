@@ -20,11 +20,11 @@ from omegaconf import DictConfig
 from unrolled.errors import ConfigError, DeviceError
 from unrolled.sweeps.job import job, label
 from unrolled.sweeps.pools.pool import Pool, Task, death, require_fraction
-from unrolled.training.job import Outcome
+from unrolled.training.run import Outcome
 from unrolled.training.variables import environment_variables
 
 # What the server imports before it forks; all of it is needed by every run.
-PRELOADED = ["unrolled.training.run", "unrolled.sweeps.job"]
+PRELOADED = ["unrolled.training.fit", "unrolled.sweeps.job"]
 # Seconds after which an interrupted run is told again, and after which it is killed.
 AGAIN, GRACE = 5.0, 15.0
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

@@ -12,7 +12,7 @@ from typing import Any, Self
 from omegaconf import DictConfig
 
 from unrolled.errors import ConfigError
-from unrolled.training.job import Outcome, record_death
+from unrolled.training.run import Outcome, record_death
 
 # Signals by which the system answers a fault of the program.
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGBUS)

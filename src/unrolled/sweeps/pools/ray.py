@@ -14,7 +14,7 @@ from unrolled.errors import ConfigError
 from unrolled.sweeps.job import job, label
 from unrolled.sweeps.pools.local import THREADS
 from unrolled.sweeps.pools.pool import Pool, Task, require_fraction
-from unrolled.training.job import Outcome
+from unrolled.training.run import Outcome
 
 # Seconds for an address to answer.
 ANSWER = 5.0

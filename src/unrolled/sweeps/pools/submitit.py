@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from unrolled.errors import ConfigError
+from unrolled.runs.identity import study_folder
 from unrolled.sweeps.job import job, label
 from unrolled.sweeps.pools.local import THREADS, VISIBLE, available_cores, visible_gpus
 from unrolled.sweeps.pools.pool import Pool, Task
-from unrolled.training.identity import study_folder
-from unrolled.training.job import Outcome
+from unrolled.training.run import Outcome
 
 if TYPE_CHECKING:
     import submitit

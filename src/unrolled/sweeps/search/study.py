@@ -15,12 +15,12 @@ from omegaconf import DictConfig
 
 from unrolled.errors import ConfigError
 from unrolled.metrics.names import LANGUAGE_MODELING, lower_is_better
+from unrolled.runs import locks
+from unrolled.runs.identity import identity, study_folder
+from unrolled.runs.record import Record, read_record
 from unrolled.sweeps.search.space import grid_of
-from unrolled.training import locks
-from unrolled.training.identity import identity, study_folder
-from unrolled.training.job import Outcome
-from unrolled.training.record import Record, read_record
-from unrolled.training.searches import JOURNAL, PRUNER, make_pruner, open_storage, quiet
+from unrolled.sweeps.search.storage import JOURNAL, PRUNER, make_pruner, open_storage, quiet
+from unrolled.training.run import Outcome
 
 if TYPE_CHECKING:
     import optuna

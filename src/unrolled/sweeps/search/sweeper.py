@@ -17,7 +17,7 @@ from unrolled.sweeps.pools.local import available_cores
 from unrolled.sweeps.pools.pool import Task, drive
 from unrolled.sweeps.search.space import search_space, written
 from unrolled.sweeps.search.study import Options, Search
-from unrolled.training.job import Outcome
+from unrolled.training.run import Outcome
 
 
 def sweep(

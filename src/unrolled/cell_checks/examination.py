@@ -1,0 +1,315 @@
+"""What the tests hold our own cells to, for any cell: the checks of ``unrolled check``."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.gradcheck import GradcheckError
+
+from unrolled.cell_checks.soundness import require_sound
+from unrolled.cells.base import Cell, State
+from unrolled.cells.cost import flops, state_size
+from unrolled.errors import CellError, ConfigError
+from unrolled.recurrence.backends import BACKENDS, choose
+from unrolled.recurrence.stack import Recurrence, States
+from unrolled.recurrence.weights import Loop, lent
+
+Make = Callable[[int, int], Cell]
+EXACT = 1e-10
+LONG = 1000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check; ``passed`` is None for a figure that is neither good nor bad."""
+
+    check: str
+    passed: bool | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class Size:
+    """The layer whose cost is measured."""
+
+    hidden_size: int = 256
+    batch: int = 32
+    length: int = 64
+    repeats: int = 9
+
+
+def examine(
+    make: Make, size: Size, *, multiple: int = 1, compiled: bool = False
+) -> Iterator[Finding]:
+    """Each check's finding as it is made.
+
+    Args:
+        make: builds the cell from its input size and hidden size.
+        multiple: hidden sizes must be multiples of this.
+        compiled: try the compiled backend, too; it takes some ten seconds.
+    """
+    torch.manual_seed(0)
+    hidden = 4 * multiple
+    cell = make(3, hidden).double()
+    try:
+        require_sound(cell)
+        require_sound(make(hidden, hidden))
+    except CellError as error:
+        yield Finding("structure", False, str(error))
+        return
+    parts = ", ".join(
+        f"{name} [{width}]" for name, width in zip(cell.state_names, cell.state_sizes, strict=True)
+    )
+    yield Finding("structure", True, f"project, step and output keep the contract; state {parts}")
+    yield _tried("parameters", _parameters, make, hidden)
+    yield _tried("gradients against finite differences", _finite_differences, make, multiple)
+    for backend in BACKENDS[1:]:
+        if _runs(make(3, hidden), backend) and (backend != "compiled" or compiled):
+            yield _tried(f"{backend} backend against the loop", _backend, make, hidden, backend)
+    yield _tried("carried state", _halves, make, hidden)
+    yield _tried("unequal lengths", _lengths, make, hidden, 1)
+    yield _tried("unequal lengths in both directions", _lengths, make, hidden, 2)
+    yield _tried("single against double precision", _single_precision, make, hidden)
+    yield _tried(f"{LONG:,} steps", _long, make, hidden)
+    yield _tried(f"size at width {size.hidden_size}", _size, make, size.hidden_size)
+    yield _tried("speed", _speed, make, size)
+
+
+def _tried(check: str, attempt: Callable[..., Finding], *args: Any) -> Finding:
+    try:
+        return attempt(*args)
+    except Exception as error:  # noqa: BLE001 - what somebody's cell raises is the finding
+        reason = str(error).strip().splitlines() or [""]
+        return Finding(check, False, f"{type(error).__name__}: {reason[0]}")
+
+
+def _runs(cell: Cell, backend: str) -> bool:
+    try:
+        choose(cell, backend, torch.device("cpu"))
+    except ConfigError:
+        return False
+    return True
+
+
+def one_step_loop(cell: Cell, x: Tensor, state: State) -> tuple[Tensor, State]:
+    """The definition of a layer: one projection, one step and one output at a time.
+
+    Args:
+        x: ``[time, batch, input_size]``.
+        state: the cell's own, without the inputs of a window, which are zero before the start.
+    """
+    past = [x.new_zeros(x.shape[1:]) for _ in range(cell.window - 1)]
+    outputs = []
+    for now in x:
+        window = [now, *past]
+        past = window[: cell.window - 1]
+        z = cell.project(torch.cat(window, -1))
+        state = cell.step(z, state)
+        outputs.append(cell.output(z, state))
+    return torch.stack(outputs), state
+
+
+def _parameters(make: Make, hidden: int) -> Finding:
+    cell = make(3, hidden).double()
+    with torch.device("meta"):
+        promised = sum(parameter.numel() for parameter in make(3, hidden).parameters())
+    count = sum(parameter.numel() for parameter in cell.parameters())
+    if count != promised:
+        return Finding(
+            "parameters", False, f"{count} on the CPU and {promised} on the meta device"
+        )
+    _disturb(cell)
+    x = _inputs(6, 3)
+    y, state = one_step_loop(cell, x, _state(cell, 3))
+    # The start may be learned, too.
+    from_start, _ = one_step_loop(cell, x, cell.initial_state(3, x))
+    found = _gradients([y, *state, from_start], list(cell.parameters()))
+    dead = [
+        name
+        for (name, parameter), gradient in zip(cell.named_parameters(), found, strict=True)
+        if parameter.requires_grad and not gradient.ne(0).any()
+    ]
+    if dead:
+        return Finding("parameters", False, f"no gradient reaches {', '.join(dead)}")
+    return Finding("parameters", True, f"{count} at hidden size {hidden}; gradients reach all")
+
+
+def _finite_differences(make: Make, multiple: int) -> Finding:
+    cell = make(2, 2 * multiple).double()
+    _disturb(cell)
+    names = [name for name, _ in cell.named_parameters()]
+    leaves = [parameter.detach().requires_grad_() for parameter in cell.parameters()]
+    x, state = _inputs(3, 2, 2).requires_grad_(), _state(cell, 2)
+
+    def run(x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        state, parameters = rest[: len(cell.state_names)], rest[len(cell.state_names) :]
+        with lent(cell, Loop(), dict(zip(names, parameters, strict=True)), plain=True):
+            y, final = one_step_loop(cell, x, state)
+        return (y, *final)
+
+    check = "gradients against finite differences"
+    try:
+        torch.autograd.gradcheck(run, (x, *state, *leaves))
+    except GradcheckError as error:
+        reason = " ".join(str(error).partition("numerical:")[0].split()).rstrip(",")
+        return Finding(check, False, f"{reason}: the cell's result leaves autograd somewhere")
+    return Finding(check, True, "input, state and every parameter, in double precision")
+
+
+def _backend(make: Make, hidden: int, backend: str) -> Finding:
+    check = f"{backend} backend against the loop"
+    layer = Recurrence(make, 3, hidden, backend=backend).double()
+    (cell,) = (cell for cell in layer.cells if isinstance(cell, Cell))
+    _disturb(cell)
+    x, state = _inputs(11, 3).requires_grad_(), _state(cell, 3)
+    leaves = [x, *state, *cell.parameters()]
+    y, final = one_step_loop(cell, x, state)
+    expected = [y, *final, *_gradients([y, *final], leaves)]
+    past: State = () if cell.window == 1 else (x.new_zeros(3, (cell.window - 1) * 3),)
+    y, states = layer(x, ((*state, *past),))
+    final = states[0][: len(state)]
+    found = [y, *final, *_gradients([y, *final], leaves)]
+    return _compared(check, found, expected, "outputs, states and gradients")
+
+
+def _halves(make: Make, hidden: int) -> Finding:
+    layer = _stack(make, hidden, directions=1)
+    x = _inputs(9, 3)
+    whole, final = layer(x)
+    first, carried = layer(x[:4])
+    second, end = layer(x[4:], carried)
+    found, expected = [torch.cat([first, second]), *_flat(end)], [whole, *_flat(final)]
+    return _compared("carried state", found, expected, "two halves against the whole, 3 layers")
+
+
+def _lengths(make: Make, hidden: int, directions: int) -> Finding:
+    layer = _stack(make, hidden, directions=directions)
+    x, lengths = _inputs(7, 4), [3, 7, 1, 5]
+    y, states = layer(x, lengths=torch.tensor(lengths))
+    found: list[Tensor] = []
+    expected: list[Tensor] = []
+    for row, length in enumerate(lengths):
+        alone, final = layer(x[:length, row : row + 1])
+        found += [y[:length, row], *(part[row] for part in _flat(states))]
+        expected += [alone[:, 0], *(part[0] for part in _flat(final))]
+    both = " in both directions" if directions == 2 else ""
+    return _compared(
+        f"unequal lengths{both}", found, expected, "a batch against each sequence alone, 3 layers"
+    )
+
+
+def _single_precision(make: Make, hidden: int) -> Finding:
+    cell = make(3, hidden)
+    exact = make(3, hidden).double()
+    exact.load_state_dict(cell.state_dict())
+    x = _inputs(50, 3)
+    with torch.no_grad():
+        y, _ = one_step_loop(cell, x.float(), cell.initial_state(3, x.float()))
+        truth, _ = one_step_loop(exact, x, exact.initial_state(3, x))
+    error = float((y - truth).abs().max() / truth.abs().max().clamp(min=1e-3))
+    return Finding(
+        "single against double precision", error < 1e-4, f"differ by {error:.1e} after 50 steps"
+    )
+
+
+def _long(make: Make, hidden: int) -> Finding:
+    layer = Recurrence(make, 3, hidden)
+    y, states = layer(0.1 * _inputs(LONG, 2).float())
+    gradients = _gradients([y], list(layer.parameters()))
+    finite = all(part.isfinite().all() for part in [y, *_flat(states), *gradients])
+    detail = "outputs, states and gradients are finite" if finite else "something is not finite"
+    return Finding(f"{LONG:,} steps", finite, detail)
+
+
+def _size(make: Make, width: int) -> Finding:
+    cell = make(width, width)
+    count = sum(parameter.numel() for parameter in cell.parameters())
+    return Finding(
+        f"size at width {width}",
+        None,
+        f"{count:,} parameters, {flops(cell):,} FLOPs per token, state of {state_size(cell):,}",
+    )
+
+
+def _speed(make: Make, size: Size) -> Finding:
+    width = size.hidden_size
+    layer = Recurrence(make, width, width)
+    cell = next(cell for cell in layer.cells if isinstance(cell, Cell))
+    peer = nn.LSTM(width, width)
+    x = torch.randn(size.length, size.batch, width, requires_grad=True)
+
+    def work(module: nn.Module) -> float:
+        start = time.perf_counter()
+        module(x)[0].sum().backward()
+        return time.perf_counter() - start
+
+    work(layer), work(peer)
+    pairs = [(work(layer), work(peer)) for _ in range(size.repeats)]
+    ratio = median(ours / theirs for ours, theirs in pairs)
+    per_flop = ratio * (2 * 4 * width * 2 * width) / max(flops(cell), 1)
+    backend = layer.backend_on(torch.device("cpu"), size.batch)
+    return Finding(
+        "speed",
+        None,
+        f"{ratio:.2f} x the native LSTM's time forwards and backwards ({backend}; {per_flop:.2f} "
+        f"x per FLOP; batch {size.batch}, length {size.length}, median of {size.repeats} pairs)",
+    )
+
+
+def _stack(make: Make, hidden: int, directions: int) -> Recurrence:
+    layer = Recurrence(make, 3, hidden, 3, bidirectional=directions == 2).double()
+    _disturb(layer)
+    return layer
+
+
+@torch.no_grad()
+def _disturb(module: nn.Module) -> None:
+    """No weight at zero, where a fault would not show."""
+    for parameter in module.parameters():
+        parameter.add_(0.1 * torch.randn_like(parameter))
+
+
+def _inputs(time: int, batch: int, size: int = 3) -> Tensor:
+    return torch.randn(time, batch, size, dtype=torch.float64)
+
+
+def _state(cell: Cell, batch: int) -> State:
+    like = torch.zeros((), dtype=torch.float64)
+    return tuple(
+        (torch.rand_like(part) + 0.1).requires_grad_() for part in cell.initial_state(batch, like)
+    )
+
+
+def _gradients(results: Sequence[Tensor], leaves: Sequence[Tensor]) -> list[Tensor]:
+    """Of a sum in which every number has a weight of its own."""
+    generator = torch.Generator().manual_seed(1)
+    weighted = [
+        (part * torch.randn(part.shape, generator=generator, dtype=part.dtype)).sum()
+        for part in results
+    ]
+    scalar = torch.stack(weighted).sum()
+    # What is frozen, or no result depends on, has a gradient of zero.
+    wanted = [leaf for leaf in leaves if leaf.requires_grad and scalar.requires_grad]
+    found = iter(
+        torch.autograd.grad(scalar, wanted, allow_unused=True, materialize_grads=True)
+        if wanted
+        else ()
+    )
+    reached = {id(leaf) for leaf in wanted}
+    return [next(found) if id(leaf) in reached else torch.zeros_like(leaf) for leaf in leaves]
+
+
+def _flat(states: States) -> list[Tensor]:
+    return [part for state in states for part in state]
+
+
+def _compared(
+    check: str, found: Sequence[Tensor], expected: Sequence[Tensor], what: str
+) -> Finding:
+    pairs = zip(found, expected, strict=True)
+    error = max(float((one - other).detach().abs().max()) for one, other in pairs)
+    return Finding(check, error <= EXACT, f"{what} differ by {error:.0e} at most")

@@ -1,0 +1,224 @@
+import csv
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from unrolled.config.compose import compose_run
+from unrolled.errors import DeviceError
+from unrolled.runs.record import Record, read_record
+from unrolled.training import devices
+from unrolled.training.checkpoints import best_checkpoint
+from unrolled.training.run import run
+
+Configure = Callable[..., DictConfig]
+
+
+@pytest.fixture
+def train(configure: Configure) -> Callable[..., Record]:
+    def trained(*overrides: str) -> Record:
+        outcome = run(configure("logger=none", *overrides))
+        assert outcome.folder is not None
+        return read_record(outcome.folder)
+
+    return trained
+
+
+def steps(record: Record) -> list[float]:
+    return [entry["step"] for entry in record.history]
+
+
+def test_the_last_step_is_validated_wherever_the_interval_falls(
+    train: Callable[..., Record],
+) -> None:
+    assert steps(train("trainer.max_steps=25")) == [10, 20, 25]
+    assert steps(train("trainer.max_steps=5")) == [5]
+
+
+def test_without_an_interval_each_epoch_ends_with_a_validation(
+    train: Callable[..., Record],
+) -> None:
+    record = train(
+        "trainer.validate_every_steps=null", "trainer.max_steps=null", "trainer.max_epochs=2"
+    )
+    sizes = record.data["sizes"]["train"]["tokens"]
+    epoch = math.ceil(math.ceil(sizes / 4) / 16)
+    assert steps(record) == [epoch, 2 * epoch]
+    assert [entry["epoch"] for entry in record.history] == [1, 2]
+    # Every token of the training split, twice.
+    assert record.timing["tokens"] == 2 * sizes
+
+
+def test_whichever_end_comes_first(train: Callable[..., Record]) -> None:
+    assert steps(train("trainer.max_steps=15", "trainer.max_epochs=50"))[-1] == 15
+
+
+def test_early_stopping_and_the_best_checkpoint_look_at_validation(
+    train: Callable[..., Record],
+) -> None:
+    # A rate this high gets worse, so the best is not the last.
+    record = train(
+        "trainer.early_stopping_patience=2",
+        "trainer.max_steps=2000",
+        "trainer.validate_every_steps=5",
+        "optimizer.lr=0.3",
+    )
+    losses = [entry["validation/loss"] for entry in record.history]
+    best = losses.index(min(losses))
+    assert steps(record)[-1] < 2000
+    assert len(losses) == best + 3
+    assert record.best["step"] == steps(record)[best]
+    folder = Path("outputs/default") / record.name
+    assert best_checkpoint(folder).step == record.best["step"]
+
+
+def test_one_training_batch_is_learned_by_heart(train: Callable[..., Record]) -> None:
+    record = train(
+        "trainer=overfit", "trainer.max_steps=300", "model.hidden_size=64", "optimizer.lr=0.02"
+    )
+    assert record.metrics["validation/accuracy"] > 0.95
+    assert record.metrics["test/accuracy"] < record.metrics["validation/accuracy"]
+
+
+def test_the_one_batch_preset_goes_through_everything_once(
+    train: Callable[..., Record],
+) -> None:
+    preset = compose_run(["trainer=one_batch"]).trainer
+    assert (preset.max_steps, preset.limit_batches) == (1, 1)
+    record = train("trainer=one_batch", "trainer.max_steps=1")
+    assert steps(record) == [1]
+    assert "test/perplexity" in record.metrics
+
+
+def test_the_deterministic_preset(train: Callable[..., Record]) -> None:
+    threads = torch.get_num_threads()
+    try:
+        record = train("trainer=deterministic", "trainer.max_steps=5")
+        assert record.environment["threads"] == 1
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(False)
+
+
+def test_the_profiler_preset_leaves_a_table(train: Callable[..., Record]) -> None:
+    record = train("trainer=profiler", "trainer.max_steps=5")
+    table = Path("outputs/default") / record.name / "fit-profile.txt"
+    assert "run_training_epoch" in table.read_text()
+
+
+def test_a_plateau_follows_each_validation_and_not_the_epochs(configure: Configure) -> None:
+    # About 20 steps to an epoch, and a validation every 7: never twice at the same place.
+    outcome = run(
+        configure(
+            "task.batch_size=16",
+            "task.sequence_length=32",
+            "trainer.max_steps=60",
+            "trainer.validate_every_steps=7",
+            "trainer.log_every_steps=1",
+            "scheduler=plateau",
+            "scheduler.patience=0",
+            "scheduler.minimum_lr=0",
+            "optimizer=sgd",
+            # So little that no validation is better than the first.
+            "trainer.gradient_clip=1e-9",
+        )
+    )
+    assert outcome.folder is not None
+    with (outcome.folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["optimizer/lr"]]
+    rates = {int(row["step"]): float(row["optimizer/lr"]) for row in rows}
+    assert {entry["epoch"] for entry in read_record(outcome.folder).history} >= {1, 2, 3}
+    lowered = [step for step in sorted(rates)[1:] if rates[step] < rates.get(step - 1, 1)]
+    # Step 8 is the first after a validation, which is the first to be the lowest.
+    assert lowered == list(range(15, 61, 7))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "scheduler"),
+    [
+        ("adamw", "constant"),
+        ("adam", "cosine"),
+        ("sgd", "exponential"),
+        ("rmsprop", "step"),
+        ("sgd", "plateau"),
+    ],
+)
+def test_every_optimizer_and_every_schedule(
+    train: Callable[..., Record], optimizer: str, scheduler: str
+) -> None:
+    record = train(
+        f"optimizer={optimizer}",
+        f"scheduler={scheduler}",
+        "trainer.max_steps=4",
+        "optimizer.lr=0.01",
+    )
+    assert record.status == "finished"
+
+
+@pytest.mark.parametrize(
+    ("cell", "tokenizer"),
+    [("rnn_tanh", "char"), ("rnn_relu", "byte"), ("lstm", "word"), ("gru", "bpe")],
+)
+def test_every_cell_and_every_tokenizer(
+    train: Callable[..., Record], cell: str, tokenizer: str
+) -> None:
+    options = ["tokenizer.vocabulary_size=280"] if tokenizer == "bpe" else []
+    record = train(
+        f"cell={cell}", f"tokenizer={tokenizer}", "trainer.max_steps=4", "model.layers=2",
+        "model.tied_weights=true", "model.dropout=0.2", "model.locked_dropout=true", *options,
+    )  # fmt: skip
+    assert record.metrics["test/perplexity"] > 1
+    assert (record.model["layers"], record.data["tokenizer"]) == (2, tokenizer)
+
+
+def test_the_backends_of_a_cell_learn_the_same(train: Callable[..., Record]) -> None:
+    native = train("cell=gru", "cell.backend=native")
+    eager = train("cell=gru", "cell.backend=eager")
+    assert (native.model["backend"], eager.model["backend"]) == ("native", "eager")
+    for name, value in native.metrics.items():
+        if "loss" in name:
+            assert eager.metrics[name] == pytest.approx(value, rel=1e-4)
+
+
+def test_budgets_are_met_by_every_cell(train: Callable[..., Record]) -> None:
+    for cell in ("rnn_tanh", "lstm", "gru"):
+        record = train(f"cell={cell}", "budget.parameters=20000", "trainer.max_steps=1")
+        assert record.model["parameters"] == pytest.approx(20000, rel=0.01)
+    record = train("budget=equal_flops", "budget.flops=60000", "trainer.max_steps=1")
+    assert record.model["flops_per_token"] == pytest.approx(60000, rel=0.02)
+
+
+@pytest.mark.skipif(not devices.has_bf16("cpu"), reason="the CPU has no bf16")
+def test_bf16_comes_close_to_fp32(train: Callable[..., Record]) -> None:
+    exact = train("trainer.max_steps=40")
+    rounded = train("trainer.max_steps=40", "trainer.precision=bf16")
+    assert rounded.metrics["test/loss"] != exact.metrics["test/loss"]
+    assert rounded.metrics["test/loss"] == pytest.approx(exact.metrics["test/loss"], rel=0.05)
+
+
+def test_a_gpu_and_bf16_are_refused_where_there_are_none(
+    train: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match="take trainer=cpu"):
+        train("trainer=gpu")
+    monkeypatch.setattr(devices, "has_bf16", lambda accelerator: False)
+    with pytest.raises(DeviceError, match=r"trainer\.precision=bf16.*fp32"):
+        train("trainer.precision=bf16")
+
+
+@pytest.mark.slow
+def test_two_ranks_equal_one_process(train: Callable[..., Record]) -> None:
+    options = ["trainer.max_steps=12", "trainer.threads=1"]
+    threads = torch.get_num_threads()
+    try:
+        one = train(*options)
+        two = train("trainer=ddp", *options)
+    finally:
+        torch.set_num_threads(threads)
+    assert one.timing["tokens"] == two.timing["tokens"]
+    assert two.metrics["test/loss"] == pytest.approx(one.metrics["test/loss"], rel=1e-5)
+    assert two.metrics.keys() == one.metrics.keys()
