@@ -24,7 +24,7 @@ from unrolled.runs.sweep_state import SWEEP
 from unrolled.sweeps.display import Display
 from unrolled.sweeps.job import job
 from unrolled.sweeps.launching import compose, require_launcher
-from unrolled.training.prepare import prepare_data, require_monitor
+from unrolled.training.prepare import check_run, prepare_data
 from unrolled.training.run import Outcome, Standing, standing
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def sweep(
     # Once here, for the error to come first, and so that the runs find the tokenized text in the
     # cache.
     for variant in plan.configs:
-        require_monitor(variant)
+        check_run(variant)
         prepare_data(variant)
     config = plan.configs[0]
     # A sweep over studies or experiments has several.

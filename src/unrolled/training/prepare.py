@@ -41,8 +41,8 @@ def describe_task(config: DictConfig) -> TaskDescription:
     return language_modeling.describe()
 
 
-def require_monitor(config: DictConfig) -> None:
-    """Refuse a metric to watch that no validation gives, before the run gets to its first one.
+def check_run(config: DictConfig) -> None:
+    """Refuse what no run could do, as far as its configuration alone tells.
 
     Raises:
         ConfigError: no such metric; the message names the nearest one.

@@ -23,7 +23,7 @@ from unrolled.runs.locks import hold, is_held, lock_path
 from unrolled.runs.processes import this_process
 from unrolled.runs.progress import Progress, read_progress
 from unrolled.runs.record import RECORD, Record, read_record
-from unrolled.training.prepare import describe_task, prepare_data, require_monitor
+from unrolled.training.prepare import check_run, describe_task, prepare_data
 from unrolled.training.stopping import watchdog
 
 # Bytes that a disk must have room for: what a run writes besides its checkpoints.
@@ -68,7 +68,7 @@ def standing(config: DictConfig, trusted: Iterable[str] = EVERYTHING) -> Standin
         UnrolledError: bad input.
     """
     config = plain(config)
-    require_monitor(config)
+    check_run(config)
     key = identity(config, prepare_data(config, trusted).fingerprint)
     folder = study_folder(config) / run_name(config, key)
     found = _standing(folder, key)
@@ -92,7 +92,7 @@ def run(config: DictConfig, *, retry: bool = True, trusted: Iterable[str] = EVER
         KeyboardInterrupt: the run was stopped; its record says so.
     """
     config = plain(config)
-    require_monitor(config)
+    check_run(config)
     data = prepare_data(config, trusted)
     key = identity(config, data.fingerprint)
     folder = study_folder(config) / run_name(config, key)
