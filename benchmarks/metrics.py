@@ -6,7 +6,8 @@ Two layers of 200, batch 20, sequence 35 (Zaremba's small model), at vocabularie
 and 50,000. Training, through Lightning's trainer: the running loss, the check for divergence and
 the log every 20 steps, against the same task with all three taken out. Both take turns in blocks
 of 20 steps of one training, and the ratio is the median over pairs of blocks. Evaluation: the
-metric's update against computing only the loss of the same logits, and as a share of an evaluation
+metric's update against computing only the loss of the same hidden states, output layer included in
+both, and as a share of an evaluation
 step, forward pass included.
 """
 
@@ -15,6 +16,8 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,16 +26,17 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from unrolled.config.compose import compose_run
-from unrolled.data.streams import Streams, TokenBatch
-from unrolled.models.build import build_language_model
+from unrolled.data.batches import Batch
+from unrolled.data.streams import Streams
+from unrolled.models.build import build_model
+from unrolled.models.model import RecurrentModel
 from unrolled.recurrence.stack import detach
 from unrolled.runs.identity import plain
-from unrolled.tasks.language_modeling.metrics import LanguageModelingMetrics
-from unrolled.tasks.language_modeling.task import LanguageModeling, summed_nll
+from unrolled.tasks.build import build_task
+from unrolled.training.module import TaskModule
 from unrolled.training.schedules import Length, constant
 from unrolled.training.trainer import quiet
 
@@ -42,18 +46,38 @@ PAIRS = {100: 6, 10_000: 2, 50_000: 1}
 BATCH, SEQUENCE, LOG_EVERY = 20, 35, 20
 
 
-class Switched(LanguageModeling):
+@dataclass(frozen=True)
+class RandomTokens:
+    """As much of a task's data as its model and its metrics ask for."""
+
+    vocabulary_size: int
+    name: str = "random"
+    fingerprint: str = ""
+
+    @property
+    def fitted(self) -> "RandomTokens":
+        return self
+
+    def tokens_per_character(self, split: str) -> float:
+        return 1.0
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+    def write(self, folder: Path) -> None: ...
+
+
+class Switched(TaskModule):
     """The task as it is, or the same training without any bookkeeping."""
 
     measuring = True
 
-    def training_step(self, batch: TokenBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         if self.measuring:
             return super().training_step(batch, batch_idx)
-        logits, states = self.model(batch.inputs, self.states)
+        hidden, states = self.model(batch.inputs, self.states)
         self.states = detach(states)
-        nll = summed_nll(logits, batch.targets)
-        return nll / batch.tokens
+        return self.model.head.loss(hidden, batch.targets) / batch.size
 
 
 class Sink(Logger):
@@ -96,15 +120,23 @@ def configuration() -> DictConfig:
     return plain(compose_run(["cell=lstm", *sizes]))
 
 
-def make_task(vocabulary: int, steps: int) -> Switched:
-    """The task around a fresh model."""
+def make_model(vocabulary: int) -> RecurrentModel:
+    """The small model of the literature, for so many words."""
+    config = configuration()
+    task = build_task(config.task)
+    return build_model(config, task.parts(RandomTokens(vocabulary), config.model))
+
+
+def make_module(vocabulary: int, steps: int) -> Switched:
+    """The module around a fresh model."""
     torch.manual_seed(0)
     length = Length(steps, steps, steps, "validation/loss")
     return Switched(
-        build_language_model(configuration(), vocabulary),
+        build_task(configuration().task),
+        RandomTokens(vocabulary),
+        make_model(vocabulary),
         lambda parameters: torch.optim.AdamW(parameters, fused=True),
         lambda optimizer: constant(optimizer, length, name="constant", warmup_steps=0),
-        tokens_per_character={"train": 1.0},
         log_every_steps=LOG_EVERY,
     )
 
@@ -127,7 +159,7 @@ def training_row(vocabulary: int, repeats: int) -> str:
         enable_model_summary=False,
     )
     streams = Streams(ids, 0, BATCH, SEQUENCE)
-    trainer.fit(make_task(vocabulary, steps), DataLoader(streams, batch_size=None))
+    trainer.fit(make_module(vocabulary, steps), DataLoader(streams, batch_size=None))
     on, off = switch.seconds[True], switch.seconds[False]
     ratios = sorted(one / other for one, other in zip(on, off, strict=True))
     return (
@@ -138,17 +170,17 @@ def training_row(vocabulary: int, repeats: int) -> str:
 
 def evaluation_row(vocabulary: int, repeats: int) -> str:
     """One line of the evaluation table."""
-    model = build_language_model(configuration(), vocabulary).eval()
+    model = make_model(vocabulary).eval()
     tokens = torch.randint(0, vocabulary, (SEQUENCE, BATCH))
-    metrics = LanguageModelingMetrics(vocabulary)
+    metrics = build_task(configuration().task).evaluator(RandomTokens(vocabulary), "test")
     with torch.no_grad():
-        logits, _ = model(tokens)
+        hidden, _ = model(tokens)
 
         def loss() -> None:
-            F.cross_entropy(logits.flatten(0, 1), tokens.flatten(), reduction="sum")
+            model.head.loss(hidden, tokens)
 
         def update() -> None:
-            metrics.update(logits, tokens)
+            metrics.update(model.head, hidden, tokens)
 
         def forward() -> None:
             model(tokens)

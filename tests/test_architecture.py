@@ -1,6 +1,7 @@
 """The arrow of dependence runs one way: what a module may import, read off its source."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 import unrolled
+from unrolled.config.compose import compose_run
+from unrolled.config.locations import config_directory
+from unrolled.tasks.build import build_task
 
 PACKAGE = Path(unrolled.__file__).parent
 # What each part may import besides itself: no exceptions for single modules.
@@ -21,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "recurrence": {"errors", "cells"},
     "cell_checks": {"errors", "cells", "recurrence"},
     "metrics": {"errors", "data"},
-    "models": {"errors", "config", "cells", "recurrence", "cell_checks"},
+    "models": {"errors", "config", "cells", "data", "recurrence", "cell_checks"},
     "tasks": {"errors", "runs", "config", "data", "metrics", "recurrence", "models"},
     "training": {"errors", "runs", "config", "data", "recurrence", "models", "tasks"},
     "sweeps": {"errors", "runs", "config", "tasks", "training"},
@@ -92,6 +96,45 @@ def test_what_is_allowed_has_no_circle() -> None:
         assert ready, f"these depend on each other: {sorted(waiting)}"
         done |= ready
         waiting = {part: needs for part, needs in waiting.items() if part not in ready}
+
+
+def strings(path: Path) -> Iterator[str]:
+    """Every string of a file but its documentation."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documentation = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Constant) or id(node) in documentation:
+            continue
+        if isinstance(node.value, str):
+            yield node.value
+
+
+def names_of_tasks() -> set[str]:
+    """What only a task may write: the tasks' names, modules and metrics. Every task has a loss."""
+    names: set[str] = set()
+    for path in sorted((config_directory() / "task").glob("*.yaml")):
+        names |= {path.stem, *build_task(compose_run([f"task={path.stem}"]).task).metrics}
+    return names - {"loss", "custom"}
+
+
+def test_no_code_outside_tasks_names_a_task_or_a_metric() -> None:
+    names = names_of_tasks()
+    assert {"language_modeling", "perplexity", "f1_macro"} <= names
+    naming = {
+        (name, word)
+        for name, path in SOURCES.items()
+        if not name.startswith("tasks.")
+        for text in [*strings(path), *ours(path)]
+        for word in re.findall(r"\w+", text)
+        if word in names
+    }
+    assert not naming
 
 
 def test_nothing_imports_the_command() -> None:

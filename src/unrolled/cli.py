@@ -308,7 +308,8 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _generate(options: argparse.Namespace) -> int:
-    from unrolled.commands.generate import Request, generate_side_by_side
+    from unrolled.commands.generate import generate_side_by_side
+    from unrolled.tasks.generation import Request
 
     request = Request(
         prompt=options.prompt,
@@ -334,7 +335,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         trusted=_trusted(options),
     )
     print_evaluation(evaluation, _console(), as_json=options.json)
-    return 0
+    return FAILED if evaluation.failed else 0
 
 
 def _reproduce(options: argparse.Namespace) -> int:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
-from unrolled.commands.generate import Request, generate_side_by_side
+from unrolled.commands.generate import generate_side_by_side
 from unrolled.errors import ConfigError, DataError, RunError
+from unrolled.tasks.generation import Request
 from unrolled.training.run import run
 
 

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 import torch
 
+from unrolled.data.batches import IGNORE, Batch
 from unrolled.data.corpus import Corpus
-from unrolled.data.module import TextDataModule
-from unrolled.data.streams import IGNORE, TokenBatch
+from unrolled.data.module import StreamModule
 from unrolled.data.tokenizers import CharTokenizer
 from unrolled.data.tokens import TokenizedCorpus, prepare
 from unrolled.errors import ConfigError, DataError
@@ -18,22 +18,22 @@ def corpus() -> TokenizedCorpus:
     return prepare(text, CharTokenizer(name="char", minimum_count=1, lowercase=False), None)
 
 
-def module(corpus: TokenizedCorpus, **values: Any) -> TextDataModule:
+def module(corpus: TokenizedCorpus, **values: Any) -> StreamModule:
     sizes = {
         "batch_size": 4,
         "sequence_length": 10,
         "evaluation_batch_size": 3,
         "evaluation_sequence_length": 7,
     }
-    return TextDataModule(corpus, **{**sizes, **values})
+    return StreamModule(corpus, **{**sizes, **values})
 
 
-def text_of(corpus: TokenizedCorpus, batches: list[TokenBatch]) -> str:
+def text_of(corpus: TokenizedCorpus, batches: list[Batch]) -> str:
     targets = torch.cat([batch.targets for batch in batches]).T.flatten()
     return corpus.tokenizer.decode(targets[targets != IGNORE].tolist())
 
 
-def on_rank(data: TextDataModule, rank: int, world_size: int) -> TextDataModule:
+def on_rank(data: StreamModule, rank: int, world_size: int) -> StreamModule:
     data.trainer = SimpleNamespace(global_rank=rank, world_size=world_size)  # type: ignore[assignment]
     return data
 
@@ -57,7 +57,7 @@ def test_each_loader_reads_its_whole_split_in_order(corpus: TokenizedCorpus) -> 
 
 def test_a_batch_comes_out_of_the_loader_as_it_went_in(corpus: TokenizedCorpus) -> None:
     batch = next(iter(module(corpus).train_dataloader()))
-    assert isinstance(batch, TokenBatch)
+    assert isinstance(batch, Batch)
     assert isinstance(batch.tokens, int)
     assert batch.inputs.shape == batch.targets.shape == (10, 4)
     assert batch.tokens == 40

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from unrolled.data.streams import IGNORE, Streams, TokenBatch
+from unrolled.data.batches import IGNORE, Batch
+from unrolled.data.streams import Streams
 from unrolled.errors import ConfigError, DataError
 
 START = 7
@@ -103,7 +104,7 @@ def test_items_end_where_the_text_does() -> None:
             streams[index]
 
 
-def iter_items(streams: Streams) -> list[TokenBatch]:
+def iter_items(streams: Streams) -> list[Batch]:
     """What a plain loop over the data set gives."""
     return list(streams)  # type: ignore[call-overload, no-any-return]
 

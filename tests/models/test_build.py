@@ -8,9 +8,11 @@ from unrolled.cells.lstm import LSTM
 from unrolled.config.build import EVERYTHING
 from unrolled.config.compose import compose_run
 from unrolled.config.locations import config_directory
-from unrolled.errors import BudgetError, ConfigError
-from unrolled.models.build import build_language_model, cell_of
-from unrolled.models.language_model import RecurrentLanguageModel
+from unrolled.errors import BudgetError, ConfigError, DeviceError
+from unrolled.models.build import Parts, build_model, cell_of
+from unrolled.models.encoders import Embedding, Encoder
+from unrolled.models.heads import Head, LinearHead, TiedHead
+from unrolled.models.model import RecurrentModel
 from unrolled.runs.identity import plain
 
 CELLS = sorted(path.stem for path in (config_directory() / "cell").glob("*.yaml"))
@@ -22,17 +24,31 @@ def config(*overrides: str) -> DictConfig:
     return plain(compose_run(overrides))
 
 
-def build(*overrides: str, vocabulary: int = 50) -> RecurrentLanguageModel:
+def parts(config: DictConfig, vocabulary: int) -> Parts:
+    """An embedding below, and a head of as many classes."""
+    size = config.model.embedding_size
+
+    def head(hidden_size: int, encoder: Encoder) -> Head:
+        if config.model.tied_weights:
+            assert isinstance(encoder, Embedding)
+            return TiedHead(hidden_size, encoder)
+        return LinearHead(hidden_size, vocabulary)
+
+    return Parts(size, lambda: Embedding(vocabulary, size), head)
+
+
+def build(*overrides: str, vocabulary: int = 50) -> RecurrentModel:
     torch.manual_seed(4)
-    return build_language_model(config(*overrides), vocabulary)
+    chosen = config(*overrides)
+    return build_model(chosen, parts(chosen, vocabulary))
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_every_cell_of_the_control_panel_makes_a_model(name: str) -> None:
     model = build(f"cell={name}", "model.layers=2", "model.hidden_size=8")
     assert len(model.recurrence.cells) == 2
-    logits, _ = model(torch.zeros(3, 2, dtype=torch.long))
-    assert logits.shape == (3, 2, 50)
+    hidden, _ = model(torch.zeros(3, 2, dtype=torch.long))
+    assert model.head.scores(hidden).shape == (3, 2, 50)
 
 
 @pytest.mark.parametrize("tied", ["true", "false"])
@@ -42,7 +58,7 @@ def test_every_cell_meets_a_budget_of_parameters(name: str, tied: str) -> None:
     for parameters in (100_000, 250_000, 1_000_000):
         chosen = base.copy()
         chosen.budget.parameters = parameters
-        model = build_language_model(chosen, 80)
+        model = build_model(chosen, parts(chosen, 80))
         assert abs(model.parameter_count() - parameters) <= 0.02 * parameters
 
 
@@ -59,7 +75,7 @@ def test_every_cell_meets_a_budget_of_arithmetic(name: str) -> None:
 def test_no_other_width_of_a_cell_comes_nearer(name: str, key: str) -> None:
     budget = {"parameters": 100_000, "flops": 200_000}[key]
 
-    def off(model: RecurrentLanguageModel) -> float:
+    def off(model: RecurrentModel) -> float:
         counted = model.parameter_count() if key == "parameters" else model.flops_per_token()
         return abs(counted - budget) / budget
 
@@ -77,7 +93,8 @@ def test_no_other_width_of_a_cell_comes_nearer(name: str, key: str) -> None:
 def test_the_width_at_which_a_tied_head_needs_no_projection_can_be_solved_for(key: str) -> None:
     tied = ("cell=lstm", "model.tied_weights=true", "model.embedding_size=64")
     same = build(*tied, "model.hidden_size=64")
-    assert same.projection is None
+    assert isinstance(same.head, TiedHead)
+    assert same.head.projection is None
     budget = same.parameter_count() if key == "parameters" else same.flops_per_token()
     solved = build(*tied, f"budget.{key}={budget}", "budget.tolerance=0")
     assert solved.recurrence.hidden_size == 64
@@ -104,7 +121,7 @@ def test_a_budget_below_the_embedding_is_refused() -> None:
 
 def test_without_a_budget_the_sizes_are_as_written() -> None:
     model = build("model.hidden_size=9", "model.embedding_size=5", "model.layers=3")
-    assert model.embedding.embedding_dim == 5
+    assert model.encoder.output_size == 5
     assert model.recurrence.hidden_size == 9
     assert len(model.recurrence.cells) == 3
 
@@ -185,11 +202,30 @@ def test_what_is_not_a_cell_is_refused() -> None:
         wrong = config().copy()
         wrong.cell._target_ = target
         with pytest.raises(ConfigError, match=f"{target}: not a cell"):
-            build_language_model(wrong, 50, trusted=EVERYTHING)
+            build_model(wrong, parts(wrong, 50), trusted=EVERYTHING)
 
 
 def test_a_stored_configuration_runs_no_code_of_others() -> None:
     wrong = config().copy()
     wrong.cell._target_ = "subprocess.Popen"
     with pytest.raises(ConfigError, match="code outside unrolled"):
-        build_language_model(wrong, 50)
+        build_model(wrong, parts(wrong, 50))
+
+
+@pytest.mark.parametrize("sizes", [["model.hidden_size=10_000_000"], ["budget.parameters=10**12"]])
+def test_a_model_larger_than_the_memory_is_refused_before_it_is_made(sizes: list[str]) -> None:
+    sizes = [size.replace("10**12", str(10**12)) for size in sizes]
+    with pytest.raises(DeviceError, match=r"parameters need .*B to train, and .*B of memory are"):
+        build("cell=rnn_tanh", *sizes)
+
+
+def test_asking_for_the_memory_draws_no_number() -> None:
+    """Or the weights would depend on how wide a model must be to be asked for."""
+    wide = ("cell=rnn_tanh", "model.hidden_size=8192", "model.embedding_size=2")
+    chosen = config(*wide)
+    torch.manual_seed(4)
+    first = build_model(chosen, parts(chosen, 3)).encoder.state_dict()["weight"]
+    torch.manual_seed(4)
+    make = cell_of(chosen.cell)[0]
+    make(2, 8192)
+    assert torch.equal(first, Embedding(3, 2).weight)

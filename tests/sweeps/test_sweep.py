@@ -45,16 +45,16 @@ def test_a_dry_run_lists_what_would_become_of_each_run(overrides: Overrides) -> 
 def test_a_dry_run_of_an_interrupted_run_says_where_it_is(
     overrides: Overrides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unrolled.tasks.language_modeling.task import LanguageModeling
+    from unrolled.training.module import TaskModule
 
-    whole = LanguageModeling.training_step
+    whole = TaskModule.training_step
 
-    def stopped(self: LanguageModeling, *args: object) -> object:
+    def stopped(self: TaskModule, *args: object) -> object:
         if self.global_step == 12:
             raise KeyboardInterrupt
         return whole(self, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(LanguageModeling, "training_step", stopped)
+    monkeypatch.setattr(TaskModule, "training_step", stopped)
     planned = plan(overrides())
     with pytest.raises(KeyboardInterrupt):
         run(planned.configs[0])

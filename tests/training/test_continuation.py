@@ -15,9 +15,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from unrolled.errors import StorageError, TimeLimitError
 from unrolled.runs.record import read_record
-from unrolled.tasks.language_modeling.task import LanguageModeling
 from unrolled.training import continuation
 from unrolled.training.checkpoints import best_checkpoint, read_content
+from unrolled.training.module import TaskModule
 from unrolled.training.run import Outcome, run
 
 Configure = Callable[..., DictConfig]
@@ -35,15 +35,15 @@ class Cut(BaseException):
 
 def cut_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Crash the next run in the middle of a training step."""
-    whole = LanguageModeling.training_step
+    whole = TaskModule.training_step
 
-    def training_step(self: LanguageModeling, *args: Any) -> Any:
+    def training_step(self: TaskModule, *args: Any) -> Any:
         loss = whole(self, *args)
         if self.global_step == step:
             raise Cut
         return loss
 
-    monkeypatch.setattr(LanguageModeling, "training_step", training_step)
+    monkeypatch.setattr(TaskModule, "training_step", training_step)
 
 
 def compare(one: Path, other: Path) -> None:
@@ -149,10 +149,10 @@ def test_a_run_cut_off_in_its_test_trains_no_more(
         raise Cut
 
     with monkeypatch.context() as patch:
-        patch.setattr(LanguageModeling, "test_step", crash)
+        patch.setattr(TaskModule, "test_step", crash)
         with pytest.raises(Cut):
             go_on(configure)
-    monkeypatch.setattr(LanguageModeling, "training_step", crash)
+    monkeypatch.setattr(TaskModule, "training_step", crash)
     compare(whole, go_on(configure))
 
 
@@ -230,16 +230,16 @@ def test_a_run_goes_on_in_a_folder_that_was_moved(
 def test_asked_to_end_a_run_loses_no_step(
     configure: Configure, whole: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    step = LanguageModeling.training_step
+    step = TaskModule.training_step
 
-    def asked(self: LanguageModeling, *args: Any) -> Any:
+    def asked(self: TaskModule, *args: Any) -> Any:
         if self.global_step == 17:
             os.kill(os.getpid(), number)
         return step(self, *args)
 
     handlers = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
     with monkeypatch.context() as patch:
-        patch.setattr(LanguageModeling, "training_step", asked)
+        patch.setattr(TaskModule, "training_step", asked)
         with pytest.raises(KeyboardInterrupt, match="stopped at step 18"):
             go_on(configure)
     assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == handlers
@@ -253,9 +253,9 @@ def test_asked_to_end_a_run_loses_no_step(
 def test_asked_to_end_in_a_validation_a_run_goes_back_one_step(
     configure: Configure, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = LanguageModeling.validation_step
+    step = TaskModule.validation_step
 
-    def asked(self: LanguageModeling, *args: Any) -> Any:
+    def asked(self: TaskModule, *args: Any) -> Any:
         if self.global_step == 20:
             os.kill(os.getpid(), signal.SIGINT)
         return step(self, *args)
@@ -265,7 +265,7 @@ def test_asked_to_end_in_a_validation_a_run_goes_back_one_step(
         # As if the steps before had taken so long.
         patch.setattr(continuation, "WORTH", 0.0)
         patch.setattr(continuation, "SHARE", 1e9)
-        patch.setattr(LanguageModeling, "validation_step", asked)
+        patch.setattr(TaskModule, "validation_step", asked)
         with pytest.raises(KeyboardInterrupt, match="stopped at step 20"):
             go_on(configure, *minutes)
     folder = go_on(configure)

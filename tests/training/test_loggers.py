@@ -54,11 +54,11 @@ def test_the_hparams_page_has_the_run_with_its_final_metrics(
     infos = plugin_data_pb2.HParamsPluginData.FromString(experiment).experiment.metric_infos
     record = read_record(trained)
     for info in infos:
-        split, _, name = info.name.tag.removeprefix("best/").partition("_")
+        split, _, name = info.name.tag.removeprefix("values_at_best/").partition("_")
         assert events.Scalars(info.name.tag)[-1].value == pytest.approx(
             record.metrics[f"{split}/{name}"]
         )
-    assert "best/test_perplexity" in {info.name.tag for info in infos}
+    assert "values_at_best/test_perplexity" in {info.name.tag for info in infos}
 
 
 def test_the_csv_file_has_the_curves(trained: Path) -> None:

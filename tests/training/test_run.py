@@ -158,23 +158,23 @@ def test_a_failed_run_is_recorded_and_retried(configure: Configure) -> None:
 
 
 def test_an_interrupted_run_says_so(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
-    from unrolled.tasks.language_modeling.task import LanguageModeling
+    from unrolled.training.module import TaskModule
 
-    original = LanguageModeling.training_step
+    original = TaskModule.training_step
 
-    def interrupted(self: LanguageModeling, *args: object) -> object:
+    def interrupted(self: TaskModule, *args: object) -> object:
         if self.global_step == 12:
             raise KeyboardInterrupt
         return original(self, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(LanguageModeling, "training_step", interrupted)
+    monkeypatch.setattr(TaskModule, "training_step", interrupted)
     with pytest.raises(KeyboardInterrupt, match="stopped at step 12"):
         run(configure())
     folder = find_runs(Path("outputs"))[0]
     record = read_record(folder)
     assert record.state == "interrupted"
     assert [entry["step"] for entry in record.history] == [10]
-    monkeypatch.setattr(LanguageModeling, "training_step", original)
+    monkeypatch.setattr(TaskModule, "training_step", original)
     assert run(configure()).status == "finished"
 
 

@@ -2,19 +2,23 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from unrolled.config.build import EVERYTHING, OURS, build
+from unrolled.commands.reproduce import changed
+from unrolled.config.build import EVERYTHING, OURS
 from unrolled.config.compose import apply_overrides, compose_run
-from unrolled.data.corpus import Corpus
-from unrolled.data.tokens import TokenizedCorpus, tokenize
 from unrolled.errors import ConfigError
 from unrolled.runs.identity import plain
+from unrolled.runs.task import TaskDescription
+from unrolled.runs.text import printable
+from unrolled.tasks.build import sources
+from unrolled.tasks.task import Data
 from unrolled.training.load import StoredRun, load_run
 
 # What an evaluation can change; anything else would be another model, or training.
@@ -34,16 +38,23 @@ class Evaluation:
     """The metrics of a run's best checkpoint.
 
     Attributes:
+        task: what the metrics mean.
         metrics: named ``<split>/<metric>``.
-        recorded: those of the run's record that are about the same data, to hold them against.
-        fingerprint: of the text that was evaluated.
+        recorded: those of the run's record that are about the same data, to compare them with.
+        fingerprint: of the data that was evaluated.
+        as_recorded: whether data and options are those of the record, so that the figures should
+            be, too.
+        changes: what is not as the record has it, as it was and as it is.
     """
 
     run: str
+    task: TaskDescription
     metrics: dict[str, float]
     recorded: dict[str, float]
     fingerprint: str
     same_data: bool
+    as_recorded: bool = True
+    changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
     @property
     def identical(self) -> bool:
@@ -51,6 +62,11 @@ class Evaluation:
         return bool(self.recorded) and all(
             self.metrics[name] == value for name, value in self.recorded.items()
         )
+
+    @property
+    def failed(self) -> bool:
+        """Whether figures that should be the recorded ones are not."""
+        return self.as_recorded and bool(self.recorded) and not self.identical
 
 
 def evaluate(
@@ -70,36 +86,57 @@ def evaluate(
         ConfigError: an override that is unknown, or that would change the model.
         DataError: the data cannot be read.
     """
-    run = load_run(folder)
+    trusted = tuple(trusted)
+    run = load_run(folder, trusted)
     config = _changed(run.config, overrides)
     # The data set's loader is the person's to name, where they named it.
     named = any(o.startswith(("dataset=", "dataset._target_=")) for o in overrides)
-    corpus = build(config.dataset, trusted=EVERYTHING if named else trusted)
-    assert isinstance(corpus, Corpus)
-    data = tokenize(corpus, run.tokenizer)
-    metrics = _evaluate(run, config, data, splits, trusted)
-    same_data = corpus.fingerprint == run.record.data.get("fingerprint")
+    where = sources(config, config.paths.cache, EVERYTHING if named else trusted)
+    data = run.task.prepare(where, run.fitted)
+    metrics = _evaluate(run, config, data, splits)
+    same_data = data.fingerprint == run.record.data.get("fingerprint")
     recorded = {
         name: value for name, value in run.record.metrics.items() if same_data and name in metrics
     }
-    return Evaluation(run.record.name, metrics, recorded, corpus.fingerprint, same_data)
+    evaluation = Evaluation(
+        run.record.name,
+        run.record.description,
+        metrics,
+        recorded,
+        data.fingerprint,
+        same_data,
+        as_recorded=same_data and not overrides,
+    )
+    if evaluation.failed:
+        evaluation.changes.update(_changes(run, data))
+    return evaluation
 
 
 def print_evaluation(evaluation: Evaluation, console: Console, *, as_json: bool = False) -> None:
-    """Print the figures, beside the recorded ones where there are any."""
+    """Print a row for each metric with its splits beside one another, and what was recorded where
+    that is something else."""
     if as_json:
-        print(json.dumps(evaluation.__dict__, indent=1))
+        print(json.dumps({**asdict(evaluation), "task": evaluation.task.name}, indent=1))
         return
-    table = Table(title=evaluation.run)
+    splits = list(dict.fromkeys(name.partition("/")[0] for name in evaluation.metrics))
+    table = Table(title=printable(evaluation.run))
     table.add_column("metric")
-    table.add_column("now", justify="right")
-    if evaluation.recorded:
-        table.add_column("recorded", justify="right")
-    for name, value in evaluation.metrics.items():
-        recorded = evaluation.recorded.get(name)
-        cells = [] if recorded is None else [f"{recorded:.6f}"]
-        table.add_row(name, f"{value:.6f}", *cells)
+    for split in splits:
+        table.add_column(split, justify="right")
+        if evaluation.recorded and not evaluation.identical:
+            table.add_column("recorded", justify="right")
+    for metric in dict.fromkeys(name.partition("/")[2] for name in evaluation.metrics):
+        cells = []
+        for split in splits:
+            cells.append(f"{evaluation.metrics[f'{split}/{metric}']:.6f}")
+            if evaluation.recorded and not evaluation.identical:
+                value = evaluation.recorded.get(f"{split}/{metric}")
+                cells.append("-" if value is None else f"{value:.6f}")
+        table.add_row(metric.replace("_", " "), *cells)
     console.print(table)
+    for key, (before, now) in evaluation.changes.items():
+        line = printable(f"{key}: {before} then, {now} now")
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     if not evaluation.same_data:
         console.print("on other data than the run's record is about", highlight=False)
     elif evaluation.recorded:
@@ -124,32 +161,46 @@ def _changed(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     return apply_overrides(config, overrides)
 
 
+def _changes(run: StoredRun, data: Data) -> dict[str, tuple[Any, Any]]:
+    """What is not as the record has it, and may be why its figures are not."""
+    from unrolled.training.environment import describe_environment
+
+    now = {"fingerprint": data.fingerprint, **data.describe()}
+    return {
+        **{f"data.{key}": pair for key, pair in changed(run.record.data, now).items()},
+        **changed(run.record.environment, describe_environment() | _same(run)),
+    }
+
+
+def _same(run: StoredRun) -> dict[str, Any]:
+    """What an evaluation takes from the record, and so cannot have changed."""
+    return {key: run.record.environment.get(key) for key in ("device", "threads")}
+
+
 def _evaluate(
-    run: StoredRun,
-    config: DictConfig,
-    data: TokenizedCorpus,
-    splits: Sequence[str],
-    trusted: Iterable[str],
+    run: StoredRun, config: DictConfig, data: Data, splits: Sequence[str]
 ) -> dict[str, float]:
     import torch
 
+    from unrolled.tasks.build import build_task
     from unrolled.training.checkpoints import best_checkpoint, load_weights
     from unrolled.training.devices import require_devices
-    from unrolled.training.fit import make_batches, make_task, run_length
+    from unrolled.training.fit import make_batches, make_module, run_length
     from unrolled.training.trainer import make_evaluator, quiet
 
     require_devices(config.trainer)
     quiet()
     # The order of a sum over threads decides its last digits.
     torch.set_num_threads(config.trainer.threads or run.record.environment["threads"])
-    batches = make_batches(config, data)
-    length = run_length(config, batches)
-    task = make_task(run.of_its_width(config), data, length, trusted)
-    load_weights(task, best_checkpoint(run.folder))
+    task = build_task(config.task, run.trusted)
+    batches = make_batches(config, task, data)
+    length = run_length(config, task, batches)
+    module = make_module(run.of_its_width(config), task, data, length, run.trusted)
+    load_weights(module, best_checkpoint(run.folder))
     trainer = make_evaluator(config)
     metrics = {}
     for split in splits:
-        task.tested_split = split
-        trainer.test(task, batches.evaluation_dataloader(split), verbose=False)
-        metrics.update(task.results[split])
+        module.tested_split = split
+        trainer.test(module, batches.evaluation_dataloader(split), verbose=False)
+        metrics.update(module.results[split])
     return metrics

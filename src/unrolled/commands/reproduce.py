@@ -67,7 +67,8 @@ def reproduce(
         ConfigError: the configuration names code that is not trusted.
         DataError: the data cannot be read.
     """
-    stored = load_run(folder)
+    trusted = tuple(trusted)
+    stored = load_run(folder, trusted)
     record = stored.record
     if record.state != "finished":
         raise RunError(
@@ -76,8 +77,9 @@ def reproduce(
         )
     config = _again(stored, folder.resolve().parents[1])
     # Before anything is read or built: what the configuration would have called.
-    for node in ("dataset", "tokenizer", "cell", "optimizer", "scheduler"):
-        target_of(config[node], trusted)
+    for node in ("task", "dataset", "tokenizer", "cell", "optimizer", "scheduler"):
+        if config[node].get("_target_") is not None:
+            target_of(config[node], trusted)
     data = prepare_data(config, trusted)
     if data.fingerprint != record.data.get("fingerprint"):
         raise RunError(

@@ -12,7 +12,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Corpus:
-    """Raw text in three splits.
+    """Running text in three splits.
 
     Raises:
         DataError: a split has no text.

@@ -1,26 +1,76 @@
-"""Lightning's view of tokenized text."""
+"""Lightning's view of data: what each split's batches are, and where training goes on."""
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+import numpy.typing as npt
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader, Dataset, Sampler, Subset
+from torch.utils.data import DataLoader, Sampler, Subset
 
-from unrolled.data.streams import Streams, TokenBatch
+from unrolled.data.batches import Batch, ExampleBatches, Examples
+from unrolled.data.streams import Streams
 from unrolled.data.tokens import TokenizedCorpus
 
+Loader = DataLoader[Batch]
 
-class TextDataModule(pl.LightningDataModule):
-    """The splits of a corpus as streams.
 
-    Training streams are shared out among the ranks. Each rank evaluates the whole of the other
+class DataModule(pl.LightningDataModule, ABC):
+    """The splits of a data set as batches.
+
+    Training batches are shared out among the ranks. Each rank evaluates the whole of the other
     splits: it costs time, and the figures are exactly those of one process.
 
     Args:
-        overfit_batches: debugging: train and validate on the first so many training batches.
+        overfit_batches: debugging: train and validate on the same first so many training batches.
 
     Attributes:
-        first_batch: where the first pass over the training split begins; the others begin at 0.
+        first_epoch, first_batch: where the first pass over the training split begins; the passes
+            after it begin at their first batch.
     """
+
+    def __init__(self, *, overfit_batches: int | None = None) -> None:
+        super().__init__()
+        self.overfit_batches = overfit_batches
+        self.first_epoch = 0
+        self.first_batch = 0
+
+    @property
+    @abstractmethod
+    def steps_per_epoch(self) -> int:
+        """Batches in one pass over the training split."""
+
+    @abstractmethod
+    def training(self, rank: int, world_size: int) -> Loader:
+        """A rank's share of the training batches, from ``first_epoch`` and ``first_batch`` on."""
+
+    @abstractmethod
+    def evaluation_dataloader(self, split: str) -> Loader:
+        """Any split, as it is evaluated."""
+
+    def train_dataloader(self) -> Loader:
+        """The training batches of this rank."""
+        trainer = self.trainer
+        share = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+        return self.training(*share)
+
+    def val_dataloader(self) -> Loader:
+        """The validation split, or the training batches that a run is to overfit."""
+        if self.overfit_batches is not None:
+            return self.overfitted()
+        return self.evaluation_dataloader("validation")
+
+    def test_dataloader(self) -> Loader:
+        """The test split."""
+        return self.evaluation_dataloader("test")
+
+    @abstractmethod
+    def overfitted(self) -> Loader:
+        """The training batches that a debugging run trains and validates on."""
+
+
+class StreamModule(DataModule):
+    """Running text as contiguous streams, whose state is carried from batch to batch."""
 
     def __init__(
         self,
@@ -32,49 +82,36 @@ class TextDataModule(pl.LightningDataModule):
         evaluation_sequence_length: int,
         overfit_batches: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(overfit_batches=overfit_batches)
         self.corpus = corpus
         self.batch_size = batch_size
         self.sequence_length = sequence_length
         self.evaluation_batch_size = evaluation_batch_size
         self.evaluation_sequence_length = evaluation_sequence_length
-        self.overfit_batches = overfit_batches
-        self.first_batch = 0
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in one pass over the training split."""
-        return len(self._training_batches())
+        return len(self._batches())
 
-    def train_dataloader(self) -> DataLoader[TokenBatch]:
-        trainer = self.trainer
-        share = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
-        batches = self._training_batches(*share)
+    def training(self, rank: int, world_size: int) -> Loader:
+        batches = self._batches(rank, world_size)
         return DataLoader(batches, batch_size=None, sampler=_From(self.first_batch, len(batches)))
 
-    def val_dataloader(self) -> DataLoader[TokenBatch]:
-        if self.overfit_batches is not None:
-            return self._loader(self._training_batches())
-        return self.evaluation_dataloader("validation")
+    def overfitted(self) -> Loader:
+        return DataLoader(self._batches(), batch_size=None)
 
-    def test_dataloader(self) -> DataLoader[TokenBatch]:
-        return self.evaluation_dataloader("test")
-
-    def evaluation_dataloader(self, split: str) -> DataLoader[TokenBatch]:
-        """Any split, as it is evaluated."""
-        return self._loader(
-            Streams(
-                self.corpus.ids[split],
-                self.corpus.tokenizer.start_id,
-                self.evaluation_batch_size,
-                self.evaluation_sequence_length,
-                split=split if split != "train" else "evaluated",
-            )
+    def evaluation_dataloader(self, split: str) -> Loader:
+        streams = Streams(
+            self.corpus.ids[split],
+            self.corpus.tokenizer.start_id,
+            self.evaluation_batch_size,
+            self.evaluation_sequence_length,
+            split=split if split != "train" else "evaluated",
         )
+        # Items are batches already, and slices of an array in memory: nothing for a worker to do.
+        return DataLoader(streams, batch_size=None)
 
-    def _training_batches(
-        self, rank: int = 0, world_size: int = 1
-    ) -> "Streams | Subset[TokenBatch]":
+    def _batches(self, rank: int = 0, world_size: int = 1) -> "Streams | Subset[Batch]":
         streams = Streams(
             self.corpus.ids["train"],
             self.corpus.tokenizer.start_id,
@@ -87,9 +124,68 @@ class TextDataModule(pl.LightningDataModule):
             return streams
         return Subset(streams, range(min(self.overfit_batches, len(streams))))
 
-    def _loader(self, batches: Dataset[TokenBatch]) -> DataLoader[TokenBatch]:
-        # Items are batches already, and slices of an array in memory: nothing for a worker to do.
-        return DataLoader(batches, batch_size=None, shuffle=False)
+
+class ExampleModule(DataModule):
+    """Sequences with a target each, shuffled anew for each pass over the training split.
+
+    Args:
+        splits: for each split the inputs ``[examples, time, features]`` and targets
+            ``[examples, ...]``.
+        seed: of the order of the training examples.
+    """
+
+    def __init__(
+        self,
+        splits: Mapping[str, tuple[npt.NDArray[Any], npt.NDArray[Any]]],
+        *,
+        batch_size: int,
+        evaluation_batch_size: int,
+        seed: int,
+        overfit_batches: int | None = None,
+    ) -> None:
+        super().__init__(overfit_batches=overfit_batches)
+        self.splits = splits
+        self.batch_size = batch_size
+        self.evaluation_batch_size = evaluation_batch_size
+        self.seed = seed
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(ExampleBatches(self._training_examples(), self.batch_size))
+
+    def training(self, rank: int, world_size: int) -> Loader:
+        inputs, targets = self.splits["train"]
+        batches = ExampleBatches(
+            self._training_examples(),
+            self.batch_size,
+            seed=self.seed,
+            epoch=self.first_epoch,
+            batch=self.first_batch,
+            world_size=world_size,
+        )
+        return _loader(Examples(inputs, targets, rank=rank, world_size=world_size), batches)
+
+    def overfitted(self) -> Loader:
+        return self._in_order("train", self._training_examples(), self.batch_size)
+
+    def evaluation_dataloader(self, split: str) -> Loader:
+        return self._in_order(split, len(self.splits[split][0]), self.evaluation_batch_size)
+
+    def _training_examples(self) -> int:
+        """How many of the training examples are used."""
+        there = len(self.splits["train"][0])
+        if self.overfit_batches is None:
+            return there
+        return min(there, self.overfit_batches * self.batch_size)
+
+    def _in_order(self, split: str, examples: int, batch_size: int) -> Loader:
+        return _loader(Examples(*self.splits[split]), ExampleBatches(examples, batch_size))
+
+
+def _loader(examples: Examples, batches: ExampleBatches) -> Loader:
+    # What the sampler gives is a list of places, and what the data set gives for it a batch.
+    sampler: Any = batches
+    return DataLoader(examples, batch_size=None, sampler=sampler)
 
 
 class _From(Sampler[int]):

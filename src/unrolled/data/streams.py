@@ -1,34 +1,15 @@
 """Text as contiguous streams, for truncated backpropagation through time."""
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
+from unrolled.data.batches import IGNORE, Batch
 from unrolled.errors import ConfigError, DataError
 
-# What targets hold where a stream has ended; PyTorch's cross-entropy skips it.
-IGNORE = -100
 
-
-class TokenBatch(NamedTuple):
-    """Consecutive steps of several streams, time first.
-
-    Attributes:
-        inputs: ids ``[time, streams]``.
-        targets: the ids that follow them ``[time, streams]``, ``IGNORE`` where a stream has ended.
-        tokens: how many targets there are, over all ranks.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    tokens: int
-
-
-class Streams(Dataset[TokenBatch]):
+class Streams(Dataset[Batch]):
     """N tokens cut into contiguous streams, read side by side in chunks of time.
 
     The first N mod ``batch_size`` streams have one token more than the others, so none is left
@@ -84,7 +65,7 @@ class Streams(Dataset[TokenBatch]):
     def __len__(self) -> int:
         return -(-self.steps // self.sequence_length)
 
-    def __getitem__(self, index: int) -> TokenBatch:
+    def __getitem__(self, index: int) -> Batch:
         if not 0 <= index < len(self):
             raise IndexError(index)
         first = index * self.sequence_length
@@ -97,4 +78,4 @@ class Streams(Dataset[TokenBatch]):
         if last > self._lengths.min():
             targets[torch.from_numpy(time >= self._lengths)] = IGNORE
         tokens = int(np.clip(self._all_lengths - first, 0, last - first).sum())
-        return TokenBatch(inputs, targets, tokens)
+        return Batch(inputs, targets, None, tokens, tokens)

@@ -9,6 +9,7 @@ import uuid
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from unrolled.errors import DataError
 
 # Goes up when the same settings would give other tokens, so that older entries are not used.
 FORMAT = 1
+# What a trained tokenizer is called, in a cache's entry and in a run's folder.
+TOKENIZER = "tokenizer.json"
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +58,29 @@ class TokenizedCorpus:
             }
             for split, ids in self.ids.items()
         }
+
+    @property
+    def fitted(self) -> TextTokenizer:
+        """The tokenizer, which knows the training split alone."""
+        return self.tokenizer
+
+    def tokens_per_character(self, split: str) -> float:
+        """Tokens of a split / characters of its raw text."""
+        return self.sizes[split]["tokens"] / self.sizes[split]["characters"]
+
+    def describe(self) -> dict[str, Any]:
+        """What a record says of the data besides name and fingerprint."""
+        return {
+            "tokenizer": self.tokenizer.kind,
+            "vocabulary_size": self.tokenizer.vocabulary_size,
+            "tokenizer_fingerprint": hashlib.sha256(self.tokenizer.to_json().encode()).hexdigest(),
+            "sizes": self.sizes,
+            "unigram_perplexity": self.unigram_perplexity,
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write the tokenizer into a run's folder."""
+        (folder / TOKENIZER).write_text(self.tokenizer.to_json(), encoding="utf-8")
 
     @cached_property
     def unigram_perplexity(self) -> dict[str, float]:
@@ -129,7 +155,7 @@ def _write(entry: Path, result: TokenizedCorpus) -> None:
         temporary.mkdir()
         try:
             manifest: dict[str, object] = {"characters": result.characters}
-            (temporary / "tokenizer.json").write_text(result.tokenizer.to_json(), "utf-8")
+            (temporary / TOKENIZER).write_text(result.tokenizer.to_json(), "utf-8")
             for split, ids in result.ids.items():
                 np.save(temporary / f"{split}.npy", ids, allow_pickle=False)
             manifest["sha256"] = {name: _digest(temporary / name) for name in _files()}
@@ -153,7 +179,7 @@ def _read(entry: Path, corpus: Corpus) -> TokenizedCorpus | None:
         whole = all(_digest(entry / name) == manifest["sha256"][name] for name in _files())
         if not whole:
             raise ValueError("a file has changed")
-        tokenizer = load_tokenizer((entry / "tokenizer.json").read_text("utf-8"))
+        tokenizer = load_tokenizer((entry / TOKENIZER).read_text("utf-8"))
         ids = {split: np.load(entry / f"{split}.npy", allow_pickle=False) for split in SPLITS}
         return TokenizedCorpus(
             corpus.name, corpus.fingerprint, tokenizer, ids, manifest["characters"]
@@ -165,7 +191,7 @@ def _read(entry: Path, corpus: Corpus) -> TokenizedCorpus | None:
 
 
 def _files() -> list[str]:
-    return ["tokenizer.json", *(f"{split}.npy" for split in SPLITS)]
+    return [TOKENIZER, *(f"{split}.npy" for split in SPLITS)]
 
 
 def _digest(path: Path) -> str:

@@ -1,6 +1,7 @@
 """From the configuration to a model: its size solved, its weights initialized."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -15,27 +16,52 @@ from unrolled.config.build import OURS, arguments_of, target_of
 from unrolled.config.hyperparameters import typed_arguments
 from unrolled.errors import ConfigError
 from unrolled.models.budget import UNITS, solve_hidden_size
-from unrolled.models.language_model import RecurrentLanguageModel
+from unrolled.models.encoders import Encoder
+from unrolled.models.heads import Head
+from unrolled.models.memory import require_memory
+from unrolled.models.model import Readout, RecurrentModel
 from unrolled.recurrence.layer import Disturbance, recurrent_parameters
 from unrolled.recurrence.stack import Recurrence
 
+# From this width on a model's memory is counted before it is allocated.
+WIDE = 1 << 13
 
-def build_language_model(
-    config: DictConfig, vocabulary_size: int, trusted: Iterable[str] = OURS
-) -> RecurrentLanguageModel:
-    """The language model that ``config.cell``, ``config.model`` and ``config.budget`` describe.
+
+@dataclass(frozen=True)
+class Parts:
+    """What a task puts before and behind the recurrence.
+
+    Attributes:
+        input_size: the width of what the encoder gives.
+        encoder: makes the encoder.
+        head: makes the head from the width of the recurrence's output and the encoder.
+        readout: what the head reads, every step or each sequence's last.
+    """
+
+    input_size: int
+    encoder: Callable[[], Encoder]
+    head: Callable[[int, Encoder], Head]
+    readout: Readout = "every"
+
+
+def build_model(config: DictConfig, parts: Parts, trusted: Iterable[str] = OURS) -> RecurrentModel:
+    """The model that ``config.cell``, ``config.model`` and ``config.budget`` describe.
 
     Raises:
         BudgetError: no hidden size meets the budget.
         ConfigError: what the configuration names is not a cell.
+        DeviceError: the model is larger than the machine's memory.
     """
     cell, options = cell_of(config.cell, trusted)
     make = partial(cell, **options)
     hidden_size = config.model.hidden_size
     for of in UNITS:
         if config.budget[of] is not None:
-            hidden_size = _solve(config, make, vocabulary_size, of)
-    model = _assemble(config, make, vocabulary_size, hidden_size)
+            hidden_size = _solve(config, make, parts, of)
+    if max(hidden_size, parts.input_size) >= WIDE:
+        count = _count(config, make, parts, hidden_size, "parameters")
+        require_memory(config, count, hidden_size)
+    model = _assemble(config, make, parts, hidden_size)
     require_sound(cast(Cell, model.recurrence.cells[0]))
     initialize(model, config.model.initialization, config.model.initialization_range)
     if config.model.forget_bias is not None:
@@ -60,19 +86,12 @@ def cell_of(node: DictConfig, trusted: Iterable[str] = OURS) -> tuple[type[Cell]
     return cell, typed_arguments(cell, options, "cell", given=2)
 
 
-def _solve(config: DictConfig, make: "partial[Cell]", vocabulary_size: int, of: str) -> int:
+def _solve(config: DictConfig, make: "partial[Cell]", parts: Parts, of: str) -> int:
     """The hidden size that meets ``config.budget[of]``."""
-
-    def count(size: int) -> int:
-        # A model on the meta device has shapes and no storage: counting costs no memory.
-        with torch.device("meta"):
-            model = _assemble(config, make, vocabulary_size, size)
-            return model.parameter_count() if of == "parameters" else model.flops_per_token()
-
     multiple = cast(type[Cell], make.func).size_multiple(**make.keywords)
     model, budget = config.model, config.budget
     return solve_hidden_size(
-        count,
+        lambda size: _count(config, make, parts, size, of),
         budget[of],
         budget.tolerance,
         of=of,
@@ -82,7 +101,17 @@ def _solve(config: DictConfig, make: "partial[Cell]", vocabulary_size: int, of: 
     )
 
 
-def initialize(model: RecurrentLanguageModel, how: str, bound: float) -> None:
+def _count(
+    config: DictConfig, make: "partial[Cell]", parts: Parts, hidden_size: int, of: str
+) -> int:
+    """The parameters, or the floating-point operations per token, of a model of this width."""
+    # A model on the meta device has shapes and no storage: counting costs no memory.
+    with torch.device("meta"):
+        model = _assemble(config, make, parts, hidden_size)
+        return model.parameter_count() if of == "parameters" else model.flops_per_token()
+
+
+def initialize(model: RecurrentModel, how: str, bound: float) -> None:
     """Initialize in place.
 
     ``default`` keeps what each part starts with; ``uniform`` draws weights and biases from
@@ -120,12 +149,13 @@ def _last(name: str) -> str:
 
 
 def _assemble(
-    config: DictConfig, make: "partial[Cell]", vocabulary_size: int, hidden_size: int
-) -> RecurrentLanguageModel:
+    config: DictConfig, make: "partial[Cell]", parts: Parts, hidden_size: int
+) -> RecurrentModel:
     model = config.model
+    # In this order, since each part draws its weights when it is made.
     recurrence = Recurrence(
         make,
-        model.embedding_size,
+        parts.input_size,
         hidden_size,
         model.layers,
         dropout=model.layer_dropout,
@@ -135,12 +165,12 @@ def _assemble(
         inside=Disturbance(model.recurrent_dropout, model.weight_dropout, model.zoneout),
         recompute=model.recompute,
     )
-    return RecurrentLanguageModel(
-        vocabulary_size,
-        model.embedding_size,
-        recurrence.output_size,
+    encoder = parts.encoder()
+    return RecurrentModel(
+        encoder,
         recurrence,
-        tied_weights=model.tied_weights,
+        parts.head(recurrence.output_size, encoder),
+        readout=parts.readout,
         embedding_dropout=model.embedding_dropout,
         output_dropout=model.output_dropout,
         locked=model.locked_dropout,

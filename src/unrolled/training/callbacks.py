@@ -1,27 +1,20 @@
-"""What a run does besides learning: it keeps its record, shows where it is, and writes samples."""
+"""What a run does besides learning: it keeps its record, and shows where it is."""
 
 import os
 import time
 from pathlib import Path
-from textwrap import wrap
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig
-from pytorch_lightning.loggers import TensorBoardLogger
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from unrolled.data.tokens import TokenizedCorpus
 from unrolled.runs.progress import Progress
 from unrolled.runs.record import Record
-from unrolled.tasks.language_modeling.sampling import Sampling, generate
-from unrolled.tasks.language_modeling.task import LanguageModeling
+from unrolled.training.module import TaskModule
 from unrolled.training.schedules import Length
 
 # Seconds between two writes of progress.json: often enough to follow, too rare to cost anything.
 PROGRESS_INTERVAL = 0.5
-# How much of the validation split begins a sample where no prompt is configured.
-PROMPT_CHARACTERS = 40
 
 
 class StopAtLength(pl.Callback):
@@ -112,7 +105,7 @@ class RecordKeeper(pl.Callback):
         self.evaluating_since = time.perf_counter()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, LanguageModeling)
+        assert isinstance(pl_module, TaskModule)
         results = pl_module.results["validation"]
         self.record.history.append(
             {
@@ -165,41 +158,3 @@ class RecordKeeper(pl.Callback):
             self.progress.loss = float(outputs["loss"])
         self.progress.write(self.folder)
         self.written = time.perf_counter()
-
-
-class Samples(pl.Callback):
-    """Continue a prompt at each validation, into ``samples.txt`` and TensorBoard's text page."""
-
-    def __init__(self, config: DictConfig, data: TokenizedCorpus, folder: Path) -> None:
-        options = config.task.sample
-        tokenizer = data.tokenizer
-        self.length = options.length
-        self.sampling = Sampling(temperature=options.temperature)
-        self.seed = config.seed
-        self.folder = folder
-        self.tokenizer = tokenizer
-        if options.prompt is None:
-            # Enough tokens of the split for the prompt's characters, whatever the tokenizer.
-            opening = tokenizer.decode(data.ids["validation"][:PROMPT_CHARACTERS])
-            self.prompt = opening[:PROMPT_CHARACTERS].strip() or "\n"
-        else:
-            self.prompt = options.prompt
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.length == 0:
-            return
-        assert isinstance(pl_module, LanguageModeling)
-        prompt = [self.tokenizer.start_id, *self.tokenizer.encode_prompt(self.prompt).tolist()]
-        ids = generate(
-            pl_module.model, prompt, length=self.length, sampling=self.sampling, seed=self.seed
-        )
-        text = self.tokenizer.decode(prompt[1:] + list(ids))
-        step = trainer.global_step
-        with (self.folder / "samples.txt").open("a", encoding="utf-8") as file:
-            file.write(f"--- step {step}\n{text}\n\n")
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                # Four spaces keep TensorBoard from reading it as Markdown; it cuts long lines.
-                lines = [part for line in text.splitlines() for part in wrap(line, 100) or [""]]
-                literal = "\n".join(f"    {line}" for line in lines)
-                logger.experiment.add_text("samples", literal, step)

@@ -22,6 +22,13 @@ from unrolled.runs.files import atomic_path
 
 FOLDER = "checkpoints"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+# What the weights' names began with in checkpoints of the first versions.
+RENAMED = {
+    "model.embedding.": "model.encoder.",
+    "model.projection.": "model.head.projection.",
+    "model.head.weight": "model.head.linear.weight",
+    "model.head.bias": "model.head.linear.bias",
+}
 # Our own part of a checkpoint to continue from, beside Lightning's.
 EXTRA = "unrolled"
 
@@ -49,7 +56,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
         RunError: it is missing, damaged, or holds more than plain data.
     """
     if not path.is_file():
-        raise RunError(f"{path}: no such checkpoint; did the run reach its first validation?")
+        raise RunError(
+            f"{path}: no such checkpoint; a run writes it at its first validation, so this run "
+            "did not get there, or the file was removed"
+        )
     content = read_content(path)
     return Checkpoint(path, int(content["global_step"]), content["state_dict"])
 
@@ -105,11 +115,6 @@ def _remembers_a_best(content: dict[str, Any]) -> bool:
     """Whether the run had a validation before the checkpoint, and so wrote its best weights."""
     memories = content.get("callbacks", {}).values()
     return any(memory.get("best_k_models") for memory in memories if isinstance(memory, dict))
-
-
-def has_checkpoint(folder: Path) -> bool:
-    """Whether there is something to go on from, as far as the folder tells at a glance."""
-    return any((folder / FOLDER / name).is_file() for name in (LAST, PREVIOUS))
 
 
 def keep_previous(folder: Path) -> None:
@@ -168,7 +173,7 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 def read_content(path: Path) -> dict[str, Any]:
-    """Everything in a checkpoint, checked against its own checksums.
+    """Everything in a checkpoint, checked against its own checksums, weights by today's names.
 
     Raises:
         RunError: it is damaged, or holds more than plain data.
@@ -181,10 +186,14 @@ def read_content(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(content, dict) or not {"global_step", "state_dict"} <= content.keys():
             raise LookupError("it holds something else")
+    except UnpicklingError as error:
+        raise RunError(
+            f"{path}: it holds Python objects besides plain data, which could run code when they "
+            "are read, so it is not read; a run's own checkpoints hold none"
+        ) from error
     # A cut-off file can fail in any of these ways, and a file of something else by its type.
     except (
         zipfile.BadZipFile,
-        UnpicklingError,
         RuntimeError,
         LookupError,
         TypeError,
@@ -193,4 +202,14 @@ def read_content(path: Path) -> dict[str, Any]:
     ) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise RunError(f"{path}: damaged, or not a checkpoint of a run ({reason})") from error
+    content["state_dict"] = {
+        _renamed(name): value for name, value in content["state_dict"].items()
+    }
     return content
+
+
+def _renamed(name: str) -> str:
+    for before, now in RENAMED.items():
+        if name.startswith(before):
+            return now + name.removeprefix(before)
+    return name

@@ -16,10 +16,10 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import move_data_to_device
 
-from unrolled.tasks.language_modeling.task import LanguageModeling
 from unrolled.training import logs
 from unrolled.training.checkpoints import EXTRA, FOLDER, LAST, keep_previous
 from unrolled.training.loggers import flush
+from unrolled.training.module import TaskModule
 from unrolled.training.schedules import Length
 from unrolled.training.stopping import StopRequest
 
@@ -102,13 +102,14 @@ class Continuation(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
+        assert isinstance(pl_module, TaskModule)
         checkpoint[EXTRA] = {
             "format": FORMAT,
             "identity": self.identity,
             "done": self.done,
             "ranks": self.ranks,
             "threads": torch.get_num_threads(),
-            "logs": logs.sizes(self.folder),
+            "logs": logs.sizes(self.folder, pl_module.task.appended_files),
         }
 
     def _due(self, trainer: pl.Trainer) -> bool:
@@ -137,9 +138,9 @@ class Continuation(pl.Callback):
             self.stop.end(trainer.global_step)
 
     def _write(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        assert isinstance(module, LanguageModeling)
+        assert isinstance(module, TaskModule)
         started = time.monotonic()
-        mine = {"random": random_states(), "carried": module.carried()}
+        mine = {"random": random_states(), "carried": module.carried_state()}
         self.ranks = [mine]
         if trainer.world_size > 1:
             self.ranks = gathered(mine, trainer.world_size)
@@ -153,13 +154,13 @@ class Continuation(pl.Callback):
     def _put_back(
         self, trainer: pl.Trainer, module: pl.LightningModule, content: dict[str, Any]
     ) -> None:
-        assert isinstance(module, LanguageModeling)
+        assert isinstance(module, TaskModule)
         # Lightning counts the batch that was under way at the time of saving, and counts it again.
         loop = trainer.fit_loop.epoch_loop
         loop.batch_progress.total.ready -= 1
         loop._batches_that_stepped -= 1
         mine = content[EXTRA]["ranks"][trainer.global_rank]
-        module.carry_on(move_data_to_device(mine["carried"], module.device))
+        module.load_carried_state(move_data_to_device(mine["carried"], module.device))
         # Last, since setting up draws numbers.
         set_random_states(mine["random"])
 
@@ -174,10 +175,12 @@ def gathered(mine: dict[str, Any], world_size: int) -> list[dict[str, Any]]:
     return [torch.load(io.BytesIO(part), weights_only=True) for part in everyones]
 
 
-def place(content: dict[str, Any]) -> int:
-    """How many batches of its pass over the training data the checkpoint's run had done."""
-    progress = content["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
-    return int(progress["completed"])
+def place(content: dict[str, Any]) -> tuple[int, int]:
+    """How many passes over the training data the checkpoint's run had done, and how many batches
+    of the one that was under way."""
+    loop = content["loops"]["fit_loop"]
+    epochs = loop["epoch_progress"]["current"]["completed"]
+    return int(epochs), int(loop["epoch_loop.batch_progress"]["current"]["completed"])
 
 
 def random_states() -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""One run, from data to record: model, task, trainer, fit, test."""
+"""One run, from data to record: task, model, trainer, fit, test."""
 
 import contextlib
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,15 +13,14 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from unrolled.config.build import EVERYTHING, OURS, arguments_of, target_of
-from unrolled.data.module import TextDataModule
-from unrolled.data.tokens import TokenizedCorpus
-from unrolled.models.build import build_language_model
+from unrolled.data.module import DataModule
+from unrolled.models.build import build_model
 from unrolled.runs.record import Record
-from unrolled.sweeps.search.pruning import pruning_callbacks
-from unrolled.tasks import language_modeling
-from unrolled.tasks.language_modeling.task import LanguageModeling
+from unrolled.tasks.build import build_task
+from unrolled.tasks.contract import require_contract
+from unrolled.tasks.task import Data, Task
 from unrolled.training import logs
-from unrolled.training.callbacks import RecordKeeper, Samples, StepPlateau, StopAtLength
+from unrolled.training.callbacks import RecordKeeper, StepPlateau, StopAtLength
 from unrolled.training.checkpoints import (
     EXTRA,
     best_checkpoint,
@@ -33,19 +32,23 @@ from unrolled.training.continuation import Continuation, place
 from unrolled.training.devices import device_name, device_of, require_devices
 from unrolled.training.environment import describe_environment
 from unrolled.training.loggers import log_hyperparameters, make_loggers
+from unrolled.training.module import TaskModule
 from unrolled.training.prepare import prepare_data
 from unrolled.training.ranks import all_ranks
 from unrolled.training.schedules import Length
 from unrolled.training.stopping import StopRequest, signals_as_before
 from unrolled.training.trainer import make_trainer, quiet
 
+Callbacks = Callable[[], Sequence[pl.Callback]]
+
 
 def train(
     config: DictConfig,
-    data: TokenizedCorpus,
+    data: Data,
     record: Record,
     folder: Path,
     trusted: Iterable[str] = EVERYTHING,
+    callbacks: Callbacks = list,
 ) -> None:
     """Fit, choose the best checkpoint by validation, test it once, and fill in the record.
 
@@ -53,9 +56,11 @@ def train(
 
     Args:
         trusted: prefixes of modules outside this package that the configuration may name.
+        callbacks: makes what the run does besides, for whoever asked for it (a search).
 
     Raises:
-        DeviceError: the machine lacks the device or the precision.
+        ConfigError: the task of somebody's own does not keep the contract.
+        DeviceError: the machine lacks the device, the precision or the memory.
         BudgetError: the budget cannot be met.
         DivergedError: a loss was not finite.
         TimeLimitError: the run took longer than it may.
@@ -63,22 +68,23 @@ def train(
         KeyboardInterrupt: the person, or a scheduler, stopped the run.
     """
     require_devices(config.trainer)
+    trusted = tuple(trusted)
     last = last_checkpoint(folder, record.identity)
     if last is None:
-        logs.clear(folder)
+        logs.clear(folder, build_task(config.task, trusted).appended_files)
     else:
         at = {"step": last[1]["global_step"], "at": record.timing["started"]}
         record.timing["continued"] = [*record.timing.get("continued", []), at]
         logs.cut(folder, last[1][EXTRA]["logs"])
     world_size = config.trainer.devices if config.trainer.strategy == "ddp" else 1
     path = last[0] if last else None
-    job = Job(OmegaConf.to_yaml(config), folder, record.identity, path, tuple(trusted))
-    with all_ranks(world_size, _other_rank, job):
-        fit_and_test(job, config, data, record)
+    plan = FitPlan(OmegaConf.to_yaml(config), folder, record.identity, path, trusted)
+    with all_ranks(world_size, _other_rank, plan):
+        fit_and_test(plan, config, data, record, callbacks)
 
 
 @dataclass(frozen=True)
-class Job:
+class FitPlan:
     """What every rank is told.
 
     Attributes:
@@ -93,38 +99,44 @@ class Job:
     trusted: tuple[str, ...]
 
 
-def _other_rank(job: Job) -> None:
+def _other_rank(plan: FitPlan) -> None:
     """What every rank but the first does, in a process of its own."""
-    config = OmegaConf.create(job.config)
+    config = OmegaConf.create(plan.config)
     assert isinstance(config, DictConfig)
-    fit_and_test(job, config, prepare_data(config, job.trusted), None)
+    fit_and_test(plan, config, prepare_data(config, plan.trusted), None)
 
 
 def fit_and_test(
-    job: Job, config: DictConfig, data: TokenizedCorpus, record: Record | None
+    plan: FitPlan,
+    config: DictConfig,
+    data: Data,
+    record: Record | None,
+    further: Callbacks = list,
 ) -> None:
     """What each rank does; only the first has the record."""
     quiet()
-    content = read_content(job.checkpoint) if job.checkpoint else None
+    content = read_content(plan.checkpoint) if plan.checkpoint else None
     set_threads(config, content)
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    batches = make_batches(config, data)
-    length = run_length(config, batches)
-    task = make_task(config, data, length, job.trusted)
-    loggers = make_loggers(config, job.folder, _step(content)) if record else []
+    task = build_task(config.task, plan.trusted)
+    batches = make_batches(config, task, data)
+    length = run_length(config, task, batches)
+    module = make_module(config, task, data, length, plan.trusted)
+    require_contract(task, data, module.model, batches)
+    loggers = make_loggers(config, plan.folder, _step(content)) if record else []
     limit = config.time_limit_minutes
     stop = StopRequest(None if limit is None else 60 * limit)
-    device = device_name(config.trainer)
-    keeper = RecordKeeper(record, job.folder, length, device) if record else None
     callbacks: list[pl.Callback] = [StopAtLength(length.total_steps), StepPlateau()]
-    if record and keeper:
-        describe(record, config, data, task)
-        callbacks += [keeper, Samples(config, data, job.folder), *pruning_callbacks(config)]
+    keeper = None
+    if record:
+        describe(record, config, data, module)
+        keeper = RecordKeeper(record, plan.folder, length, device_name(config.trainer))
+        callbacks += [keeper, *task.callbacks(data, plan.folder, config.seed), *further()]
     # The last of them, so that it writes what the others are after a step.
     callbacks.append(
         Continuation(
-            job.folder,
-            job.identity,
+            plan.folder,
+            plan.identity,
             every_steps=config.trainer.checkpoint_every_steps,
             every_minutes=config.trainer.checkpoint_every_minutes,
             length=length,
@@ -133,7 +145,7 @@ def fit_and_test(
             content=content,
         )
     )
-    trainer = make_trainer(config, job.folder, length, loggers, callbacks)
+    trainer = make_trainer(config, plan.folder, length, loggers, callbacks)
     with signals_as_before():
         if content is not None and content[EXTRA]["done"]:
             # Only the test is missing. The counters say at which step it is.
@@ -142,36 +154,33 @@ def fit_and_test(
                 keeper.load_state_dict(content["callbacks"][keeper.state_key])
             stop.listen()
         else:
-            batches.first_batch = place(content) if content is not None else 0
-            _fit(trainer, task, batches, job.checkpoint)
-        best = best_checkpoint(job.folder)
-        load_weights(task, best)
+            if content is not None:
+                batches.first_epoch, batches.first_batch = place(content)
+            _fit(trainer, module, batches, plan.checkpoint)
+        if record:
+            # Diverged at the end, whatever an earlier validation was.
+            module.require_finite("validation", record.history[-1])
+        best = best_checkpoint(plan.folder)
+        load_weights(module, best)
         with _interrupts(trainer):
-            trainer.test(task, datamodule=batches, verbose=False)
+            trainer.test(module, datamodule=batches, verbose=False)
     if record:
         record.best = next(entry for entry in record.history if entry["step"] == best.step)
         record.metrics = {
             **{k: v for k, v in record.best.items() if k.startswith("validation/")},
-            **task.results["test"],
+            **module.results["test"],
         }
-        log_hyperparameters(loggers, record, best.step)
+        log_hyperparameters(loggers, record, best.step, task.headline or (task.primary,))
         # Lightning's loggers write it, empty; config.yaml has what it would say.
-        (job.folder / "hparams.yaml").unlink(missing_ok=True)
+        (plan.folder / "hparams.yaml").unlink(missing_ok=True)
 
 
-def make_batches(config: DictConfig, data: TokenizedCorpus) -> TextDataModule:
-    """The data module that the task's batching options describe."""
-    return TextDataModule(
-        data,
-        batch_size=config.task.batch_size,
-        sequence_length=config.task.sequence_length,
-        evaluation_batch_size=config.task.evaluation_batch_size,
-        evaluation_sequence_length=config.task.evaluation_sequence_length,
-        overfit_batches=config.trainer.overfit_batches,
-    )
+def make_batches(config: DictConfig, task: Task, data: Data) -> DataModule:
+    """The batches of each split."""
+    return task.batches(data, seed=config.seed, overfit_batches=config.trainer.overfit_batches)
 
 
-def run_length(config: DictConfig, batches: TextDataModule) -> Length:
+def run_length(config: DictConfig, task: Task, batches: DataModule) -> Length:
     """How many steps an epoch and the run have."""
     steps = batches.steps_per_epoch
     if config.trainer.limit_batches is not None:
@@ -181,25 +190,26 @@ def run_length(config: DictConfig, batches: TextDataModule) -> Length:
         ends.append(config.trainer.max_epochs * steps)
     total = min(end for end in ends if end is not None)
     interval = config.trainer.validate_every_steps or steps
-    return Length(steps, total, min(interval, total), config.task.monitor)
+    mode = task.describe().metric(task.monitor).direction
+    return Length(steps, total, min(interval, total), task.monitor, mode)
 
 
-def make_task(
+def make_module(
     config: DictConfig,
-    data: TokenizedCorpus,
+    task: Task,
+    data: Data,
     length: Length,
     trusted: Iterable[str] = OURS,
-) -> LanguageModeling:
+) -> TaskModule:
     """The LightningModule around the model that the configuration describes."""
-    model = build_language_model(config, data.tokenizer.vocabulary_size, trusted)
+    model = build_model(config, task.parts(data.fitted, config.model), trusted)
     schedule = target_of(config.scheduler, trusted)
-    return LanguageModeling(
+    return TaskModule(
+        task,
+        data,
         model,
         make_optimizer(config.optimizer, trusted),
         lambda optimizer: schedule(optimizer, length, **arguments_of(config.scheduler)),
-        tokens_per_character={
-            split: sizes["tokens"] / sizes["characters"] for split, sizes in data.sizes.items()
-        },
         log_every_steps=config.trainer.log_every_steps,
     )
 
@@ -222,29 +232,20 @@ def set_threads(config: DictConfig, content: dict[str, Any] | None = None) -> No
         torch.set_num_threads(threads)
 
 
-def describe(
-    record: Record, config: DictConfig, data: TokenizedCorpus, task: LanguageModeling
-) -> None:
+def describe(record: Record, config: DictConfig, data: Data, module: TaskModule) -> None:
     """Fill in what is known before the first step."""
-    model = task.model
+    model, task = module.model, module.task
     record.environment = {**describe_environment(), "device": device_name(config.trainer)}
-    record.data = {
-        "name": data.name,
-        "fingerprint": data.fingerprint,
-        "tokenizer": config.tokenizer.name,
-        "vocabulary_size": data.tokenizer.vocabulary_size,
-        "sizes": data.sizes,
-        "unigram_perplexity": data.unigram_perplexity,
-    }
-    record.task = language_modeling.describe(record.data).to_dict()
+    record.data = {"name": data.name, "fingerprint": data.fingerprint, **data.describe()}
+    record.task = task.describe(data).to_dict()
     record.model = {
         "parameters": model.parameter_count(),
         "flops_per_token": model.flops_per_token(),
         "state_size": model.recurrence.state_size(),
-        "embedding_size": model.embedding.embedding_dim,
+        "embedding_size": model.encoder.output_size,
         "hidden_size": model.recurrence.hidden_size,
         "layers": model.recurrence.layers,
-        "backend": model.recurrence.backend_on(device_of(config.trainer), config.task.batch_size),
+        "backend": model.recurrence.backend_on(device_of(config.trainer), task.batch_size),
     }
 
 
@@ -253,10 +254,10 @@ def _step(content: dict[str, Any] | None) -> int:
 
 
 def _fit(
-    trainer: pl.Trainer, task: LanguageModeling, batches: TextDataModule, checkpoint: Path | None
+    trainer: pl.Trainer, module: TaskModule, batches: DataModule, checkpoint: Path | None
 ) -> None:
     with _interrupts(trainer):
-        trainer.fit(task, datamodule=batches, ckpt_path=checkpoint, weights_only=True)
+        trainer.fit(module, datamodule=batches, ckpt_path=checkpoint, weights_only=True)
 
 
 @contextlib.contextmanager

@@ -1,20 +1,21 @@
-"""A trained run, from its folder alone: its record, its tokenizer, its model."""
+"""A trained run, from its folder alone: its record, its task, its model."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from unrolled.config.build import OURS
-from unrolled.data.text_tokenizer import TextTokenizer
-from unrolled.data.tokenizers import load_tokenizer
-from unrolled.errors import DataError, RunError
+from unrolled.errors import RunError
 from unrolled.runs.record import Record, read_record
+from unrolled.tasks.build import build_task
+from unrolled.tasks.task import Task
 
 if TYPE_CHECKING:
-    from unrolled.models.language_model import RecurrentLanguageModel
+    from unrolled.models.model import RecurrentModel
 
 
 # What every run's configuration has.
@@ -55,24 +56,39 @@ class StoredRun:
     folder: Path
     record: Record
     config: DictConfig
-    tokenizer: TextTokenizer
+    trusted: tuple[str, ...] = OURS
 
-    def best_model(self, trusted: Iterable[str] = OURS) -> "RecurrentLanguageModel":
+    @cached_property
+    def task(self) -> Task:
+        """What the run learned.
+
+        Raises:
+            ConfigError: the configuration names code that is not trusted.
+        """
+        return build_task(self.config.task, self.trusted)
+
+    @cached_property
+    def fitted(self) -> Any:
+        """What was fitted to its training data, such as a tokenizer.
+
+        Raises:
+            RunError: it is missing or damaged.
+        """
+        return self.task.restore(self.folder)
+
+    def best_model(self) -> "RecurrentModel":
         """The run's network with the weights of its best checkpoint.
-
-        Args:
-            trusted: prefixes of modules outside this package that the configuration may name.
 
         Raises:
             RunError: there is no such checkpoint, or it does not fit.
             ConfigError: the configuration names code that is not trusted.
         """
-        from unrolled.models.build import build_language_model
+        from unrolled.models.build import build_model
         from unrolled.training.checkpoints import best_checkpoint, load_weights
 
         checkpoint = best_checkpoint(self.folder)
         config = self.of_its_width(self.config)
-        model = build_language_model(config, self.tokenizer.vocabulary_size, trusted)
+        model = build_model(config, self.task.parts(self.fitted, config.model), self.trusted)
         load_weights(model, checkpoint, prefix="model.")
         return model
 
@@ -85,18 +101,16 @@ class StoredRun:
         return config
 
 
-def load_run(folder: Path) -> StoredRun:
-    """Read a run's record, configuration and tokenizer.
+def load_run(folder: Path, trusted: Iterable[str] = OURS) -> StoredRun:
+    """Read a run's record and configuration.
+
+    Args:
+        trusted: prefixes of modules outside this package that the configuration may name.
 
     Raises:
         RunError: the folder holds no run, or a damaged one.
     """
     record = read_record(folder)
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise RunError(
-            f"{folder}: no tokenizer.json in it; the run ended before it began to train"
-        )
     config = OmegaConf.create(record.config)
     OmegaConf.set_struct(config, True)
     lacking = [group for group in GROUPS if not isinstance(config.get(group), DictConfig)]
@@ -106,8 +120,4 @@ def load_run(folder: Path) -> StoredRun:
         group, _, name = key.rpartition(".")
         if name not in (config[group] if group else config):
             OmegaConf.update(config, key, value, force_add=True)
-    try:
-        tokenizer = load_tokenizer(path.read_text(encoding="utf-8"))
-    except DataError as error:
-        raise RunError(f"{path}: {error}") from error
-    return StoredRun(folder, record, config, tokenizer)
+    return StoredRun(folder, record, config, tuple(trusted))

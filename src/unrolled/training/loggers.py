@@ -1,7 +1,7 @@
 """TensorBoard and CSV, in the run's own folder, going on where an interrupted run stopped."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -30,7 +30,8 @@ HYPERPARAMETERS = (
     "trainer.max_steps",
     "trainer.precision",
 )
-RESULTS = ("perplexity", "bits_per_character", "accuracy", "f1_macro")
+# TensorBoard orders its groups by name: this one comes behind the curves.
+RESULTS = "values_at_best"
 
 
 class Curves(CSVLogger):
@@ -90,12 +91,17 @@ def flush(loggers: Sequence[Logger]) -> None:
             logger.save()
 
 
-def log_hyperparameters(loggers: Sequence[Logger], record: Record, step: int) -> None:
+def log_hyperparameters(
+    loggers: Sequence[Logger], record: Record, step: int, headline: Iterable[str]
+) -> None:
     """Write what TensorBoard's HParams page lists: the hyperparameters, and the best checkpoint's
     metrics.
 
-    The metrics have tags of their own (``best/…``): under a curve's tag the page would show the
-    curve's last value, which is not the best checkpoint's.
+    The metrics have tags of their own: under a curve's tag the page would show the curve's last
+    value, which is not the best checkpoint's.
+
+    Args:
+        headline: which metrics.
     """
     hyperparameters: dict[str, object] = {
         "parameters": record.model["parameters"],
@@ -108,9 +114,9 @@ def log_hyperparameters(loggers: Sequence[Logger], record: Record, step: int) ->
             value = value.get(part) if isinstance(value, dict) else None
         hyperparameters[key] = value.get("name") if isinstance(value, dict) else value
     metrics = {
-        f"best/{split}_{name}": record.metrics[f"{split}/{name}"]
+        f"{RESULTS}/{split}_{name}": record.metrics[f"{split}/{name}"]
         for split in ("validation", "test")
-        for name in RESULTS
+        for name in headline
         if f"{split}/{name}" in record.metrics
     }
     for logger in loggers:

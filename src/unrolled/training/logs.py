@@ -2,28 +2,28 @@
 
 import csv
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from unrolled.runs.files import atomic_path
 
-METRICS, SAMPLES = "metrics.csv", "samples.txt"
+METRICS = "metrics.csv"
 # What an attempt that nothing goes on from may have left in a run's folder.
-LEFTOVERS = ("checkpoints", METRICS, SAMPLES, "events.out.*", "hparams.yaml")
+LEFTOVERS = ("checkpoints", METRICS, "events.out.*", "hparams.yaml")
 
 
-def sizes(folder: Path) -> dict[str, int]:
-    """How much there is: the rows of the metrics, the bytes of the samples."""
-    samples = folder / SAMPLES
+def sizes(folder: Path, appended: Iterable[str]) -> dict[str, int]:
+    """How much there is: the rows of the metrics, the bytes of the files that a task adds to."""
+    paths = {name: folder / name for name in appended}
     return {
         METRICS: len(rows(folder / METRICS)),
-        SAMPLES: samples.stat().st_size if samples.is_file() else 0,
+        **{name: path.stat().st_size if path.is_file() else 0 for name, path in paths.items()},
     }
 
 
 def cut(folder: Path, to: dict[str, int]) -> None:
     """Remove what was written after ``sizes`` gave ``to``, half a line included."""
-    metrics, samples = folder / METRICS, folder / SAMPLES
+    metrics = folder / METRICS
     # By rows and not by bytes, since a later header may have more columns.
     kept = rows(metrics)[: to[METRICS]]
     columns = {key for row in kept for key, value in row.items() if value}
@@ -31,14 +31,16 @@ def cut(folder: Path, to: dict[str, int]) -> None:
         write(metrics, kept, sorted(columns))
     else:
         metrics.unlink(missing_ok=True)
-    if samples.is_file() and samples.stat().st_size > to[SAMPLES]:
-        with samples.open("r+b") as file:
-            file.truncate(to[SAMPLES])
+    for name, size in to.items():
+        path = folder / name
+        if name != METRICS and path.is_file() and path.stat().st_size > size:
+            with path.open("r+b") as file:
+                file.truncate(size)
 
 
-def clear(folder: Path) -> None:
+def clear(folder: Path, appended: Iterable[str]) -> None:
     """Remove what an attempt left, so that its curves do not mix with the next one's."""
-    for pattern in LEFTOVERS:
+    for pattern in (*LEFTOVERS, *appended):
         for path in folder.glob(pattern):
             if path.is_dir():
                 shutil.rmtree(path)

@@ -120,8 +120,7 @@ def run(config: DictConfig, *, retry: bool = True, trusted: Iterable[str] = EVER
         with recording(record, folder, config.time_limit_minutes), full_disk_said(folder):
             with atomic_path(folder / "config.yaml") as path:
                 OmegaConf.save(config, path)
-            with atomic_path(folder / "tokenizer.json") as path:
-                path.write_text(data.tokenizer.to_json(), encoding="utf-8")
+            data.write(folder)
             from unrolled.training.fit import train
 
             train(config, data, record, folder, trusted)

@@ -7,12 +7,10 @@ alone.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
-
-from unrolled.metrics.names import lower_is_better
 
 
 @dataclass(frozen=True)
@@ -24,12 +22,14 @@ class Length:
         total_steps: the last step of the run, if nothing stops it earlier.
         validation_interval: steps between two validations.
         monitor: the metric that the plateau schedule looks at.
+        mode: ``min`` where less of it is better, ``max`` where more is.
     """
 
     steps_per_epoch: int
     total_steps: int
     validation_interval: int
     monitor: str
+    mode: Literal["min", "max"] = "min"
 
     def validates_at(self, step: int) -> bool:
         """Whether a validation follows the step."""
@@ -106,7 +106,7 @@ def plateau(
     return {
         "scheduler": ReduceLROnPlateau(
             optimizer,
-            mode="min" if lower_is_better(length.monitor) else "max",
+            mode=length.mode,
             factor=factor,
             patience=patience,
             min_lr=minimum_lr,

@@ -13,7 +13,6 @@ from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 
-from unrolled.metrics.names import lower_is_better
 from unrolled.training.checkpoints import AtomicCheckpoints, BestCheckpoint
 from unrolled.training.schedules import Length
 
@@ -30,12 +29,17 @@ def make_trainer(
     """A trainer that validates at ``length``'s interval, keeps the best checkpoint, and is
     silent."""
     options = config.trainer
-    mode = "min" if lower_is_better(config.task.monitor) else "max"
-    checkpoint = BestCheckpoint(folder, config.task.monitor, mode)
+    checkpoint = BestCheckpoint(folder, length.monitor, length.mode)
     everything = [*callbacks, checkpoint]
     if options.early_stopping_patience is not None:
         everything.append(
-            EarlyStopping(config.task.monitor, patience=options.early_stopping_patience, mode=mode)
+            EarlyStopping(
+                length.monitor,
+                patience=options.early_stopping_patience,
+                mode=length.mode,
+                # An evaluation may overflow early in training.
+                check_finite=False,
+            )
         )
     by_steps = options.validate_every_steps is not None
     return pl.Trainer(

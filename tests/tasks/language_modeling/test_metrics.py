@@ -14,11 +14,28 @@ from torchmetrics.classification import (
 )
 from torchmetrics.text import Perplexity
 
-from unrolled.data.streams import IGNORE
+from unrolled.data.batches import IGNORE
+from unrolled.models.heads import LinearHead
+from unrolled.tasks.language_modeling import metrics as language_metrics
 from unrolled.tasks.language_modeling.metrics import LanguageModelingMetrics, from_loss
 
 TIME, BATCH, VOCABULARY = 60, 4, 20
 Chunk = tuple[Tensor, Tensor]
+
+
+class Given(LinearHead):
+    """A head whose scores are what it reads; it notes how many rows it was asked for at once."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 1)
+        self.rows: list[int] = []
+
+    def scores(self, hidden: Tensor) -> Tensor:
+        self.rows.append(hidden.flatten(0, -2).shape[0])
+        return hidden
+
+
+HEAD = Given()
 
 
 def chunk(seed: int = 0, vocabulary: int = VOCABULARY, ignored: float = 0.2) -> Chunk:
@@ -36,7 +53,7 @@ def chunk(seed: int = 0, vocabulary: int = VOCABULARY, ignored: float = 0.2) -> 
 def measured(*chunks: Chunk, vocabulary: int = VOCABULARY) -> dict[str, float]:
     metrics = LanguageModelingMetrics(vocabulary)
     for logits, targets in chunks:
-        metrics.update(logits, targets)
+        metrics.update(HEAD, logits, targets)
     return metrics.compute()
 
 
@@ -90,6 +107,17 @@ def test_the_length_of_a_chunk_changes_nothing(length: int) -> None:
     assert measured(*cut) == pytest.approx(measured((logits, targets)), rel=1e-14)
 
 
+def test_scores_are_made_for_a_part_of_the_tokens_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = measured(chunk())
+    monkeypatch.setattr(language_metrics, "SCORES", 7 * VOCABULARY + 3)
+    HEAD.rows.clear()
+    assert measured(chunk()) == pytest.approx(whole, rel=1e-14)
+    assert max(HEAD.rows) == 7
+    assert sum(HEAD.rows) == TIME * BATCH
+
+
 def test_the_number_of_streams_changes_nothing() -> None:
     logits, targets = chunk()
     single = [(logits[:, [i]], targets[:, [i]]) for i in range(BATCH)]
@@ -113,7 +141,7 @@ def test_long_sums_lose_nothing() -> None:
     metrics.nll += 1e9
     logits = torch.tensor([[[0.0, 0.0]]])
     for _ in range(10):
-        metrics.update(logits, torch.zeros(1, 1, dtype=torch.long))
+        metrics.update(HEAD, logits, torch.zeros(1, 1, dtype=torch.long))
     assert float(metrics.nll) - 1e9 == pytest.approx(10 * math.log(2), abs=1e-5)
 
 
@@ -162,7 +190,7 @@ def test_fifty_thousand_words_fit() -> None:
     targets = torch.tensor([[0], [7], [49_999], [IGNORE]])
     for row in (0, 1):
         logits[row, 0, targets[row]] = 30.0
-    metrics.update(logits, targets)
+    metrics.update(HEAD, logits, targets)
     found = metrics.compute()
     assert found["accuracy"] == pytest.approx(2 / 3)
     assert found["loss"] == pytest.approx(math.log(vocabulary) / 3, rel=1e-4)
@@ -174,7 +202,7 @@ def test_ranks_are_added_up() -> None:
     ranks = []
     for logits, targets in chunks:
         metrics = LanguageModelingMetrics(VOCABULARY)
-        metrics.update(logits, targets)
+        metrics.update(HEAD, logits, targets)
         ranks.append(metrics)
     whole = LanguageModelingMetrics(VOCABULARY)
     for name, rule in whole._reductions.items():
@@ -188,8 +216,8 @@ def test_ranks_are_added_up() -> None:
 def test_states_can_be_merged() -> None:
     first, second = chunk(1), chunk(2)
     one, other = LanguageModelingMetrics(VOCABULARY), LanguageModelingMetrics(VOCABULARY)
-    one.update(*first)
-    other.update(*second)
+    one.update(HEAD, *first)
+    other.update(HEAD, *second)
     one.merge_state(other)
     assert one.compute() == pytest.approx(measured(first, second), rel=1e-14)
 
@@ -197,9 +225,9 @@ def test_states_can_be_merged() -> None:
 def test_it_can_be_pickled_cloned_and_copied_under_way() -> None:
     first, second = chunk(1), chunk(2)
     metrics = LanguageModelingMetrics(VOCABULARY, tokens_per_character=0.5)
-    metrics.update(*first)
+    metrics.update(HEAD, *first)
     for twin in (pickle.loads(pickle.dumps(metrics)), metrics.clone(), copy.deepcopy(metrics)):
-        twin.update(*second)
+        twin.update(HEAD, *second)
         expected = measured(first, second)
         expected["bits_per_character"] /= 2
         assert twin.compute() == pytest.approx(expected, rel=1e-14)
@@ -208,10 +236,10 @@ def test_it_can_be_pickled_cloned_and_copied_under_way() -> None:
 
 def test_a_reset_forgets_everything() -> None:
     metrics = LanguageModelingMetrics(VOCABULARY)
-    metrics.update(*chunk(1))
+    metrics.update(HEAD, *chunk(1))
     metrics.compute()
     metrics.reset()
-    metrics.update(*chunk(2))
+    metrics.update(HEAD, *chunk(2))
     assert metrics.compute() == measured(chunk(2))
 
 
@@ -228,11 +256,11 @@ def test_a_loss_beyond_floats_has_an_infinite_perplexity() -> None:
 def test_measuring_leaves_the_memory_as_it_was() -> None:
     metrics = LanguageModelingMetrics(VOCABULARY)
     logits, targets = chunk()
-    metrics.update(logits.requires_grad_(), targets)
+    metrics.update(HEAD, logits.requires_grad_(), targets)
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     for _ in range(50):
-        metrics.update(logits, targets)
+        metrics.update(HEAD, logits, targets)
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 20_000

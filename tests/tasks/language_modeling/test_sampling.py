@@ -6,7 +6,9 @@ import torch
 
 from unrolled.cells.gru import GRU
 from unrolled.errors import ConfigError
-from unrolled.models.language_model import RecurrentLanguageModel
+from unrolled.models.encoders import Embedding
+from unrolled.models.heads import LinearHead
+from unrolled.models.model import RecurrentModel
 from unrolled.recurrence.stack import Recurrence
 from unrolled.tasks.language_modeling.sampling import Sampling, generate
 
@@ -20,9 +22,10 @@ def counts(sampling: Sampling, logits: torch.Tensor = LOGITS, draws: int = 400) 
     return Counter(sampling.draw(logits, generator) for _ in range(draws))
 
 
-def model(vocabulary: int = 12) -> RecurrentLanguageModel:
+def model(vocabulary: int = 12) -> RecurrentModel:
     torch.manual_seed(5)
-    return RecurrentLanguageModel(vocabulary, 8, 8, Recurrence(GRU, 8, 8), embedding_dropout=0.5)
+    ends = Embedding(vocabulary, 8), Recurrence(GRU, 8, 8), LinearHead(8, vocabulary)
+    return RecurrentModel(*ends, embedding_dropout=0.5)
 
 
 def text(**options: object) -> list[int]:
@@ -122,8 +125,8 @@ def test_greedy_text_is_that_of_the_whole_prefix_read_at_once() -> None:
     network = model().eval()
     prefix = [3, 1]
     for token in text(sampling=Sampling(temperature=0.0), length=8):
-        logits, _ = network(torch.tensor(prefix)[:, None])
-        assert token == int(logits[-1, 0].argmax())
+        hidden, _ = network(torch.tensor(prefix)[:, None])
+        assert token == int(network.head.scores(hidden)[-1, 0].argmax())
         prefix.append(token)
 
 

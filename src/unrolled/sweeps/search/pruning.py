@@ -1,13 +1,12 @@
 """Giving up a trial that does worse than the others at the same step, by its search's pruner."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from unrolled.errors import PrunedError
 from unrolled.sweeps.search.storage import PRUNER, make_pruner, open_storage, quiet
-from unrolled.tasks.language_modeling.task import LanguageModeling
 
 if TYPE_CHECKING:
     import optuna
@@ -40,9 +39,9 @@ class Pruning(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.trial is None:
             return
-        assert isinstance(pl_module, LanguageModeling)
+        results: Any = pl_module.results
         step = trainer.global_step
-        value = pl_module.results["validation"][self.monitor]
+        value = results["validation"][self.monitor]
         reported = self.trial.storage.get_trial(self.trial._trial_id).intermediate_values
         if step not in reported:
             self.trial.report(value, step)

@@ -1,4 +1,4 @@
-"""What torchmetrics lacks for language models: exact sums over a whole split, at any vocabulary.
+"""The metrics of language models: exact sums over a whole split, at any vocabulary.
 
 torchmetrics' own F1 builds a confusion matrix, which at 50,000 tokens has 2.5 billion cells; three
 counts a class are enough. Its perplexity sums in the precision of the logits; here sums are
@@ -12,7 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric
 
-from unrolled.data.streams import IGNORE
+from unrolled.data.batches import IGNORE
+from unrolled.models.heads import Head
+
+# Scores are made for so many tokens at a time that there are no more than this at once (128 MB).
+SCORES = 1 << 25
 
 
 class LanguageModelingMetrics(Metric):
@@ -22,10 +26,12 @@ class LanguageModelingMetrics(Metric):
     perplexities, so neither batch size nor chunk length changes it. Macro averages are over the
     classes that occur in the targets or the predictions, as torchmetrics has them.
 
+    Memory is bounded: dense scores are made for a part of the tokens at a time.
+
     Args:
         vocabulary_size: the number of classes.
         tokens_per_character: tokens of the split / characters of its raw text, for bits per
-            character; to be set anew for another split.
+            character.
     """
 
     full_state_update = False
@@ -50,13 +56,23 @@ class LanguageModelingMetrics(Metric):
             counts = torch.zeros(vocabulary_size, dtype=torch.int64)
             self.add_state(name, counts, dist_reduce_fx="sum")
 
-    def update(self, logits: Tensor, targets: Tensor) -> None:
+    def update(self, head: Head, hidden: Tensor, targets: Tensor) -> None:
         """Add a chunk.
 
         Args:
-            logits: ``[time, batch, vocabulary_size]``, of any precision.
+            hidden: what the head reads, ``[time, batch, hidden_size]``.
             targets: ids ``[time, batch]``, ``IGNORE`` where there is none.
         """
+        if targets.numel() * self.vocabulary_size <= SCORES:
+            self._add(head.scores(hidden), targets)
+            return
+        rows = max(1, SCORES // self.vocabulary_size)
+        parts = zip(hidden.flatten(0, -2).split(rows), targets.flatten().split(rows), strict=True)
+        for part, wanted in parts:
+            self._add(head.scores(part), wanted)
+
+    def _add(self, logits: Tensor, targets: Tensor) -> None:
+        """Add the logits ``[..., vocabulary_size]`` of some tokens."""
         logits = logits.flatten(0, -2).float()
         targets = targets.flatten()
         kept = targets != IGNORE

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unrolled.errors import ConfigError
-from unrolled.models.language_model import RecurrentLanguageModel
+from unrolled.models.model import RecurrentModel
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Sampling:
 
 @torch.no_grad()
 def generate(
-    model: RecurrentLanguageModel,
+    model: RecurrentModel,
     prompt: Sequence[int],
     *,
     length: int,
@@ -78,12 +78,13 @@ def generate(
     was_training = model.training
     model.eval()
     try:
-        device = model.head.weight.device
+        device = next(model.parameters()).device
         generator = torch.Generator().manual_seed(seed)
         tokens = torch.tensor(list(prompt), device=device)[:, None]
         states = None
         for _ in range(length):
-            logits, states = model(tokens, states)
+            hidden, states = model(tokens, states)
+            logits = model.head.scores(hidden)
             token = sampling.draw(logits[-1, 0].float().cpu(), generator)
             if token == stop:
                 return

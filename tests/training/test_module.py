@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unrolled.config.compose import compose_run
+from unrolled.data.batches import IGNORE, Batch
 from unrolled.data.corpus import Corpus
-from unrolled.data.module import TextDataModule
-from unrolled.data.streams import IGNORE, TokenBatch
+from unrolled.data.module import StreamModule
 from unrolled.data.tokenizers import CharTokenizer
 from unrolled.data.tokens import TokenizedCorpus, prepare
 from unrolled.errors import DivergedError
 from unrolled.runs.identity import plain
-from unrolled.tasks.language_modeling.task import LanguageModeling
-from unrolled.training.fit import make_batches, make_task, run_length
+from unrolled.tasks.build import build_task
+from unrolled.training import module
+from unrolled.training.fit import make_batches, make_module, run_length
+from unrolled.training.module import TaskModule
 from unrolled.training.trainer import make_evaluator, make_trainer, quiet
 
 ALPHABET = "abcdefgh \n"
@@ -60,20 +63,21 @@ class DictionaryLogger(DummyLogger):
 class Spy(pl.Callback):
     """What the model was given and gave at each training step, and what became of the loss."""
 
-    def __init__(self, task: LanguageModeling) -> None:
+    def __init__(self, task: TaskModule) -> None:
         self.given: list[Any] = []
         self.logits: list[Tensor] = []
         self.final: list[Any] = []
         self.losses: list[float] = []
-        self.batches: list[TokenBatch] = []
+        self.batches: list[Batch] = []
         self.epochs: list[int] = []
         self.logger = DictionaryLogger()
+        self.head = task.model.head
         task.model.register_forward_hook(self._forward)
 
     def _forward(self, module: torch.nn.Module, given: Any, result: Any) -> None:
         if module.training:
             self.given.append(given[1] if len(given) > 1 else None)
-            self.logits.append(result[0].detach())
+            self.logits.append(self.head.scores(result[0].detach()).detach())
             self.final.append(result[1])
 
     def on_train_batch_end(
@@ -84,7 +88,7 @@ class Spy(pl.Callback):
         self.epochs.append(trainer.current_epoch)
 
 
-Prepare = Callable[..., tuple[pl.Trainer, LanguageModeling, TextDataModule, Spy]]
+Prepare = Callable[..., tuple[pl.Trainer, TaskModule, StreamModule, Spy]]
 
 
 @pytest.fixture
@@ -99,12 +103,13 @@ def put_together(data: TokenizedCorpus, base: DictConfig, tmp_path: Path) -> Pre
             group, _, name = key.partition("__")
             config[group][name] = value
         torch.manual_seed(0)
-        batches = make_batches(config, data)
-        length = run_length(config, batches)
-        task = make_task(config, data, length)
-        spy = Spy(task)
+        task = build_task(config.task)
+        batches = make_batches(config, task, data)
+        length = run_length(config, task, batches)
+        trained = make_module(config, task, data, length)
+        spy = Spy(trained)
         trainer = make_trainer(config, tmp_path, length, [spy.logger], [spy, *callbacks])
-        return trainer, task, batches, spy
+        return trainer, trained, batches, spy
 
     return put
 
@@ -184,12 +189,13 @@ def test_the_logged_training_loss_is_over_the_tokens_since_the_last_one(
     assert logged["train/accuracy"] == pytest.approx(float(accuracy), rel=1e-6)
 
 
-def expected_nll(task: LanguageModeling, ids: Any, start: int) -> Tensor:
+def expected_nll(task: TaskModule, ids: Any, start: int) -> Tensor:
     """Of each token of a split, read as one sequence by a float64 copy of the model."""
     inputs = torch.tensor([start, *ids[:-1].tolist()])[:, None]
     task.model.double().eval()
     with torch.no_grad():
-        logits, _ = task.model(inputs)
+        hidden, _ = task.model(inputs)
+        logits = task.model.head.scores(hidden)
     nll = F.cross_entropy(logits[:, 0], torch.tensor(ids.tolist()), reduction="none")
     task.model.float()
     return nll
@@ -206,7 +212,7 @@ def test_a_fixed_models_figures_do_not_depend_on_the_chunk(
         batches.evaluation_sequence_length = length
         evaluator.test(task, batches.evaluation_dataloader("test"), verbose=False)
         found[length] = task.results["test"]
-        assert int(task.metrics.tokens) == len(data.ids["test"]) == 150
+        assert int(task.evaluator.tokens) == len(data.ids["test"]) == 150
     exact = math.exp(float(expected_nll(task, data.ids["test"], data.tokenizer.start_id).mean()))
     for length in found:
         assert found[length]["test/perplexity"] == pytest.approx(exact, rel=1e-6)
@@ -226,7 +232,7 @@ def test_streams_of_unequal_length_are_weighted_by_their_tokens(
     for part in np.array_split(ids, streams):
         total += float(expected_nll(task, part, before).sum())
         before = int(part[-1])
-    assert int(task.metrics.tokens) == len(ids)
+    assert int(task.evaluator.tokens) == len(ids)
     assert task.results["test"]["test/loss"] == pytest.approx(total / len(ids), rel=1e-6)
 
 
@@ -242,10 +248,11 @@ def test_each_evaluation_begins_without_what_the_last_one_left(
 
 
 def test_a_split_is_named_and_has_its_own_characters(
-    put_together: Prepare, base: DictConfig
+    put_together: Prepare, base: DictConfig, data: TokenizedCorpus
 ) -> None:
     _, task, batches, _ = put_together()
-    task.tokens_per_character = {"train": 1.0, "validation": 0.5, "test": 2.0}
+    characters = {"train": 67, "validation": 2 * 211, "test": 75}
+    task.data = replace(data, characters=characters)
     evaluator = make_evaluator(base)
     for split, factor in (("validation", 0.5), ("test", 2.0)):
         task.tested_split = split
@@ -265,7 +272,7 @@ class Poison(pl.Callback):
     def on_train_batch_start(self, trainer: pl.Trainer, task: Any, batch: Any, index: int) -> None:
         if trainer.global_step + 1 == self.step:
             with torch.no_grad():
-                task.model.head.bias.fill_(torch.nan)
+                task.model.head.linear.bias.fill_(torch.nan)
 
 
 @pytest.mark.parametrize("step", [1, 3, 6])
@@ -282,16 +289,62 @@ def test_an_evaluation_that_is_no_number_is_refused(
     put_together: Prepare, base: DictConfig
 ) -> None:
     _, task, batches, _ = put_together()
-    torch.nn.init.constant_(task.model.head.bias, torch.nan)
-    with pytest.raises(DivergedError, match="the test loss became nan at step 0"):
+    head: Any = task.model.head
+    torch.nn.init.constant_(head.linear.bias, torch.nan)
+    with pytest.raises(DivergedError, match="the test loss became inf at step 0"):
         make_evaluator(base).test(task, batches.evaluation_dataloader("test"), verbose=False)
+
+
+class OverflowingValidation(pl.Callback):
+    """Let the weights be NaN during the first validation, and keep what each one found."""
+
+    def __init__(self) -> None:
+        self.found: list[dict[str, float]] = []
+
+    def on_validation_start(self, trainer: pl.Trainer, task: Any) -> None:
+        self.bias = task.model.head.linear.bias.detach().clone()
+        if not self.found:
+            torch.nn.init.constant_(task.model.head.linear.bias, torch.nan)
+
+    def on_validation_end(self, trainer: pl.Trainer, task: Any) -> None:
+        self.found.append(dict(task.results["validation"]))
+        with torch.no_grad():
+            task.model.head.linear.bias.copy_(self.bias)
+
+
+def test_an_early_validation_that_overflows_is_infinite_and_training_goes_on(
+    put_together: Prepare,
+) -> None:
+    overflow = OverflowingValidation()
+    trainer, task, batches, spy = put_together(overflow, trainer__early_stopping_patience=5)
+    trainer.fit(task, batches)
+    first, second = overflow.found
+    assert first["validation/loss"] == first["validation/perplexity"] == math.inf
+    assert math.isfinite(second["validation/loss"])
+    assert len(spy.losses) == 8
+
+
+@pytest.mark.parametrize("rows", [4, 9, 1000])
+def test_a_long_evaluation_runs_in_parts_and_comes_out_the_same(
+    put_together: Prepare, base: DictConfig, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    _, task, batches, _ = put_together(task__evaluation_batch_size=3)
+    evaluator = make_evaluator(base)
+    evaluator.test(task, batches.evaluation_dataloader("test"), verbose=False)
+    whole = task.results["test"]
+    longest = []
+    task.model.register_forward_hook(lambda _, given, __: longest.append(given[0].numel()))
+    monkeypatch.setattr(module, "ROWS", rows)
+    evaluator.test(task, batches.evaluation_dataloader("test"), verbose=False)
+    assert task.results["test"] == pytest.approx(whole, rel=1e-6)
+    assert max(longest) <= rows
 
 
 @pytest.mark.parametrize("largest", [None, 1e-3, 0.5, 100.0])
 def test_clipping_is_that_of_pytorch(put_together: Prepare, largest: float | None) -> None:
     _, task, batches, _ = put_together()
     batch = batches.train_dataloader().dataset[0]
-    logits, _ = task.model(batch.inputs)
+    logits = task.model.head.scores(task.model(batch.inputs)[0])
     loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
     parameters = list(task.parameters())
     before = torch.autograd.grad(loss, parameters)

@@ -1,0 +1,29 @@
+"""What turns a batch's inputs into the recurrence's: an embedding of tokens, or nothing."""
+
+from torch import Tensor, nn
+
+
+class Embedding(nn.Embedding):
+    """Ids ``[time, batch]`` to vectors ``[time, batch, size]``."""
+
+    def __init__(self, vocabulary_size: int, size: int) -> None:
+        super().__init__(vocabulary_size, size)
+
+    @property
+    def output_size(self) -> int:
+        """The width of the vectors."""
+        return self.embedding_dim
+
+
+class Features(nn.Module):
+    """Features ``[time, batch, size]`` as they are."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.output_size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+Encoder = Embedding | Features

@@ -1,0 +1,131 @@
+"""What stands on top of the recurrence: a head knows its loss, its log-probabilities and its cost.
+
+Whoever only trains asks for the loss; dense scores, which at a large vocabulary are the largest
+tensors of a step, are given to those who ask for them.
+"""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unrolled.data.batches import IGNORE
+from unrolled.models.encoders import Embedding
+
+
+class Head(nn.Module, ABC):
+    """From the recurrence's output ``[..., hidden_size]`` to a loss and to scores."""
+
+    @abstractmethod
+    def scores(self, hidden: Tensor) -> Tensor:
+        """Dense scores ``[..., outputs]``: logits, or predicted values."""
+
+    @abstractmethod
+    def loss_of_scores(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """The loss of all targets together, in fp32."""
+
+    @abstractmethod
+    def flops(self) -> int:
+        """Floating-point operations for one row of ``hidden``, two for each multiplication."""
+
+    def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """The loss of all targets together, in fp32."""
+        return self.loss_of_scores(self.scores(hidden), targets)
+
+    def loss_and_scores(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Both, for whoever needs both; the scores have no gradient."""
+        scores = self.scores(hidden)
+        return self.loss_of_scores(scores, targets), scores.detach()
+
+
+class LinearHead(Head):
+    """One linear layer to a distribution over classes: its loss is the negative log-likelihood.
+
+    Args:
+        hidden_size: the width of the recurrence's output.
+        classes: how many there are.
+    """
+
+    def __init__(self, hidden_size: int, classes: int) -> None:
+        super().__init__()
+        self.projection: nn.Linear | None = None
+        self.linear = nn.Linear(hidden_size, classes)
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return self.linear.out_features
+
+    def scores(self, hidden: Tensor) -> Tensor:
+        """Logits ``[..., classes]``."""
+        if self.projection is not None:
+            hidden = self.projection(hidden)
+        logits: Tensor = self.linear(hidden)
+        return logits
+
+    def log_probabilities(self, hidden: Tensor) -> Tensor:
+        """Logarithms of the classes' probabilities ``[..., classes]``, in fp32."""
+        return F.log_softmax(self.scores(hidden).float(), dim=-1)
+
+    def loss_of_scores(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """The negative log-likelihood of all targets together, in nats.
+
+        Args:
+            scores: logits ``[..., classes]``.
+            targets: classes ``[...]``, ``IGNORE`` where there is none.
+        """
+        return F.cross_entropy(
+            scores.flatten(0, -2).float(), targets.flatten(), ignore_index=IGNORE, reduction="sum"
+        )
+
+    def flops(self) -> int:
+        layers = [layer for layer in (self.projection, self.linear) if layer is not None]
+        return sum(2 * layer.in_features * layer.out_features for layer in layers)
+
+
+class TiedHead(LinearHead):
+    """A linear head that shares the embedding's matrix (Press & Wolf 2017).
+
+    Where the widths differ, a matrix without bias goes from the hidden size to the embedding size
+    first.
+    """
+
+    def __init__(self, hidden_size: int, embedding: Embedding) -> None:
+        nn.Module.__init__(self)
+        size = embedding.embedding_dim
+        self.projection = None
+        if hidden_size != size:
+            self.projection = nn.Linear(hidden_size, size, bias=False)
+        self.linear = nn.Linear(size, embedding.num_embeddings)
+        # Unit variance would start the tied head with logits of the size of √embedding_size.
+        nn.init.normal_(embedding.weight, std=size**-0.5)
+        self.linear.weight = embedding.weight
+
+
+class ValueHead(Head):
+    """One linear layer to real values: its loss is the squared error.
+
+    Args:
+        hidden_size: the width of the recurrence's output.
+        values: how many values a target has.
+    """
+
+    def __init__(self, hidden_size: int, values: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(hidden_size, values)
+
+    def scores(self, hidden: Tensor) -> Tensor:
+        """Predicted values ``[..., values]``."""
+        predicted: Tensor = self.linear(hidden)
+        return predicted
+
+    def loss_of_scores(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """The squared errors of all targets together, each target's a mean over its values.
+
+        Args:
+            scores, targets: ``[..., values]``.
+        """
+        return F.mse_loss(scores.float(), targets.float(), reduction="none").mean(-1).sum()
+
+    def flops(self) -> int:
+        return 2 * self.linear.in_features * self.linear.out_features

@@ -1,0 +1,271 @@
+"""One LightningModule for all tasks: the steps of training and evaluation around a model."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.utils._pytree import tree_map_only
+
+from unrolled.data.batches import Batch
+from unrolled.errors import DivergedError
+from unrolled.models.model import RecurrentModel
+from unrolled.recurrence.stack import States, detach
+from unrolled.tasks.task import Data, Task
+
+# Steps of all sequences together that an evaluation runs at a time, where the state is carried:
+# its memory is then bounded, whatever a batch holds.
+ROWS = 1 << 17
+
+
+class TaskModule(pl.LightningModule):
+    """Trains and evaluates a task's model; metrics are named ``<split>/<metric>``.
+
+    Where the task carries the state, it goes from batch to batch without its gradient, and starts
+    anew with each epoch and each evaluation.
+
+    Args:
+        task: what is learned.
+        data: as the task prepared it.
+        model: the network.
+        make_optimizer: from parameters to an optimizer.
+        make_schedule: from the optimizer to Lightning's scheduler configuration.
+        log_every_steps: how often training metrics are logged.
+
+    Attributes:
+        results: for each split, the metrics of its latest evaluation, exact.
+        tested_split: which split Lightning's test loop is over.
+        since_validation: the training loss since the latest validation.
+
+    Raises:
+        DivergedError: the training loss, or a test's, is infinite or not a number.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        data: Data,
+        model: RecurrentModel,
+        make_optimizer: Callable[[Any], Optimizer],
+        make_schedule: Callable[[Optimizer], dict[str, Any]],
+        *,
+        log_every_steps: int,
+    ) -> None:
+        super().__init__()
+        self.task = task
+        self.data = data
+        self.model = model
+        self.make_optimizer = make_optimizer
+        self.make_schedule = make_schedule
+        self.log_every_steps = log_every_steps
+        self.evaluator: Any = None
+        self.tested_split = "test"
+        self.states: States | None = None
+        self.evaluation_states: States | None = None
+        self.gradient_norm: Tensor | None = None
+        self.results: dict[str, dict[str, float]] = {}
+        self.since_log = LossSum()
+        self.since_validation = LossSum()
+        # The first step whose loss was not finite, or -1; kept on the device, where asking would
+        # wait.
+        self.first_bad_step: Tensor
+        self.register_buffer("first_bad_step", torch.tensor(-1), persistent=False)
+
+    def carried_state(self) -> dict[str, Any]:
+        """What the next step depends on besides the weights, as plain data: the recurrent state,
+        and the sums of metrics under way."""
+        return {
+            # A copy, since a view would be written with all steps that it is a part of.
+            "states": tree_map_only(Tensor, torch.clone, self.states),
+            "gradient_norm": self.gradient_norm,
+            "since_log": self.since_log.state(),
+            "since_validation": self.since_validation.state(),
+        }
+
+    def load_carried_state(self, carried: dict[str, Any]) -> None:
+        """Put back what ``carried_state`` gave."""
+        self.states = carried["states"]
+        self.gradient_norm = carried["gradient_norm"]
+        self.since_log.restore(carried["since_log"])
+        self.since_validation.restore(carried["since_validation"])
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(self.parameters())
+        return {"optimizer": optimizer, "lr_scheduler": self.make_schedule(optimizer)}
+
+    def on_train_epoch_start(self) -> None:
+        self.states = None
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        hidden, states = self.model(batch.inputs, self.states, batch.lengths)
+        if self.task.carries_state:
+            self.states = detach(states)
+        head, scores = self.model.head, None
+        if (self.global_step + 1) % self.log_every_steps == 0:
+            loss, scores = head.loss_and_scores(hidden, batch.targets)
+        else:
+            loss = head.loss(hidden, batch.targets)
+        self._refuse_divergence(loss.detach())
+        # Ranks average their gradients, and each sees its share of the batch's targets; this makes
+        # the average exactly the gradient of the mean over the whole batch.
+        world_size = self.trainer.world_size
+        self.since_log.add(loss.detach() * world_size, batch.size)
+        self.since_validation.add(loss.detach() * world_size, batch.size)
+        if scores is not None:
+            self._log_training(scores, batch.targets)
+        return loss * (world_size / batch.size)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by the norm of the whole gradient, and skip the pass over it when nothing is
+        clipped."""
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        self.gradient_norm = torch.nn.utils.get_total_norm(gradients)
+        if gradient_clip_val is None:
+            return
+        on_gpu = self.gradient_norm.is_cuda
+        if on_gpu or float(self.gradient_norm) > gradient_clip_val:
+            torch.nn.utils.clip_grads_with_norm_(
+                self.parameters(), gradient_clip_val, self.gradient_norm
+            )
+
+    def on_validation_epoch_start(self) -> None:
+        self._start_evaluation("validation")
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        # A recurrent network may overflow over a whole split early in training and learn on; the
+        # training loss decides whether it diverged, and the last validation at the end.
+        self._finish_evaluation("validation")
+
+    def on_test_epoch_start(self) -> None:
+        self._start_evaluation(self.tested_split)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch)
+
+    def on_test_epoch_end(self) -> None:
+        results = self._finish_evaluation(self.tested_split)
+        self.require_finite(self.tested_split, results)
+
+    def require_finite(self, split: str, results: dict[str, float]) -> None:
+        """Refuse an evaluation whose loss is not finite.
+
+        Raises:
+            DivergedError: it is not.
+        """
+        loss = results[f"{split}/loss"]
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"the {split} loss became {loss} at step {self.global_step}; "
+                "lower optimizer.lr or trainer.gradient_clip"
+            )
+
+    def _start_evaluation(self, split: str) -> None:
+        self.evaluation_states = None
+        self.evaluator = self.task.evaluator(self.data, split)
+        if isinstance(self.evaluator, torch.nn.Module):
+            self.evaluator.to(self.device)
+
+    def _evaluate(self, batch: Batch) -> None:
+        for part in self._parts(batch):
+            before = self.evaluation_states
+            hidden, states = self.model(part.inputs, before, part.lengths)
+            if self.task.carries_state:
+                self.evaluation_states = states
+            self.evaluator.update(self.model.head, hidden, part.targets)
+
+    def _parts(self, batch: Batch) -> Iterator[Batch]:
+        """A batch of evaluation, in parts along time where it is long and the state is carried."""
+        steps, sequences = batch.inputs.shape[:2]
+        length = max(1, ROWS // sequences)
+        if steps <= length or not self.task.carries_state or batch.lengths is not None:
+            yield batch
+            return
+        for inputs, targets in zip(
+            batch.inputs.split(length), batch.targets.split(length), strict=True
+        ):
+            yield batch._replace(inputs=inputs, targets=targets)
+
+    def _finish_evaluation(self, split: str) -> dict[str, float]:
+        values = {
+            name: self._number(name, value) for name, value in self.evaluator.compute().items()
+        }
+        results = {f"{split}/{name}": value for name, value in values.items()}
+        self.results[split] = results
+        # For checkpoints, early stopping and schedules; Lightning rounds them, a record must not.
+        self.log_dict(results, logger=False)
+        self._write_to_loggers(results, self.global_step)
+        return results
+
+    def _number(self, name: str, value: float) -> float:
+        """A figure for a record: what is not a number is as bad as the metric can be."""
+        if not math.isnan(value):
+            return value
+        return math.inf if self.task.metrics[name].lower_is_better else -math.inf
+
+    def _log_training(self, scores: Tensor, targets: Tensor) -> None:
+        values = self.task.training_metrics(self.data, self.since_log.mean(), scores, targets)
+        self.since_log.reset()
+        logged = {f"train/{name}": value for name, value in values.items()}
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)
+        logged["optimizer/lr"] = optimizer.param_groups[0]["lr"]
+        if self.gradient_norm is not None:
+            # The step before's: this one's gradient is not there yet.
+            logged["optimizer/gradient_norm"] = float(self.gradient_norm)
+        self._write_to_loggers(logged, self.global_step + 1)
+
+    def _write_to_loggers(self, values: dict[str, float], step: int) -> None:
+        """Past Lightning, which would write the latest values again at each step between two."""
+        for logger in self.loggers:
+            logger.log_metrics(values, step)
+
+    def _refuse_divergence(self, loss: Tensor) -> None:
+        bad = ~torch.isfinite(loss) & (self.first_bad_step < 0)
+        self.first_bad_step = torch.where(bad, self.global_step + 1, self.first_bad_step)
+        # On a GPU, reading the answer at every step would make the CPU wait for it.
+        due = not loss.is_cuda or (self.global_step + 1) % self.log_every_steps == 0
+        if due and int(self.first_bad_step) >= 0:
+            raise DivergedError(
+                f"the training loss became infinite or not a number at step "
+                f"{int(self.first_bad_step)}; lower optimizer.lr or trainer.gradient_clip"
+            )
+
+
+class LossSum:
+    """A running sum of losses and the targets it is over, kept where it is computed."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.total: Tensor | None = None
+        self.count = 0
+
+    def add(self, loss: Tensor, count: int) -> None:
+        """Add the loss of ``count`` targets together."""
+        self.total = loss.double() if self.total is None else self.total + loss
+        self.count += count
+
+    def mean(self) -> float:
+        """The loss of a target; NaN before anything was added."""
+        return float(self.total) / self.count if self.total is not None else math.nan
+
+    def state(self) -> tuple[Tensor | None, int]:
+        """The sum and its targets."""
+        return self.total, self.count
+
+    def restore(self, state: tuple[Tensor | None, int]) -> None:
+        """Put back what ``state`` gave."""
+        self.total, self.count = state
