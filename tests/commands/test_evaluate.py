@@ -1,10 +1,12 @@
 import json
+import pickle
 import shutil
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from unrolled.cli import main
 from unrolled.commands.evaluate import evaluate, print_evaluation
 from unrolled.errors import ConfigError, DataError, RunError
 from unrolled.runs.record import read_record
@@ -115,6 +117,35 @@ def test_the_width_is_the_record_s_and_not_solved_anew(trained: Path, tmp_path: 
     record["config"]["budget"]["parameters"] = 12_345_678
     (copy / "record.json").write_text(json.dumps(record))
     assert evaluate(copy).metrics == record["metrics"]
+
+
+def test_a_changed_tokenizer_is_named_as_the_reason(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    path = copy / "tokenizer.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    vocabulary = content["tokenizer"]["model"]["vocab"]
+    vocabulary["a"], vocabulary["t"] = vocabulary["t"], vocabulary["a"]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert main(["evaluate", str(copy)]) == 1
+    printed = capsys.readouterr().out
+    assert "not the recorded figures" in printed
+    assert "data.tokenizer_fingerprint: " in printed
+    assert main(["evaluate", str(trained)]) == 0
+
+
+def test_a_best_checkpoint_that_is_gone_or_a_pickle_says_so(trained: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    best = copy / "checkpoints" / "best.ckpt"
+    best.write_bytes(pickle.dumps({"state_dict": {}, "global_step": 1}))
+    with pytest.raises(RunError, match=r"best\.ckpt: it holds Python objects .* not read"):
+        evaluate(copy)
+    best.unlink()
+    with pytest.raises(RunError, match=r"best\.ckpt: no such checkpoint.*or the file was removed"):
+        evaluate(copy)
 
 
 def test_a_stored_configuration_runs_no_code_of_others(trained: Path, tmp_path: Path) -> None:

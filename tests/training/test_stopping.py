@@ -22,6 +22,15 @@ def test_a_second_signal_ends_at_once() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_the_first_signal_says_what_happens_next(capfd: pytest.CaptureFixture[str]) -> None:
+    stop = StopRequest()
+    with signals_as_before():
+        stop.listen()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert capfd.readouterr().err == "stopping after this step; again to end now\n"
+        assert not stop.late
+
+
 def test_the_clock_is_a_wish_too() -> None:
     assert not StopRequest(60).due
     stop = StopRequest(0)

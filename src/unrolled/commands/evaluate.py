@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +107,7 @@ def evaluate(
         same_data,
         as_recorded=same_data and not overrides,
     )
-    if evaluation.failed:
-        evaluation.changes.update(_changes(run, data))
-    return evaluation
+    return replace(evaluation, changes=_changes(run, data)) if evaluation.failed else evaluation
 
 
 def print_evaluation(evaluation: Evaluation, console: Console, *, as_json: bool = False) -> None:

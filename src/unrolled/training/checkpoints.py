@@ -29,6 +29,8 @@ RENAMED = {
     "model.head.weight": "model.head.linear.weight",
     "model.head.bias": "model.head.linear.bias",
 }
+# What a pickle that is not in an archive begins with.
+PICKLE = b"\x80"
 # Our own part of a checkpoint to continue from, beside Lightning's.
 EXTRA = "unrolled"
 
@@ -179,6 +181,8 @@ def read_content(path: Path) -> dict[str, Any]:
         RunError: it is damaged, or holds more than plain data.
     """
     try:
+        if not zipfile.is_zipfile(path) and path.read_bytes()[:1] == PICKLE:
+            raise UnpicklingError("a bare pickle")
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         if damaged is not None:

@@ -235,10 +235,17 @@ class TaskModule(pl.LightningModule):
         self.first_bad_step = torch.where(bad, self.global_step + 1, self.first_bad_step)
         # On a GPU, reading the answer at every step would make the CPU wait for it.
         due = not loss.is_cuda or (self.global_step + 1) % self.log_every_steps == 0
-        if due and int(self.first_bad_step) >= 0:
+        step = int(self.first_bad_step) if due else -1
+        if step == 1:
             raise DivergedError(
-                f"the training loss became infinite or not a number at step "
-                f"{int(self.first_bad_step)}; lower optimizer.lr or trainer.gradient_clip"
+                "the training loss is infinite or not a number at step 1, before any weight has "
+                "changed: the model itself gives it; look at the cell (unrolled check), at "
+                "model.initialization_range and at the data"
+            )
+        if step > 1:
+            raise DivergedError(
+                f"the training loss became infinite or not a number at step {step}; lower "
+                "optimizer.lr or trainer.gradient_clip"
             )
 
 

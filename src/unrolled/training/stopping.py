@@ -5,6 +5,7 @@ where Python drops it.
 """
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import threading
@@ -66,6 +67,10 @@ class StopRequest:
         if self.asked:
             raise KeyboardInterrupt("stopped at once")
         self.asked = True
+        # A run of a sweep is stopped by the sweep, which says so once for all. Not by print, which
+        # a handler may interrupt in the middle of another.
+        if multiprocessing.parent_process() is None:
+            os.write(2, b"stopping after this step; again to end now\n")
 
 
 @contextlib.contextmanager
