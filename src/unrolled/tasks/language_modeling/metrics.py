@@ -1,8 +1,6 @@
 """The metrics of language models: exact sums over a whole split, at any vocabulary.
 
-torchmetrics' own F1 builds a confusion matrix, which at 50,000 tokens has 2.5 billion cells; three
-counts a class are enough. Its perplexity sums in the precision of the logits; here sums are
-float64.
+torchmetrics' perplexity sums in the precision of the logits; here sums are float64.
 """
 
 import math
@@ -10,21 +8,20 @@ import math
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import Metric
 
 from unrolled.data.batches import IGNORE
+from unrolled.metrics.classes import ClassCounts
 from unrolled.models.heads import Head
 
 # Scores are made for so many tokens at a time that there are no more than this at once (128 MB).
 SCORES = 1 << 25
 
 
-class LanguageModelingMetrics(Metric):
+class LanguageModelingMetrics(ClassCounts):
     """Loss, perplexity, bits per character, accuracy, precision, recall and F1 of one split.
 
     Perplexity is exp(total negative log-likelihood / total tokens): never a mean of batches'
-    perplexities, so neither batch size nor chunk length changes it. Macro averages are over the
-    classes that occur in the targets or the predictions, as torchmetrics has them.
+    perplexities, so neither batch size nor chunk length changes it.
 
     Memory is bounded: dense scores are made for a part of the tokens at a time.
 
@@ -34,27 +31,19 @@ class LanguageModelingMetrics(Metric):
             character.
     """
 
-    full_state_update = False
     higher_is_better = False
 
     nll: Tensor
     tokens: Tensor
     top5: Tensor
-    correct: Tensor
-    predicted: Tensor
-    occurring: Tensor
 
     def __init__(self, vocabulary_size: int, tokens_per_character: float = 1.0) -> None:
-        super().__init__()
-        self.vocabulary_size = vocabulary_size
+        super().__init__(vocabulary_size)
         self.tokens_per_character = tokens_per_character
         self.add_state("nll", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         # A tensor each: until its first reset a metric adds into the very tensor it was given.
         for name in ("tokens", "top5"):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        for name in ("correct", "predicted", "occurring"):
-            counts = torch.zeros(vocabulary_size, dtype=torch.int64)
-            self.add_state(name, counts, dist_reduce_fx="sum")
 
     def update(self, head: Head, hidden: Tensor, targets: Tensor) -> None:
         """Add a chunk.
@@ -63,10 +52,10 @@ class LanguageModelingMetrics(Metric):
             hidden: what the head reads, ``[time, batch, hidden_size]``.
             targets: ids ``[time, batch]``, ``IGNORE`` where there is none.
         """
-        if targets.numel() * self.vocabulary_size <= SCORES:
+        if targets.numel() * self.classes <= SCORES:
             self._add(head.scores(hidden), targets)
             return
-        rows = max(1, SCORES // self.vocabulary_size)
+        rows = max(1, SCORES // self.classes)
         parts = zip(hidden.flatten(0, -2).split(rows), targets.flatten().split(rows), strict=True)
         for part, wanted in parts:
             self._add(head.scores(part), wanted)
@@ -82,37 +71,27 @@ class LanguageModelingMetrics(Metric):
         self.tokens += targets.numel()
         # Not a target's rank by comparisons: that takes four times as long at 10,000 classes, and
         # lets tied scores, which bf16 has many of, share a place.
-        places = logits.topk(min(5, self.vocabulary_size), dim=-1).indices
+        places = logits.topk(min(5, self.classes), dim=-1).indices
         self.top5 += (places == targets[:, None]).sum()
         predictions = places[:, 0]
-        hits = predictions[predictions == targets]
-        self.correct += torch.bincount(hits, minlength=self.vocabulary_size)
-        self.predicted += torch.bincount(predictions, minlength=self.vocabulary_size)
-        self.occurring += torch.bincount(targets, minlength=self.vocabulary_size)
+        self.count(predictions, targets)
 
     def compute(self) -> dict[str, float]:
         """Every metric by its name, without the split."""
         tokens = int(self.tokens)
         loss = float(self.nll) / tokens
-        correct, predicted, occurring = (
-            counts.double() for counts in (self.correct, self.predicted, self.occurring)
-        )
-        seen = (predicted + occurring) > 0
-        precision = (correct / predicted.clamp(min=1))[seen].mean()
-        recall = (correct / occurring.clamp(min=1))[seen].mean()
-        f1 = (2 * correct / (predicted + occurring).clamp(min=1))[seen].mean()
-        accuracy = float(correct.sum()) / tokens
+        scores = self.scores()
         return {
             **from_loss(loss, self.tokens_per_character),
-            "accuracy": accuracy,
+            "accuracy": scores.accuracy,
             "accuracy_top5": int(self.top5) / tokens,
-            "precision_macro": float(precision),
-            "recall_macro": float(recall),
-            "f1_macro": float(f1),
+            "precision_macro": scores.precision,
+            "recall_macro": scores.recall,
+            "f1_macro": scores.f1,
             # With one label a token, micro-averaged precision, recall and F1 are the accuracy.
-            "precision_micro": accuracy,
-            "recall_micro": accuracy,
-            "f1_micro": accuracy,
+            "precision_micro": scores.accuracy,
+            "recall_micro": scores.accuracy,
+            "f1_micro": scores.accuracy,
         }
 
 
