@@ -9,12 +9,12 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
-from unrolled.metrics.names import lower_is_better
-
-CONFIDENCE = 0.95
+SIGNIFICANCE = 0.05
 NO_DIFFERENCE = "no difference shown"
 _EXACT_UP_TO = 6  # seeds; 6**6 = 46,656 resamples can all be listed
 _RESAMPLES = 10_000
@@ -22,7 +22,8 @@ _RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds and its 95 % bootstrap interval; for one seed there is none."""
+    """A mean over seeds and its 95 % bootstrap interval; for one seed there is none, nor where a
+    value is infinite."""
 
     mean: float
     low: float | None
@@ -34,15 +35,17 @@ class Estimate:
 class Difference:
     """A group minus the baseline, paired by seed.
 
-    ``low`` and ``high`` are the 95 % interval of the paired t-test, not corrected; ``p`` is its
-    p-value and ``p_corrected`` the one that the verdict rests on. All are None where nothing can
-    be claimed, and then ``verdict`` says why.
+    ``p`` is the paired t-test's p-value, ``p_corrected`` the one that the verdict rests on;
+    ``low`` and ``high`` are the t interval at ``confidence``, which is corrected alike: it leaves
+    0 out exactly where ``p_corrected`` is below 0.05. All are None where nothing can be claimed,
+    and then ``verdict`` says why.
     """
 
     seeds: list[int]
     mean: float | None
     low: float | None = None
     high: float | None = None
+    confidence: float | None = None
     p: float | None = None
     p_corrected: float | None = None
     verdict: str = ""
@@ -56,72 +59,144 @@ class Difference:
 def estimate(values: Sequence[float]) -> Estimate:
     """The mean of ``values``, one a seed, and its percentile bootstrap interval.
 
-    For up to six seeds every resample is listed, so nothing is random; beyond, the generator is
-    seeded.
+    For up to six seeds every resample is listed, which is exact, where ``scipy.stats.bootstrap``
+    would draw some of them; beyond, that function draws, from a fixed seed.
     """
     data = np.asarray(values, dtype=np.float64)
     count = len(data)
+    if not np.isfinite(data).all():
+        # Infinity of one sign is a mean, and of both signs none.
+        mean = sum(values)
+        return Estimate(math.inf if math.isnan(mean) else mean, None, None, count)
     mean = float(data.mean())
     if count < 2:
         return Estimate(mean, None, None, count)
     if count <= _EXACT_UP_TO:
-        means = data[np.array(list(itertools.product(range(count), repeat=count)))].mean(axis=1)
+        tail = SIGNIFICANCE / 2
+        means = data[_resamples(count)].mean(axis=1)
+        low, high = np.quantile(means, [tail, 1 - tail], method="inverted_cdf")
     else:
-        generator = np.random.default_rng(0)
-        means = np.array(
-            [data[generator.integers(count, size=count)].mean() for _ in range(_RESAMPLES)]
-        )
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(means, [tail, 1 - tail], method="inverted_cdf")
+        from scipy import stats
+
+        low, high = stats.bootstrap(
+            (data,),
+            np.mean,
+            confidence_level=1 - SIGNIFICANCE,
+            n_resamples=_RESAMPLES,
+            method="percentile",
+            rng=0,
+        ).confidence_interval
     return Estimate(mean, float(low), float(high), count)
 
 
-def paired_difference(values: Mapping[int, float], baseline: Mapping[int, float]) -> Difference:
-    """``values - baseline`` over the common seeds; ``with_verdicts`` gives the verdict."""
-    from scipy import stats
-
-    seeds = sorted(values.keys() & baseline.keys())
-    differences = np.array([values[seed] - baseline[seed] for seed in seeds], dtype=np.float64)
-    if len(seeds) < 2:
-        verdict = "no seed in common" if not seeds else "one common seed: no claim"
-        return Difference(seeds, float(differences[0]) if seeds else None, verdict=verdict)
-    mean = float(differences.mean())
-    spread = float(differences.std(ddof=1))
-    size = max(abs(baseline[seed]) for seed in seeds)
-    if spread <= 1e-12 * size:
-        if abs(mean) <= 1e-12 * size:
-            return Difference(seeds, mean, mean, mean, p=1.0)
-        # Repetitions that repeat to the bit are not independent evidence, however many there are.
-        return Difference(seeds, mean, verdict="the seed changes nothing: no claim")
-    error = spread / math.sqrt(len(seeds))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(seeds) - 1)) * error
-    p = float(2 * stats.t.sf(abs(mean) / error, len(seeds) - 1))
-    return Difference(seeds, mean, mean - half, mean + half, p)
+@lru_cache
+def _resamples(count: int) -> NDArray[np.int64]:
+    """Every draw of ``count`` from ``count`` with replacement."""
+    return np.array(list(itertools.product(range(count), repeat=count)), dtype=np.int64)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down corrected p-values, in the order given."""
+def paired_differences(
+    groups: Sequence[Mapping[int, float] | str],
+    baseline: Mapping[int, float],
+    lower_is_better: bool,
+) -> list[Difference]:
+    """Each group's values by seed minus the baseline's, over their common seeds, with a verdict.
+
+    P-values are corrected for the number of groups tested, and intervals alike.
+
+    Args:
+        groups: in place of values, a reason why a group has no difference, which is its verdict.
+    """
+    pairs = [_Pairs.of(group, baseline) for group in groups]
+    tested = [pair.p for pair in pairs if pair.p is not None]
+    corrections = iter(holm(tested))
+    return [
+        pair.untested if pair.p is None else pair.tested(*next(corrections), lower_is_better)
+        for pair in pairs
+    ]
+
+
+def holm(p_values: Sequence[float]) -> list[tuple[float, float]]:
+    """Holm's step-down corrected p-values, in the order given, and for each the significance level
+    at which the procedure decides about it.
+
+    That is 0.05 / m for the smallest of m p-values, 0.05 / (m - 1) for the next, until one is not
+    below its level: all from there on are decided at that level. So an interval of confidence
+    1 - level leaves 0 out exactly where the corrected p-value is below 0.05.
+    """
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])
-    corrected = [0.0] * len(p_values)
-    largest = 0.0
+    corrected = [(0.0, 0.0)] * len(p_values)
+    largest, level, rejecting = 0.0, SIGNIFICANCE, True
     for rank, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        corrected[index] = largest
+        left = len(p_values) - rank
+        largest = max(largest, min(1.0, left * p_values[index]))
+        if rejecting:
+            level = SIGNIFICANCE / left
+            rejecting = largest < SIGNIFICANCE
+        corrected[index] = (largest, level)
     return corrected
 
 
-def with_verdicts(differences: Sequence[Difference], metric: str) -> list[Difference]:
-    """The differences with p corrected for their number, and a verdict each."""
-    tested = [difference.p for difference in differences if difference.p is not None]
-    corrected = iter(holm(tested))
-    judged = []
-    for difference in differences:
-        if difference.p is None or difference.mean is None:
-            judged.append(difference)
-            continue
-        p = next(corrected)
+@dataclass(frozen=True)
+class _Pairs:
+    """Two groups' values at their common seeds, and what a paired t-test of them gives; ``p`` is
+    None where there is nothing to test."""
+
+    untested: Difference
+    p: float | None = None
+    values: tuple[float, ...] = ()
+    baseline: tuple[float, ...] = ()
+
+    @staticmethod
+    def of(group: Mapping[int, float] | str, baseline: Mapping[int, float]) -> "_Pairs":
+        if isinstance(group, str):
+            return _Pairs(Difference([], None, verdict=group))
+        seeds = sorted(group.keys() & baseline.keys())
+        ones = tuple(group[seed] for seed in seeds)
+        others = tuple(baseline[seed] for seed in seeds)
+        if not seeds:
+            return _Pairs(Difference(seeds, None, verdict="no seed in common"))
+        differences = np.subtract(ones, others) if _finite(*ones, *others) else None
+        if differences is None:
+            mean = sum(ones) - sum(others)
+            verdict = "infinite: no claim"
+            return _Pairs(Difference(seeds, None if math.isnan(mean) else mean, verdict=verdict))
+        mean = float(differences.mean())
+        if len(seeds) < 2:
+            return _Pairs(Difference(seeds, mean, verdict="one common seed: no claim"))
+        size = max(map(abs, others))
+        if float(differences.std(ddof=1)) > 1e-12 * size:
+            from scipy import stats
+
+            p = float(stats.ttest_rel(ones, others).pvalue)
+            return _Pairs(Difference(seeds, mean), p, ones, others)
+        if abs(mean) <= 1e-12 * size:
+            return _Pairs(Difference(seeds, mean, mean, mean), 1.0, ones, others)
+        # Repetitions that repeat to the bit are not independent evidence, however many there are.
+        return _Pairs(Difference(seeds, mean, verdict="the seed changes nothing: no claim"))
+
+    def tested(self, p_corrected: float, level: float, lower_is_better: bool) -> Difference:
+        """The difference, its interval at the level at which it is decided, and the verdict."""
+        mean, low, high = self.untested.mean, self.untested.low, self.untested.high
+        assert mean is not None
         verdict = NO_DIFFERENCE
-        if p < 1 - CONFIDENCE:
-            verdict = "better" if (difference.mean < 0) == lower_is_better(metric) else "worse"
-        judged.append(replace(difference, p_corrected=p, verdict=verdict))
-    return judged
+        if p_corrected < SIGNIFICANCE:
+            verdict = "better" if (mean < 0) == lower_is_better else "worse"
+        if low is None:
+            from scipy import stats
+
+            interval = stats.ttest_rel(self.values, self.baseline).confidence_interval(1 - level)
+            low, high = float(interval.low), float(interval.high)
+        return replace(
+            self.untested,
+            low=low,
+            high=high,
+            confidence=1 - level,
+            p=self.p,
+            p_corrected=p_corrected,
+            verdict=verdict,
+        )
+
+
+def _finite(*values: float) -> bool:
+    return all(map(math.isfinite, values))
