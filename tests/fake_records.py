@@ -4,11 +4,14 @@ import math
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from unrolled.runs.record import Record
+
+if TYPE_CHECKING:
+    from unrolled.comparison.results import Comparison
 
 MakeRun = Callable[..., Path]
 
@@ -109,6 +112,21 @@ def fake_record(
         # Of the task's description, what is to differ is enough.
         setattr(record, name, record.task | value if name == "task" else value)
     return record
+
+
+@pytest.fixture
+def analysed(tmp_path: Path) -> Callable[..., "Comparison"]:
+    """The comparison of the fake runs, as data; nothing is written."""
+    from unrolled.comparison.collect import collect
+    from unrolled.comparison.report import analyse
+
+    def of(
+        metric: str | None = None, baseline: str | None = None, by: list[str] | None = None
+    ) -> "Comparison":
+        study = tmp_path / "study"
+        return analyse(collect([study], by), [study], metric, baseline)
+
+    return of
 
 
 @pytest.fixture

@@ -138,7 +138,8 @@ def make_columns(
             "verdict",
             _verdict,
             lambda verdict: (verdict,),
-            reference=lambda level: level.kind,
+            # The word baseline is for the row that the others are compared with.
+            reference=lambda level: "reference" if level.kind == "baseline" else level.kind,
             brief=_brief_verdict,
             stack="difference",
             is_text=True,

@@ -57,7 +57,8 @@ def choose_metric(runs: Sequence[Run], wanted: str | None) -> tuple[str, Metric]
         if differences_within([run.record for run in runs], primary):
             candidates += [name for name, about in task.metrics.items() if not about.within][:1]
         candidates.append(task.primary)
-    for metric in [*(f"validation/{name}" for name in candidates), _UNIVERSAL]:
+    shared = {name for name in candidates if all(name in task.metrics for task in tasks.values())}
+    for metric in [*(f"validation/{name}" for name in candidates if name in shared), _UNIVERSAL]:
         if metric in named and all(metric in run.record.metrics for run in runs):
             return metric, named[metric]
     raise RunError(

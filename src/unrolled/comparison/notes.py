@@ -235,7 +235,7 @@ def _no_better_than_a_baseline(comparison: Comparison) -> Iterable[Note]:
             if level is not None and not comparison.about.better(row.value.mean, level):
                 losers.setdefault(label, []).append(row.label)
     for label, rows in losers.items():
-        yield Note(f"No better than the baseline {label}: {listed(rows)}.", loud=True)
+        yield Note(f"No better than the {label} baseline: {listed(rows)}.", loud=True)
 
 
 def _still_learning(comparison: Comparison) -> Iterable[Note]:
