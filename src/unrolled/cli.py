@@ -13,6 +13,7 @@ from unrolled.commands.compare import add_compare
 from unrolled.commands.runs import add_runs
 from unrolled.config.build import EVERYTHING
 from unrolled.errors import ConfigError, UnrolledError, full_disk_said
+from unrolled.runs.text import printable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         assert isinstance(code, int)
         return code
     except UnrolledError as error:
-        print(f"unrolled: {error}", file=sys.stderr)
+        print(f"unrolled: {printable(str(error))}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt as error:
         message = str(error) or "stopped; the same command again makes what is left"

@@ -3,6 +3,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -34,7 +35,7 @@ def test_two_labelled_panels_and_an_entry_a_group(make_runs: Make) -> None:
     assert (left.get_xlabel(), right.get_xlabel()) == ("training steps", "seconds of training")
     assert left.get_ylabel() == "validation perplexity"
     entries = [text.get_text().split()[0] for text in figure.legends[0].get_texts()]
-    assert entries == ["gru", "lstm"]
+    assert entries == ["gru", "lstm", "unigram"]
 
 
 @pytest.mark.parametrize(("level", "drawn"), [(20.0, True), (200.0, False)])
@@ -43,10 +44,11 @@ def test_baselines_are_lines_or_said(make_runs: Make, level: float, drawn: bool)
     baselines = {"unigram": levels, "bigram": {"validation/perplexity": level / 1.5}}
     figure = figure_of(make_runs("lstm", [6.0, 6.1], task={"baselines": baselines}))
     assert figure is not None
-    texts = "\n".join(text.get_text() for text in figure.axes[0].texts)
-    assert f"unigram {level:.4g}" in texts
-    assert f"bigram {level / 1.5:.4g}" in texts
-    assert ("above this range" in texts) is not drawn
+    said = "\n".join(text.get_text() for text in figure.axes[0].texts)
+    named = "\n".join(text.get_text() for text in figure.legends[0].get_texts())
+    for label in (f"unigram {level:.4g}", f"bigram {level / 1.5:.4g}"):
+        assert (label in named.replace("  ", " ")) is drawn
+        assert (f"{label}, above this range" in said) is not drawn
     dashed = [line for line in figure.axes[0].lines if line.get_linestyle() == "--"]
     assert len(dashed) == 2 * drawn
 
@@ -54,8 +56,10 @@ def test_baselines_are_lines_or_said(make_runs: Make, level: float, drawn: bool)
 def test_a_baseline_is_a_line_among_the_seeds(make_runs: Make) -> None:
     study = make_runs("lstm", [20.0, 21.0])
     panel = plots.seeds(analyse(collect([study]), [study])).axes[0]
-    assert "unigram" in [text.get_text() for text in panel.texts]
-    assert any(list(line.get_xdata()) == [21.5, 21.5] for line in panel.lines)
+    assert isinstance(panel.figure, Figure)
+    (legend,) = panel.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["unigram  21.5"]
+    assert any(np.array_equal(line.get_xdata(), [21.5, 21.5]) for line in panel.lines)
 
 
 def test_infinite_figures_are_drawn_as_far_as_they_are_finite(make_runs: Make) -> None:

@@ -2,9 +2,11 @@
 
 import importlib.util
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -21,8 +23,8 @@ Settings = dict[str, Any]
 
 
 def make_search(
-    values: list[tuple[float, ...]],
-    settings: list[Settings],
+    values: Sequence[tuple[float, ...]],
+    settings: Sequence[Settings],
     pruned: tuple[int, ...] = (),
     lower: tuple[bool, ...] = (True,),
 ) -> Search:
@@ -47,16 +49,16 @@ def test_history_shows_each_trial_the_best_so_far_and_the_pruned() -> None:
     figure = history(SEARCH)
     assert labels(figure) == ["a finished trial", "a pruned trial, at its end", "best so far: 1"]
     (line,) = figure.axes[0].lines
-    assert list(line.get_ydata()) == [5, 4, 3, 2, 1, 1, 1, 1, 1, 1, 1]
+    assert np.array_equal(line.get_ydata(), [5, 4, 3, 2, 1, 1, 1, 1, 1, 1, 1])
     finished, pruned = figure.axes[0].collections
-    assert len(finished.get_offsets()) == 10
-    assert len(pruned.get_offsets()) == 2
+    assert np.shape(finished.get_offsets()) == (10, 2)
+    assert np.shape(pruned.get_offsets()) == (2, 2)
 
 
 def test_the_best_of_what_is_to_be_high_is_the_highest() -> None:
     search = make_search([(0.1,), (0.3,), (0.2,)], RATES[:3], lower=(False,))
     (line,) = history(search).axes[0].lines
-    assert list(line.get_ydata()) == [0.1, 0.3, 0.3, 0.3]
+    assert np.array_equal(line.get_ydata(), [0.1, 0.3, 0.3, 0.3])
 
 
 def test_a_panel_for_each_parameter_with_a_log_axis_where_it_spans_much() -> None:

@@ -42,7 +42,9 @@ def test_objectives_of_the_record_and_their_directions(make_run: Make, analysed:
     search = only(analysed())
     assert search.objectives == tuple(names)
     assert search.lower_is_better == (False, True)
-    assert search.trials[0].values == (pytest.approx(0.2), 100_000.0)
+    accuracy, parameters = search.trials[0].values
+    assert accuracy == pytest.approx(0.2)
+    assert parameters == 100_000
 
 
 def test_pruned_trials_have_the_value_of_their_last_validation(

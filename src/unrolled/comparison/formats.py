@@ -4,12 +4,12 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from unrolled.comparison.statistics import Estimate
+from unrolled.comparison.statistics import SIGNIFICANCE, Estimate
 from unrolled.runs.task import Metric
 from unrolled.runs.text import printable
 
 _DIGITS = 4
-_HUGE = 1e9
+_HUGE = 1e7
 _MORE_DIGITS = 1  # where intervals are narrower than the four digits show
 
 
@@ -85,9 +85,11 @@ def listed(names: Iterable[str], most: int = 6) -> str:
 
 
 def p_value(p: float) -> str:
-    """``p = 0.012``; never rounded up to 1 or down to 0."""
+    """``p = 0.012``; never rounded up to 1, down to 0, or to the level of significance."""
     if p < 0.001:
         return "p < 0.001"
+    if p < SIGNIFICANCE <= round(p, 3):
+        return f"p < {SIGNIFICANCE}"
     return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 

@@ -1,5 +1,6 @@
 """Pictures of a comparison: learning curves, and every seed's figure beside its mean."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -25,11 +26,13 @@ from unrolled.comparison.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 _FAR = 1.35  # a level this far beyond the values would flatten them
 # Ratios of the largest to the smallest value from which a log axis reads better.
 _LOG_CURVES, _LOG_SEEDS = 5.0, 30.0
 _MOST_ROWS = 40
+_DASHES = ((4, 3), (1, 2), (7, 2, 1, 2))
 
 Curve = tuple[list[float], list[float], list[float]]  # steps, seconds, values
 
@@ -51,7 +54,11 @@ def learning_curves(comparison: Comparison) -> "Figure | None":
             _draw_group(panel, group, axis, colour(rank), last=rank)
     values = [value for group in curves for one in group for value in one[2]]
     set_scale(panels[0], "y", values, _LOG_CURVES)
-    _draw_levels(panels, _levels(comparison, metric), values)
+    near, far = _split_levels(_levels(comparison, metric), values)
+    for panel in panels:
+        for level, dashes in zip(near.values(), itertools.cycle(_DASHES), strict=False):
+            panel.axhline(level, color=INK, lw=1.1, ls=(0, dashes), zorder=1)
+    _say_levels(panels[0], far, values)
     panels[0].set_xlabel("training steps")
     panels[1].set_xlabel("seconds of training")
     panels[0].set_ylabel(_with_unit(comparison, metric))
@@ -59,7 +66,7 @@ def learning_curves(comparison: Comparison) -> "Figure | None":
         panel.set_xlim(left=0)
         tidy(panel)
     panels[1].tick_params(labelleft=False)
-    _legend(figure, comparison)
+    _legend(figure, comparison, near)
     return figure
 
 
@@ -103,13 +110,14 @@ def seeds(comparison: Comparison) -> "Figure":
     panel.set_ylim(len(rows) - 0.5, -0.5)
     panel.xaxis.set_major_locator(MaxNLocator(7))
     set_scale(panel, "x", drawn, _LOG_SEEDS)
-    for name, level in _levels(comparison, metric).items():
-        if drawn and min(drawn) / _FAR <= level <= max(drawn) * _FAR:
-            panel.axvline(level, color=INK, lw=1.1, ls=(0, (4, 3)), zorder=1)
-            panel.annotate(
-                literal(name), (level, 1.0), xycoords=("data", "axes fraction"), xytext=(3, 2),
-                textcoords="offset points", color=INK, fontsize=9,
-            )  # fmt: skip
+    near, _ = _split_levels(_levels(comparison, metric), drawn)
+    for level, dashes in zip(near.values(), itertools.cycle(_DASHES), strict=False):
+        panel.axvline(level, color=INK, lw=1.1, ls=(0, dashes), zorder=1)
+    if near:
+        lines = _level_lines(near)
+        figure.legend(
+            list(lines.values()), list(lines), loc="outside upper left", ncols=2, frameon=False
+        )
     best = "" if len(rows) == len(comparison.rows) else f"best {len(rows)} rows; "
     panel.set_xlabel(
         f"{_with_unit(comparison, metric)}  ({best}dot: a seed; tick: mean; "
@@ -163,30 +171,46 @@ def _levels(comparison: Comparison, metric: str) -> dict[str, float]:
     return {name: x for name, x in levels.items() if x is not None and math.isfinite(x)}
 
 
-def _draw_levels(panels: Sequence["Axes"], levels: dict[str, float], values: list[float]) -> None:
-    """A dashed line for each level that does not flatten the curves; words for the others."""
-    outside: dict[bool, list[str]] = {True: [], False: []}
-    for name, level in levels.items():
-        text = f"{literal(name)} {level:.4g}"
-        if not min(values) / _FAR <= level <= max(values) * _FAR:
-            above = level > max(values)
-            side = "above" if above else "below"
-            outside[above].append(f"{'↑' if above else '↓'} {text}, {side} this range")
-            continue
-        for panel in panels:
-            panel.axhline(level, color=INK, lw=1.1, ls=(0, (4, 3)), zorder=1)
-        panels[0].annotate(
-            text, (0.985, level), xycoords=("axes fraction", "data"), xytext=(0, 3),
-            textcoords="offset points", ha="right", va="bottom", color=INK,
-        )  # fmt: skip
-    for above, lines in outside.items():
-        panels[0].annotate(
+def _split_levels(
+    levels: dict[str, float], values: Sequence[float]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The levels that are drawn among these values, and those that would flatten them."""
+    near = {
+        name: level
+        for name, level in levels.items()
+        if values and min(values) / _FAR <= level <= max(values) * _FAR
+    }
+    return near, {name: level for name, level in levels.items() if name not in near}
+
+
+def _say_levels(panel: "Axes", levels: dict[str, float], values: Sequence[float]) -> None:
+    """In words, the levels that are out of range."""
+    for above in (True, False):
+        lines = [
+            f"{'↑' if above else '↓'} {literal(name)} {level:.4g}, "
+            f"{'above' if above else 'below'} this range"
+            for name, level in levels.items()
+            if (level > max(values)) == above
+        ]
+        panel.annotate(
             "\n".join(lines), (0.985, 0.99 if above else 0.01), xycoords="axes fraction",
             ha="right", va="top" if above else "bottom", color=INK,
         )  # fmt: skip
 
 
-def _legend(figure: "Figure", comparison: Comparison) -> None:
+def _level_lines(levels: dict[str, float]) -> "dict[str, Line2D]":
+    """What a legend shows for each level, with a dash pattern of its own."""
+    from matplotlib.lines import Line2D
+
+    return {
+        f"{literal(name)}  {level:.4g}": Line2D(
+            [], [], color=INK, lw=1.1, ls=(0, _DASHES[place % len(_DASHES)])
+        )
+        for place, (name, level) in enumerate(levels.items())
+    }
+
+
+def _legend(figure: "Figure", comparison: Comparison, levels: dict[str, float]) -> None:
     from matplotlib.lines import Line2D
 
     figures = Figures.of(comparison.about, [row.value for row in comparison.rows])
@@ -196,6 +220,9 @@ def _legend(figure: "Figure", comparison: Comparison) -> None:
     if len(comparison.rows) > len(shown):
         handles.append(Line2D([], [], color=OTHERS, lw=2.4))
         labels.append(f"{len(comparison.rows) - len(shown)} others")
+    for label, line in _level_lines(levels).items():
+        handles.append(line)
+        labels.append(label)
     longest = max(len(label) for label in labels)
     figure.legend(
         handles,

@@ -22,7 +22,7 @@ MANY = 8
 # Nothing is folded or cut where nobody watches.
 _UNBOUNDED = 10_000
 # As many characters as a line of a title, of a verdict and of a label needs at most.
-_TITLE, _VERDICT, _LABEL = 14, 22, 30
+_TITLE, _VERDICT, _LABEL = 14, 20, 30
 
 
 def print_comparison(comparison: Comparison, next_steps: Sequence[str], console: Console) -> None:
@@ -80,7 +80,7 @@ def wide_table(comparison: Comparison) -> Table:
     table = _empty_table(gap=1)
     for first, *others in stacks:
         titles = [*_wrapped(first.heading), *(c.heading for c in others if not c.is_text)]
-        _add_column(table, first, titles, comparison)
+        _add_column(table, first, titles)
     for row in _rows(comparison, table):
         table.add_row(*(_stacked(stack, row) for stack in stacks))
     return table
@@ -91,7 +91,7 @@ def line_table(comparison: Comparison, columns: Sequence[Column], brief: bool = 
     table = _empty_table(gap=1 if brief else 2)
     for column in columns:
         title = (column.brief_title if brief else None) or column.heading
-        _add_column(table, column, _wrapped(title) if brief else [title], comparison)
+        _add_column(table, column, _wrapped(title) if brief else [title])
     for row in _rows(comparison, table):
         cells = (
             column.brief_cell(row) if brief else " ".join(column.cell(row)) for column in columns
@@ -104,18 +104,14 @@ def _empty_table(gap: int) -> Table:
     return Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
 
 
-def _add_column(
-    table: Table, column: Column, titles: Sequence[str], comparison: Comparison
-) -> None:
-    # A label may break between its words, everything else nowhere.
-    is_label = column is comparison.columns[0]
-    words = [word for row in comparison.rows for word in one_line(row.label).split(" ")]
+def _add_column(table: Table, column: Column, titles: Sequence[str]) -> None:
+    # In a terminal too narrow for anything, names are what may be folded.
+    is_label = column.name == "label"
     table.add_column(
         Text("\n".join(titles)),
         justify="left" if is_label else "right",
         overflow="fold",
         no_wrap=not is_label,
-        min_width=min(max(map(len, words)), _LABEL) if is_label else None,
     )
 
 
@@ -132,11 +128,15 @@ def _stacked(stack: Sequence[Column], row: Row | Reference) -> Text:
         line
         for column in stack
         for part in column.cell(row)
-        for line in (textwrap.wrap(part, _VERDICT) if column.is_text else [part])
+        for line in (_in_lines(column, part) if column.is_text else [part])
     ]
-    if stack[0].name == "label":
-        return Text(" ".join(parts))
     return Text("\n".join([part for part in parts if part != "-"] or parts[:1]))
+
+
+def _in_lines(column: Column, text: str) -> list[str]:
+    """Words on lines that do not widen the table; words stay whole."""
+    width = _LABEL if column.name == "label" else _VERDICT
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [text]
 
 
 def _wrapped(title: str) -> list[str]:
