@@ -66,8 +66,8 @@ def test_a_panel_for_each_parameter_with_a_log_axis_where_it_spans_much() -> Non
     assert (cell.get_xlabel(), lr.get_xlabel()) == ("cell", "lr")
     assert lr.get_xscale() == "log"
     assert [text.get_text() for text in cell.get_xticklabels()] == ["lstm", "gru"]
-    even = make_search([(1.0,), (2.0,)], [{"dropout": 0.1}, {"dropout": 0.5}])
-    assert values_by_parameter(even).axes[0].get_xscale() == "linear"
+    even = make_search([(1.0,)] * 9, [{"dropout": 0.01 + n / 20, "layers": n} for n in range(9)])
+    assert [panel.get_xscale() for panel in values_by_parameter(even).axes] == ["linear"] * 2
 
 
 def test_what_mattered_is_weighed() -> None:

@@ -211,9 +211,9 @@ def _columns(lines: Sequence[RunLine]) -> dict[str, list[str]]:
     }
     latest = [_figure(line, line.latest) for line in lines]
     if len(metrics) == 1:
-        columns[metrics.pop()] = latest
+        columns[one_line(metrics.pop())] = latest
     else:
-        columns |= {"metric": [line.metric or "-" for line in lines], "latest": latest}
+        columns |= {"metric": [one_line(line.metric or "-") for line in lines], "latest": latest}
     columns |= {
         "best": [_figure(line, line.best) for line in lines],
         "seconds": [duration(line.seconds) for line in lines],

@@ -52,7 +52,7 @@ class Column:
     @property
     def heading(self) -> str:
         """The title with its unit."""
-        return f"{self.title} ({self.unit})" if self.unit else self.title
+        return one_line(f"{self.title} ({self.unit})" if self.unit else self.title)
 
     def cell(self, row: Row | Reference) -> Parts:
         """The text of a row's value."""
@@ -126,7 +126,7 @@ def make_columns(
         ),
         Column(
             "difference",
-            f"difference to {one_line(baseline)}",
+            f"difference to {baseline}",
             lambda row: row.difference,
             difference,
             direction=about.direction,

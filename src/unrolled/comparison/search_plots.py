@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 import json
 import math
+import statistics
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
 
 # Parameters that differ in fewer trials say nothing of what matters.
 _FEWEST = 4
-# Ratios of the largest to the smallest value from which a log axis reads better; what is drawn on
-# a logarithmic scale spans more than what is drawn evenly, as a rule.
-_LOG_VALUES, _LOG_PARAMETER = 5.0, 20.0
+# The ratio of the largest to the smallest value from which a log axis reads better.
+_LOG_VALUES, _LOG_PARAMETER = 5.0, 10.0
 _MOST_PARAMETERS = 9
 _ACROSS = 3
 
@@ -74,6 +74,8 @@ def history(search: Search) -> "Figure":
 
 def values_by_parameter(search: Search) -> "Figure":
     """The value of each trial against each parameter that was varied."""
+    from matplotlib.ticker import MaxNLocator
+
     keys = search.parameters[:_MOST_PARAMETERS]
     across = min(len(keys), _ACROSS)
     down = math.ceil(len(keys) / across)
@@ -85,7 +87,10 @@ def values_by_parameter(search: Search) -> "Figure":
         values: list[Any] = [trial.settings.get(key) for trial in search.trials]
         if _numeric(values):
             across_values = [float(value) for value in values]
-            set_scale(panel, "x", across_values, _LOG_PARAMETER)
+            if _is_logarithmic(across_values):
+                set_scale(panel, "x", across_values, log_from=1.0)
+            elif all(isinstance(value, int) for value in values):
+                panel.xaxis.set_major_locator(MaxNLocator(7, integer=True))
         else:
             names = list(dict.fromkeys(_words(value) for value in values))
             across_values = [float(names.index(_words(value))) for value in values]
@@ -242,8 +247,19 @@ def _distribution(trials: Sequence[Trial], key: str) -> "BaseDistribution":
     values: list[Any] = [trial.settings.get(key) for trial in trials]
     if not _numeric(values):
         return CategoricalDistribution(sorted({_words(value) for value in values}))
-    low, high = min(map(float, values)), max(map(float, values))
-    return FloatDistribution(low, high, log=low > 0 and high > _LOG_PARAMETER * low)
+    numbers = [float(value) for value in values]
+    return FloatDistribution(min(numbers), max(numbers), log=_is_logarithmic(numbers))
+
+
+def _is_logarithmic(values: Sequence[float]) -> bool:
+    """Whether values that span much lie more evenly on a logarithmic scale, as records do not say
+    on which they were drawn."""
+    low, middle, high = min(values), statistics.median(values), max(values)
+    if low <= 0 or high <= _LOG_PARAMETER * low:
+        return False
+    even = (middle - low) / (high - low)
+    logarithmic = math.log(middle / low) / math.log(high / low)
+    return abs(logarithmic - 0.5) < abs(even - 0.5)
 
 
 def _numeric(values: Sequence[Any]) -> bool:

@@ -7,7 +7,7 @@ freedom), Holm's correction (Holm 1979, A simple sequentially rejective multiple
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -107,12 +107,11 @@ def paired_differences(
     Args:
         groups: in place of values, a reason why a group has no difference, which is its verdict.
     """
-    pairs = [_Pairs.of(group, baseline) for group in groups]
-    tested = [pair.p for pair in pairs if pair.p is not None]
-    corrections = iter(holm(tested))
+    tests = [_test(group, baseline) for group in groups]
+    corrections = iter(holm([test.p for _, test in tests if test is not None]))
     return [
-        pair.untested if pair.p is None else pair.tested(*next(corrections), lower_is_better)
-        for pair in pairs
+        untested if test is None else _decided(untested, test, *next(corrections), lower_is_better)
+        for untested, test in tests
     ]
 
 
@@ -138,65 +137,58 @@ def holm(p_values: Sequence[float]) -> list[tuple[float, float]]:
 
 
 @dataclass(frozen=True)
-class _Pairs:
-    """Two groups' values at their common seeds, and what a paired t-test of them gives; ``p`` is
-    None where there is nothing to test."""
+class _Test:
+    """A p-value, and the interval at a confidence that belongs to it."""
 
-    untested: Difference
-    p: float | None = None
-    values: tuple[float, ...] = ()
-    baseline: tuple[float, ...] = ()
-
-    @staticmethod
-    def of(group: Mapping[int, float] | str, baseline: Mapping[int, float]) -> "_Pairs":
-        if isinstance(group, str):
-            return _Pairs(Difference([], None, verdict=group))
-        seeds = sorted(group.keys() & baseline.keys())
-        ones = tuple(group[seed] for seed in seeds)
-        others = tuple(baseline[seed] for seed in seeds)
-        if not seeds:
-            return _Pairs(Difference(seeds, None, verdict="no seed in common"))
-        differences = np.subtract(ones, others) if _finite(*ones, *others) else None
-        if differences is None:
-            mean = sum(ones) - sum(others)
-            verdict = "infinite: no claim"
-            return _Pairs(Difference(seeds, None if math.isnan(mean) else mean, verdict=verdict))
-        mean = float(differences.mean())
-        if len(seeds) < 2:
-            return _Pairs(Difference(seeds, mean, verdict="one common seed: no claim"))
-        size = max(map(abs, others))
-        if float(differences.std(ddof=1)) > 1e-12 * size:
-            from scipy import stats
-
-            p = float(stats.ttest_rel(ones, others).pvalue)
-            return _Pairs(Difference(seeds, mean), p, ones, others)
-        if abs(mean) <= 1e-12 * size:
-            return _Pairs(Difference(seeds, mean, mean, mean), 1.0, ones, others)
-        # Repetitions that repeat to the bit are not independent evidence, however many there are.
-        return _Pairs(Difference(seeds, mean, verdict="the seed changes nothing: no claim"))
-
-    def tested(self, p_corrected: float, level: float, lower_is_better: bool) -> Difference:
-        """The difference, its interval at the level at which it is decided, and the verdict."""
-        mean, low, high = self.untested.mean, self.untested.low, self.untested.high
-        assert mean is not None
-        verdict = NO_DIFFERENCE
-        if p_corrected < SIGNIFICANCE:
-            verdict = "better" if (mean < 0) == lower_is_better else "worse"
-        if low is None:
-            from scipy import stats
-
-            interval = stats.ttest_rel(self.values, self.baseline).confidence_interval(1 - level)
-            low, high = float(interval.low), float(interval.high)
-        return replace(
-            self.untested,
-            low=low,
-            high=high,
-            confidence=1 - level,
-            p=self.p,
-            p_corrected=p_corrected,
-            verdict=verdict,
-        )
+    p: float
+    interval: Callable[[float], tuple[float, float]]
 
 
-def _finite(*values: float) -> bool:
-    return all(map(math.isfinite, values))
+def _test(
+    group: Mapping[int, float] | str, baseline: Mapping[int, float]
+) -> tuple[Difference, _Test | None]:
+    """The difference as far as it needs no test, and the test; None where there is none."""
+    if isinstance(group, str):
+        return Difference([], None, verdict=group), None
+    seeds = sorted(group.keys() & baseline.keys())
+    ones, others = [group[seed] for seed in seeds], [baseline[seed] for seed in seeds]
+    if not seeds:
+        return Difference(seeds, None, verdict="no seed in common"), None
+    if not all(map(math.isfinite, (*ones, *others))):
+        mean = sum(ones) - sum(others)
+        known = None if math.isnan(mean) else mean
+        return Difference(seeds, known, verdict="infinite: no claim"), None
+    differences = np.subtract(ones, others)
+    mean = float(differences.mean())
+    if len(seeds) < 2:
+        return Difference(seeds, mean, verdict="one common seed: no claim"), None
+    size = max(map(abs, others))
+    if float(differences.std(ddof=1)) > 1e-12 * size:
+        from scipy import stats
+
+        result = stats.ttest_rel(ones, others)
+        return Difference(seeds, mean), _Test(float(result.pvalue), result.confidence_interval)
+    if abs(mean) <= 1e-12 * size:
+        return Difference(seeds, mean), _Test(1.0, lambda _: (mean, mean))
+    # Repetitions that repeat to the bit are not independent evidence, however many there are.
+    return Difference(seeds, mean, verdict="the seed changes nothing: no claim"), None
+
+
+def _decided(
+    difference: Difference, test: _Test, p_corrected: float, level: float, lower_is_better: bool
+) -> Difference:
+    """The difference with its verdict and its interval, at the level at which it is decided."""
+    assert difference.mean is not None
+    verdict = NO_DIFFERENCE
+    if p_corrected < SIGNIFICANCE:
+        verdict = "better" if (difference.mean < 0) == lower_is_better else "worse"
+    low, high = test.interval(1 - level)
+    return replace(
+        difference,
+        low=float(low),
+        high=float(high),
+        confidence=1 - level,
+        p=test.p,
+        p_corrected=p_corrected,
+        verdict=verdict,
+    )
