@@ -11,7 +11,7 @@ def add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="studies to read")
     parser.add_argument(
-        "--metric", help="such as validation/accuracy; default: what the task is judged by"
+        "--metric", help="such as validation/loss; default: the primary metric of the task"
     )
     parser.add_argument("--baseline", help="what the others are compared with; default: the best")
     parser.add_argument(

@@ -30,8 +30,8 @@ def choose_metric(runs: Sequence[Run], wanted: str | None) -> tuple[str, Metric]
     """The metric to compare by, and how it is read.
 
     Without a wish: the task's primary metric on the validation split; where the runs disagree in
-    what that metric holds ``within`` (their tokenizers, for one), the first metric of the task
-    that holds everywhere. A name without a split means the validation split.
+    what that metric holds ``within``, the first metric of the task that holds everywhere. A name
+    without a split means the validation split.
 
     Raises:
         ConfigError: no run has the wanted metric.
@@ -84,7 +84,7 @@ def differences_within(records: Sequence[Record], metric: Metric) -> dict[str, l
 
 
 def look_up(record: Record, path: str) -> Any:
-    """What a record has at a dotted path such as ``data.tokenizer``; None where it has nothing."""
+    """What a record has at a dotted path such as ``data.name``; None where it has nothing."""
     field, *keys = path.split(".")
     value: Any = getattr(record, field, None)
     for key in keys:
@@ -115,7 +115,7 @@ def path_in_words(path: str) -> str:
 
 
 def metric_in_words(metric: str) -> str:
-    """``validation bits per character`` for ``validation/bits_per_character``."""
+    """``validation squared error`` for ``validation/squared_error``."""
     return metric.replace("/", " ").replace("_", " ")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from unrolled.comparison.formats import Figures
 from unrolled.comparison.grouping import Run
-from unrolled.comparison.metrics import metric_in_words
+from unrolled.comparison.metrics import metric_in_words, number
 from unrolled.comparison.references import Reference
 from unrolled.comparison.results import Comparison
 from unrolled.comparison.rows import Row
@@ -132,11 +132,11 @@ def curve(run: Run, metric: str) -> Curve:
     """Steps, seconds and values of a run's validations that have a finite ``metric``."""
     steps, seconds, values = [], [], []
     for entry in run.record.history:
-        value = entry.get(metric)
-        if isinstance(value, int | float) and math.isfinite(value):
-            steps.append(float(entry["step"]))
-            seconds.append(float(entry.get("seconds") or 0.0))
-            values.append(float(value))
+        step, value = number(entry.get("step")), number(entry.get(metric))
+        if step is not None and value is not None and math.isfinite(value):
+            steps.append(step)
+            seconds.append(number(entry.get("seconds")) or 0.0)
+            values.append(value)
     return steps, seconds, values
 
 

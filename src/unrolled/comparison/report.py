@@ -52,7 +52,7 @@ def compare(
     """Compare the finished runs at or below ``folders`` and write the result to ``output``.
 
     Args:
-        metric: such as ``validation/accuracy``; None: see ``choose_metric``.
+        metric: such as ``validation/loss``; None: see ``choose_metric``.
         baseline: the label of the row that the others are compared with; None: the best one.
         by: configuration keys that make a row; None: the cell. Keys in which the runs of a row
             would differ are added.
