@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
+pytest_plugins = ["fake_records"]
+
 # Before torch is imported: two test processes with two threads each on two cores wait for one
 # another.
 os.environ["OMP_NUM_THREADS"] = "1"

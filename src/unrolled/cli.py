@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unrolled import __version__
+from unrolled.commands.compare import add_compare
+from unrolled.commands.runs import add_runs
 from unrolled.config.build import EVERYTHING
 from unrolled.errors import ConfigError, UnrolledError, full_disk_said
+from unrolled.runs.text import printable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -64,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         assert isinstance(code, int)
         return code
     except UnrolledError as error:
-        print(f"unrolled: {error}", file=sys.stderr)
+        print(f"unrolled: {printable(str(error))}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt as error:
         message = str(error) or "stopped; the same command again makes what is left"
@@ -107,17 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.set_defaults(run=_train)
 
-    compare = commands.add_parser(
-        "compare", allow_abbrev=False, help="many runs to one answer: table, plots, JSON"
-    )
-    compare.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="studies to read")
-    compare.add_argument("--metric", help="such as validation/perplexity, the default")
-    compare.add_argument("--baseline", help="what the others are compared with; default: the best")
-    compare.add_argument(
-        "--by", help="config keys that make a group, such as cell.name,model.layers"
-    )
-    compare.add_argument("--output", type=Path, help="where to write; default: DIR/comparison")
-    compare.set_defaults(run=_compare)
+    add_compare(commands)
 
     check = commands.add_parser(
         "check",
@@ -196,14 +189,7 @@ def _parser() -> argparse.ArgumentParser:
     _trust(reproduce)
     reproduce.set_defaults(run=_reproduce)
 
-    runs = commands.add_parser(
-        "runs", allow_abbrev=False, help="what runs there are, and in which state"
-    )
-    runs.add_argument("folder", nargs="?", type=Path, default=Path("outputs"), metavar="DIR")
-    runs.add_argument("--failed", action="store_true", help="what was stopped, by its cause")
-    runs.add_argument("--json", action="store_true", help="print JSON")
-    runs.add_argument("--watch", action="store_true", help="follow a study that is under way")
-    runs.set_defaults(run=_runs)
+    add_runs(commands)
     return parser
 
 
@@ -292,21 +278,6 @@ def _check(options: argparse.Namespace) -> int:
     return FAILED if failed else 0
 
 
-def _compare(options: argparse.Namespace) -> int:
-    from unrolled.comparison.report import compare
-    from unrolled.comparison.table import print_comparison
-
-    comparison = compare(
-        options.folders,
-        metric=options.metric,
-        baseline=options.baseline,
-        by=options.by.split(",") if options.by else None,
-        output=options.output,
-    )
-    print_comparison(comparison, _console())
-    return 0
-
-
 def _generate(options: argparse.Namespace) -> int:
     from unrolled.commands.generate import generate_side_by_side
     from unrolled.tasks.generation import Request
@@ -344,27 +315,6 @@ def _reproduce(options: argparse.Namespace) -> int:
     result = reproduce(options.folder, options.tolerance, trusted=_trusted(options))
     print_reproduction(result, _console(), as_json=options.json)
     return FAILED if result.verdict == "different" else 0
-
-
-def _runs(options: argparse.Namespace) -> int:
-    if options.watch:
-        from unrolled.commands.watch import watch
-
-        watch(options.folder, _console())
-        return 0
-    from unrolled.commands.causes import print_causes
-    from unrolled.commands.listing import list_runs, print_runs, runs_json
-
-    lines = list_runs(options.folder, failed=options.failed)
-    console = _console()
-    if options.json:
-        print(runs_json(lines))
-    elif options.failed and lines:
-        print_causes(lines, console)
-    else:
-        print_runs(lines, console)
-        print_causes(lines, console)
-    return 0
 
 
 def _console() -> "Console":

@@ -57,3 +57,12 @@ def test_the_command_of_the_sweep_is_given_to_type_again(tmp_path: Path) -> None
     retry = "to retry what failed: unrolled train -m seed=1,2 retry_failed=true"
     assert printed([failed, cut])[-1] == retry
     assert printed([cut])[-1] == "to go on with what is left: unrolled train -m seed=1,2"
+
+
+def test_names_and_messages_are_not_taken_for_markup_or_commands() -> None:
+    two = [
+        line(number, "failed", "an [bold]error\x1b[2J", "out[red]puts\x9b") for number in (1, 2)
+    ]
+    said = printed(two)
+    assert said[0] == "failed: 2 runs: an [bold]error\\x1b[2J"
+    assert said[2] == "  traceback: out[red]puts\\x9b/lstm-seed1/record.json"

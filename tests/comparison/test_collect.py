@@ -28,7 +28,7 @@ def test_unlike_runs_are_not_averaged(make_run: MakeRun, tmp_path: Path) -> None
     make_run("lstm", 3, config={"optimizer.lr": 0.001}, folder="c")
     runs = collect([tmp_path])
     assert labels(tmp_path) == {"lstm lr=0.01": [1], "lstm lr=0.001": [2, 3]}
-    assert runs.added == ["optimizer.lr"]
+    assert runs.added == ("optimizer.lr",)
 
 
 def test_a_choice_s_name_stands_for_its_details(make_run: MakeRun, tmp_path: Path) -> None:
@@ -55,6 +55,16 @@ def test_other_data_under_the_same_configuration_is_another_row(
         {"task.sample.length": 0},
         {"dataset.path": "another/place.txt"},
         {"trainer.log_every_steps": 7},
+        {"retry_failed": True},
+        {"fail_fast": True},
+        {"time_limit_minutes": 3.0},
+        {"trial": {"number": 3}},
+        {"published": [{"source": "a paper"}]},
+        {"model.name": "medium"},
+        {"trainer.checkpoint_every_steps": 10},
+        {"trainer.deterministic": True},
+        {"task.evaluation_sequence_length": 10},
+        {"cell.projection_size": None},
     ],
 )
 def test_what_cannot_matter_does_not_split_a_row(
@@ -73,6 +83,30 @@ def test_a_solved_hidden_size_is_implied_by_its_budget(make_run: MakeRun, tmp_pa
     make_run("gru", 1, config={"model.hidden_size": 128})
     make_run("gru", 2, config={"model.hidden_size": 133})
     assert len(labels(tmp_path)) == 3
+
+
+def typed(name: str, target: str = "unrolled.cells.lstm.LSTM") -> dict[str, Any]:
+    return {"cell.name": name, "cell._target_": target}
+
+
+def test_a_cell_typed_by_its_class_is_in_the_row_of_its_name(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    make_run("lstm", 1)
+    make_run("LSTM", 2, config=typed("LSTM"))
+    assert labels(tmp_path) == {"lstm": [1, 2]}
+    assert collect([tmp_path]).groups[0].values == {"cell.name": "lstm"}
+
+
+def test_classes_and_choices_that_differ_are_rows_of_their_own(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    make_run("LSTM", 1, config=typed("LSTM"))
+    make_run("LSTM", 2, config=typed("LSTM", "my_cells.LSTM"))
+    make_run("wide", 3, config=typed("wide", "my_cells.Leaky"))
+    make_run("deep", 4, config=typed("deep", "my_cells.Leaky"))
+    make_run("Leaky", 5, config=typed("Leaky", "my_cells.Leaky"))
+    assert sorted(labels(tmp_path).values()) == [[1], [2], [3], [4], [5]]
 
 
 def test_by_names_the_rows(make_run: MakeRun, tmp_path: Path) -> None:
@@ -109,6 +143,7 @@ def test_what_is_left_out_and_why(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("lstm", 5, status="running", process=dead)
     (make_run("lstm", 6) / "record.json").write_text('{"identity": ', encoding="utf-8")
     make_run("lstm", 7, config=None, metrics=[])
+    make_run("lstm", 8, task={"metrics": {}})
     runs = collect([tmp_path])
     assert [group.seeds for group in runs.groups] == [[1]]
     states = {run.folder.name.split("-")[1]: run.state for run in runs.left_out}
@@ -119,10 +154,11 @@ def test_what_is_left_out_and_why(make_run: MakeRun, tmp_path: Path) -> None:
         "seed5": "interrupted",
         "seed6": "damaged",
         "seed7": "damaged",
+        "seed8": "damaged",
     }
     reasons = {run.state: run.reason for run in runs.left_out}
     assert reasons["failed"] == "DivergedError: the loss is nan at step 7"
-    assert "seed7" in reasons["damaged"]
+    assert "seed8" in reasons["damaged"]
 
 
 def test_no_runs_and_nothing_finished(make_run: MakeRun, tmp_path: Path) -> None:

@@ -1,72 +1,79 @@
-"""Pictures of a search beside a comparison of its trials."""
-
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import optuna
+import pytest
 
-from unrolled.comparison.report import compare
-from unrolled.sweeps.search.storage import open_storage, quiet
+from unrolled.comparison.results import Comparison
+from unrolled.comparison.searches import Search
 
-Make = Callable[..., Path]
-
-
-def search(make_run: Make, path: Path, *names: str, trials: int = 5) -> None:
-    """A search of a few finished trials, and their runs."""
-    with quiet():
-        study = optuna.create_study(
-            study_name="s", storage=open_storage(str(path)), directions=["minimize"] * len(names)
-        )
-        study.set_user_attr("about", {"objectives": names})
-        for number in range(trials):
-            trial = study.ask()
-            lr = trial.suggest_float("optimizer.lr", 1e-4, 1e-1, log=True)
-            loss = 4.0 + number / 10
-            study.tell(trial, [loss, 1000.0 - number][: len(names)])
-            config = {"trial.storage": str(path), "trial.search": "s", "trial.number": number}
-            make_run("lstm", 1, loss, config={**config, "optimizer.lr": lr}, name=f"run{number}")
+Make = Callable[..., Any]
 
 
-def pictures(folder: Path) -> set[str]:
-    comparison = compare([folder])
-    return {path.name for path in comparison.files if path.suffix == ".png"}
+def trial(make_run: Make, number: int, loss: float, config: dict[str, Any], **fields: Any) -> None:
+    about = {"trial.search": "s", "trial.number": number, **config}
+    make_run(
+        "lstm", 1, config=about, metrics={"validation/loss": loss}, name=f"r{number}", **fields
+    )
 
 
-def test_a_search_has_its_history_and_what_mattered(make_run: Make, tmp_path: Path) -> None:
-    search(make_run, tmp_path / "search.journal", "validation/loss")
-    assert {"search_history.png", "search_importance.png"} <= pictures(tmp_path)
-    steps = compare([tmp_path]).next_steps
-    assert any(step.startswith("the search: ") for step in steps)
-    for name in ("search_history.png", "search_importance.png"):
-        content = (tmp_path / "comparison" / name).read_bytes()
-        assert content.startswith(b"\x89PNG")
-        assert len(content) > 5000
+def only(comparison: Comparison) -> Search:
+    (search,) = comparison.searches
+    return search
 
 
-def test_too_few_trials_say_nothing_of_what_mattered(make_run: Make, tmp_path: Path) -> None:
-    search(make_run, tmp_path / "search.journal", "validation/loss", trials=2)
-    assert "search_importance.png" not in pictures(tmp_path)
+def test_trials_are_in_order_and_judged_by_what_the_task_monitors(
+    make_run: Make, analysed: Make
+) -> None:
+    for number in (2, 0, 1):
+        trial(make_run, number, 4.0 - number, {"optimizer.lr": 10.0**-number})
+    search = only(analysed("loss"))
+    assert search.objectives == ("validation/loss",)
+    assert search.lower_is_better == (True,)
+    assert [(t.number, t.values) for t in search.trials] == [(0, (4.0,)), (1, (3.0,)), (2, (2.0,))]
+    assert search.parameters == ("optimizer.lr",)
 
 
-def test_several_objectives_have_a_front(make_run: Make, tmp_path: Path) -> None:
-    search(make_run, tmp_path / "search.journal", "validation/loss", "model.parameters")
-    assert "search_pareto_front.png" in pictures(tmp_path)
+def test_objectives_of_the_record_and_their_directions(make_run: Make, analysed: Make) -> None:
+    names = ["validation/accuracy", "model.parameters"]
+    for number in (0, 1):
+        config = {"trial.search": "s", "trial.number": number, "trial.objectives": names}
+        make_run("lstm", number, 5.0, config=config, name=f"r{number}")
+    search = only(analysed())
+    assert search.objectives == tuple(names)
+    assert search.lower_is_better == (False, True)
+    accuracy, parameters = search.trials[0].values
+    assert accuracy == pytest.approx(0.2)
+    assert parameters == 100_000
 
 
-def test_a_search_that_is_gone_is_said(make_run: Make, tmp_path: Path) -> None:
-    search(make_run, tmp_path / "search.journal", "validation/loss")
-    (tmp_path / "search.journal").unlink()
-    notes = [note.text for note in compare([tmp_path]).notes]
-    assert any("search.journal is not there" in note for note in notes)
+def test_pruned_trials_have_the_value_of_their_last_validation(
+    make_run: Make, analysed: Make
+) -> None:
+    trial(make_run, 0, 4.0, {"optimizer.lr": 0.1})
+    pruned = {"status": "failed", "error": {"type": "PrunedError", "message": "behind"}}
+    history = [{"step": 1, "validation/loss": 9.0}, {"step": 2, "validation/loss": 8.0}]
+    trial(make_run, 1, 0.0, {"optimizer.lr": 0.2}, history=history, **pruned)
+    search = only(analysed("loss"))
+    assert [(t.pruned, t.values) for t in search.trials] == [(False, (4.0,)), (True, (8.0,))]
 
 
-def test_a_search_that_was_moved_with_its_runs_is_found(make_run: Make, tmp_path: Path) -> None:
-    search(make_run, tmp_path / "search.journal", "validation/loss")
-    (tmp_path / "search.journal").rename(tmp_path / "study" / "search.journal")
-    assert "search_history.png" in pictures(tmp_path)
+def test_what_the_name_of_a_choice_implies_is_no_parameter(make_run: Make, analysed: Make) -> None:
+    choices = [
+        {"optimizer.name": "sgd", "optimizer.momentum": 0.9, "optimizer.lr": 1.0},
+        {"optimizer.name": "sgd", "optimizer.momentum": 0.9, "optimizer.lr": 2.0},
+        {"optimizer.name": "adam", "optimizer.betas": [0.9, 0.99], "optimizer.lr": 0.1},
+    ]
+    for number, config in enumerate(choices):
+        trial(make_run, number, 4.0 - number, config)
+    assert only(analysed("loss")).parameters == ("optimizer.lr", "optimizer.name")
 
 
-def test_runs_of_a_grid_have_no_such_pictures(make_run: Make, tmp_path: Path) -> None:
-    make_run("lstm", 1)
+def test_each_study_has_its_own_search_and_other_runs_have_none(
+    make_run: Make, analysed: Make, tmp_path: Path
+) -> None:
     make_run("gru", 1)
-    assert not {name for name in pictures(tmp_path) if name.startswith("search")}
+    for number, study in enumerate(("a", "b", "b")):
+        config = {"trial.search": study, "trial.number": number, "optimizer.lr": 1.0 + number}
+        make_run("lstm", 1, config=config, folder=f"{study}/r{number}", name=f"r{number}")
+    assert [(s.name, len(s.trials)) for s in analysed().searches] == [("a", 1), ("b", 2)]

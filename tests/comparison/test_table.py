@@ -1,4 +1,5 @@
 import io
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -6,38 +7,52 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from unrolled.comparison.report import compare
-from unrolled.comparison.table import markdown, print_comparison
+from unrolled.comparison.collect import collect
+from unrolled.comparison.report import analyse
+from unrolled.comparison.table import print_comparison
 
 Make = Callable[..., Path]
 
 
-def printed(study: Path, width: int = 80, metric: str | None = None) -> str:
-    console = Console(file=io.StringIO(), width=width)
-    print_comparison(compare([study], metric=metric), console)
+def shown(study: Path, width: int | None, metric: str | None = None) -> str:
+    """What is printed in a terminal of this width, or, without one, in a pipe."""
+    console = Console(
+        file=io.StringIO(), width=width or 60, force_terminal=width is not None, no_color=True
+    )
+    comparison = analyse(collect([study]), [study], metric)
+    print_comparison(comparison, ["the report: there"], console)
     assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+    return re.sub(r"\x1b\[[\d;]*m", "", console.file.getvalue())
 
 
-def terminal(study: Path, width: int) -> str:
+def terminal(study: Path, width: int, metric: str | None = None) -> str:
     """The table that a person sees in a terminal of this width."""
-    console = Console(file=io.StringIO(), width=width, force_terminal=True, no_color=True)
-    print_comparison(compare([study]), console)
-    assert isinstance(console.file, io.StringIO)
-    text = re.sub(r"\x1b\[[\d;]*m", "", console.file.getvalue())
-    return text.partition("\n! ")[0].partition("\n- ")[0]
+    return shown(study, width, metric).partition("\n! ")[0].partition("\n- ")[0]
 
 
 @pytest.mark.parametrize("metric", [None, "bits_per_character", "accuracy"])
-def test_table_fits_100_columns(make_runs: Make, metric: str | None) -> None:
-    make_runs("rnn_tanh", [121.02, 133.05, 127.00])
-    text = printed(make_runs("lstm", [101.6, 100.2, 99.9]), metric=metric)
-    table = text.partition("\n! ")[0].partition("\n- ")[0]
+def test_table_of_a_few_rows_has_everything_in_100_columns(
+    make_runs: Make, metric: str | None
+) -> None:
+    make_runs("rnn_tanh", [6.02, 6.05, 6.00])
+    study = make_runs("lstm", [5.61, 5.63, 5.60])
+    table = terminal(study, 100, metric)
     assert max(map(len, table.splitlines())) <= 100
-    for word in ("lstm", "rnn_tanh", "100,000", "20", "baseline", "p = 0."):
+    for word in ("lstm", "rnn_tanh", "100,000", "20", "baseline", "worse, p ", "["):
         assert word in table
-    assert "tensorboard --logdir" in text
-    assert "unrolled generate" in text
+    assert ("unigram" in table) == (metric is None)
+
+
+def test_in_a_pipe_a_row_is_a_line_with_everything_in_it(make_runs: Make) -> None:
+    make_runs("rnn_tanh", [121.02, 133.05, 127.00])
+    text = shown(make_runs("lstm", [101.6, 100.2, 99.9]), width=None)
+    lines = text.splitlines()
+    (row,) = [line for line in lines if line.startswith("rnn_tanh")]
+    for word in ("127.0 [121.0, 133.1]", "+26.5 [", "worse, p = 0.021", "100,000"):
+        assert word in " ".join(row.split())
+    (note,) = [line for line in lines if line.startswith("- [low, high]")]
+    assert len(note) > 100
+    assert lines[-1] == "  the report: there"
 
 
 @pytest.fixture
@@ -79,16 +94,36 @@ def test_no_figure_is_cut_off(make_run: Make, tmp_path: Path, width: int) -> Non
             make_run(cell, seed, perplexity, model=model, timing=timing)
     text = terminal(tmp_path, width)
     assert max(map(len, text.splitlines())) <= width
-    for word in ("105.0", "115.0", "612K", "512"):
+    for word in ("105.0", "115.0", "100K" if width < 100 else "100,123"):
         assert word in text
-    assert "100,123" in text or "100K" in text
-    assert text.count("478") == text.count("123,456") == (2 if "seconds" in text else 0)
-    assert ("secon" in text) == ("seconds" in text)
+    # A column is there as a whole or not at all.
+    for heading, figure in (("FLOPs", "612K"), ("state", "512"), ("seconds", "478")):
+        assert text.count(figure) == 2 * (heading in text)
+    assert ("FLOPs" in text) == (width >= 70)
 
 
-def test_names_are_not_taken_for_markup(make_run: Make, tmp_path: Path) -> None:
-    make_run("my[bold]cell|a", 1, folder="x")
-    make_run("lstm", 1)
-    assert "my[bold]cell|a" in printed(tmp_path, width=120)
-    row = markdown(compare([tmp_path]), []).split("my[bold]cell")[2]
-    assert row.startswith("\\|a | 1 |")
+def test_infinite_figures_are_shown_as_such(make_runs: Make) -> None:
+    make_runs("irnn", [math.inf, math.inf])
+    study = make_runs("lstm", [5.0, 5.1])
+    for width in (None, 100, 80):
+        text = shown(study, width)
+        row = text[text.index("irnn") :]
+        assert "inf" in row
+        assert "+inf" in row
+        assert "no claim" in row
+
+
+def test_names_are_not_taken_for_markup_or_commands(make_run: Make, tmp_path: Path) -> None:
+    make_run("my[bold]cell|a\x1b[2J\x9b1m", 1, folder="x", name="\x1b]0;owned\x07")
+    make_run("lstm", 1, status="failed", error={"type": "E", "message": "\x1b[31mred"})
+    for width in (None, 200, 80):
+        console = Console(
+            file=io.StringIO(), width=width, force_terminal=bool(width), color_system=None
+        )
+        comparison = analyse(collect([tmp_path]), [tmp_path / "\x1b[5m"])
+        print_comparison(comparison, [f"the report: {tmp_path}/\x1b[5m"], console)
+        assert isinstance(console.file, io.StringIO)
+        text = console.file.getvalue()
+        assert not {"\x1b", "\x9b", "\x07"} & set(text)
+        assert "my[bold]cell|a\\x1b[2J\\x9b1m" in text
+        assert "E: \\x1b[31mred" in text.replace("\n", " ").replace("  ", " ")

@@ -1,4 +1,4 @@
-"""Why runs are not finished: the same cause is told once, for however many runs."""
+"""Why runs are not finished: each cause once, for however many runs."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from unrolled.commands.listing import STATES, RunLine
+from unrolled.comparison.formats import one_line
 from unrolled.runs.record import RECORD
 from unrolled.runs.sweep_state import read_sweep
 
@@ -41,20 +42,22 @@ def causes(lines: Sequence[RunLine]) -> list[Cause]:
 
 
 def print_causes(lines: Sequence[RunLine], console: Console) -> None:
-    """Each cause, whose it is, where its traceback is; then what to type."""
+    """Print each cause, the runs that it stopped, where a traceback is; then what to type."""
     for cause in causes(lines):
         names = [run.name for run in cause.runs]
         count = f"{len(names):,} runs" if len(names) > 1 else names[0]
-        head = Text(f"{cause.state}: {count}: ", style="bold")
-        console.print(head.append(cause.message, style=STATES[cause.state]), soft_wrap=True)
+        head = Text(one_line(f"{cause.state}: {count}: "), style="bold")
+        head.append(one_line(cause.message), style=STATES[cause.state])
+        console.print(head, soft_wrap=True)
         if len(names) > 1:
             more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-            console.print(f"  {', '.join(names[:_SHOWN])}{more}", highlight=False, soft_wrap=True)
+            said = f"  {', '.join(names[:_SHOWN])}{more}"
+            console.print(Text(one_line(said)), soft_wrap=True)
         if cause.state == "failed":
-            where = cause.runs[0].folder / RECORD
-            console.print(f"  traceback: {where}", highlight=False, soft_wrap=True)
+            said = f"  traceback: {cause.runs[0].folder / RECORD}"
+            console.print(Text(one_line(said)), soft_wrap=True)
     for command in _commands(lines):
-        console.print(command, highlight=False, markup=False, soft_wrap=True)
+        console.print(Text(one_line(command)), soft_wrap=True)
 
 
 def _commands(lines: Sequence[RunLine]) -> Iterator[str]:

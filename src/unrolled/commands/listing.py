@@ -1,9 +1,12 @@
 """What runs there are below a folder, and in which state; quick for thousands of them."""
 
+import csv
+import io
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,17 +17,17 @@ from rich.table import Table
 from rich.text import Text
 
 from unrolled.comparison.collect import describe_error
-from unrolled.comparison.formats import duration, whole
-from unrolled.comparison.metrics import PERPLEXITY
+from unrolled.comparison.formats import duration, one_line, whole
+from unrolled.comparison.metrics import number
 from unrolled.comparison.table import readable
 from unrolled.errors import RunError
-from unrolled.metrics.names import lower_is_better
 from unrolled.runs.progress import read_progress
-from unrolled.runs.record import Record, find_runs, read_record
+from unrolled.runs.record import find_runs, read_record
 from unrolled.runs.sweep_state import is_under_way, read_sweep
+from unrolled.runs.task import Metric
 
 _MANY = 500
-_WORDS = ("run", "study", "state", "device", "when")
+_WORDS = ("run", "study", "state", "metric", "device", "when")
 # In the order in which they ask for attention.
 STATES = {
     "damaged": "red",
@@ -43,7 +46,8 @@ class RunLine:
     ``latest`` is the last validation's ``metric``, ``best`` the best so far; ``seconds`` are those
     of training, ``when`` is an ISO 8601 time: the end, or the start of a run that has none.
     ``error`` is the first line of what went wrong, ``device`` where it trains, and ``remaining``
-    the seconds of training that are left at the pace so far, for a run under way.
+    the seconds of training that are left at the pace so far, for a run under way. ``about`` is how
+    the metric is read.
     """
 
     name: str
@@ -61,40 +65,48 @@ class RunLine:
     device: str | None = None
     remaining: float | None = None
     error: str = ""
+    about: Metric | None = field(default=None, repr=False)
 
 
-def list_runs(folder: Path, failed: bool = False, metric: str | None = None) -> list[RunLine]:
-    """Every run at or below ``folder``, by folder; with ``failed`` only those that need attention.
+def list_runs(folder: Path, metric: str | None = None) -> list[RunLine]:
+    """Every run at or below ``folder``, by folder.
 
     Args:
-        failed: only runs that failed, were interrupted, or whose record is damaged.
-        metric: what to show; None: validation perplexity, or else what the run's task monitors.
+        metric: what to show; None: the primary metric of the run's task, on the validation split.
 
     Raises:
         RunError: ``folder`` does not exist.
     """
-    lines = [_line(path, folder, metric) for path in find_runs(folder)]
-    wanted = ("damaged", "failed", "interrupted")
-    return [line for line in lines if line.state in wanted] if failed else lines
+    return [_line(path, folder, metric) for path in find_runs(folder)]
+
+
+def needs_attention(line: RunLine) -> bool:
+    """Whether a run failed, was interrupted, or has a damaged record."""
+    return line.state in ("damaged", "failed", "interrupted")
 
 
 def print_runs(lines: Sequence[RunLine], console: Console) -> None:
-    """A table of ``lines``, the failures' reasons, and how many runs are in which state."""
+    """Print a table of ``lines``, and how many runs are in which state."""
     if not lines:
         console.print("no runs here; unrolled train makes one")
         return
     columns = _columns(lines)
-    if len(lines) > _MANY or _width(columns) > console.width:
-        # A cut figure or name is worse than a line that the terminal folds.
-        console.out(_plain_table(columns), highlight=False)
-    else:
-        with readable(console):
+    with readable(console):
+        if len(lines) > _MANY or _width(columns) > console.width:
+            # A cut figure or name is worse than a line that the terminal folds.
+            console.out(_plain_table(columns), highlight=False)
+        else:
             console.print(_table(columns))
+    console.print(summary(lines), highlight=False)
+
+
+def summary(lines: Sequence[RunLine]) -> str:
+    """How many runs there are, and how many in which state."""
     counts = Counter(line.state for line in lines)
     words = [f"{counts[state]:,} {state}" for state in STATES if counts[state]]
     if waiting := _waiting(lines):
         words.append(f"{waiting:,} waiting")
-    console.print(f"{len(lines):,} run{'' if len(lines) == 1 else 's'}: {', '.join(words)}")
+    return f"{len(lines):,} run{'' if len(lines) == 1 else 's'}: {', '.join(words)}"
 
 
 def _waiting(lines: Sequence[RunLine]) -> int:
@@ -115,8 +127,28 @@ def _waiting(lines: Sequence[RunLine]) -> int:
 
 def runs_json(lines: Sequence[RunLine]) -> str:
     """``lines`` as a JSON list, for other programs."""
-    values = [asdict(line) | {"folder": str(line.folder)} for line in lines]
-    return json.dumps(values, indent=1, ensure_ascii=False)
+    # In ASCII: of other characters a terminal may obey some.
+    return json.dumps([_plain(line) for line in lines], indent=1, allow_nan=False)
+
+
+def runs_csv(lines: Sequence[RunLine]) -> str:
+    """``lines`` as CSV, for other programs."""
+    text = io.StringIO()
+    names = [one.name for one in fields(RunLine) if one.name != "about"]
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    for line in lines:
+        plain = _plain(line)
+        writer.writerow({k: one_line(v) if isinstance(v, str) else v for k, v in plain.items()})
+    return text.getvalue()
+
+
+def _plain(line: RunLine) -> dict[str, Any]:
+    """A line's fields as JSON has them: paths and what is infinite as words."""
+    values = {one.name: getattr(line, one.name) for one in fields(line) if one.name != "about"}
+    values["folder"] = str(line.folder)
+    infinite = {k: str(v) for k, v in values.items() if isinstance(v, float) and math.isinf(v)}
+    return values | infinite
 
 
 def _line(path: Path, top: Path, metric: str | None) -> RunLine:
@@ -124,22 +156,22 @@ def _line(path: Path, top: Path, metric: str | None) -> RunLine:
     study = str(parent.relative_to(top)) if parent.is_relative_to(top) else parent.name
     try:
         record = read_record(path)
+        task = record.description
     except RunError as error:
         return RunLine(path.name, study, path, "damaged", error=str(error))
     state = record.state
-    shown = metric or _default_metric(record)
-    values = [
-        value for entry in record.history if (value := _number(entry.get(shown))) is not None
-    ]
-    best = _number(record.metrics.get(shown))
+    shown = metric or f"validation/{task.primary}"
+    about = task.metrics.get(shown.rpartition("/")[2])
+    values = [value for entry in record.history if (value := number(entry.get(shown))) is not None]
+    best = number(record.metrics.get(shown))
     if best is None and values:
-        best = (min if lower_is_better(shown) else max)(values)
+        best = (max if about is not None and not about.lower_is_better else min)(values)
     last = record.history[-1] if record.history else {}
     step = int(last.get("step") or 0)
     total: int | None = None
     remaining: float | None = None
-    seconds = _number(record.timing.get("seconds")) or _number(last.get("seconds"))
-    speed = _number(record.timing.get("tokens_per_second"))
+    seconds = number(record.timing.get("seconds")) or number(last.get("seconds"))
+    speed = number(record.timing.get("tokens_per_second"))
     # A finished record says it all; a second file for each of thousands would be time lost.
     if state == "finished":
         total = step
@@ -165,36 +197,32 @@ def _line(path: Path, top: Path, metric: str | None) -> RunLine:
         device=record.environment.get("device"),
         remaining=remaining,
         error=describe_error(record) if state not in ("finished", "pruned") else "",
+        about=about,
     )
-
-
-def _default_metric(record: Record) -> str:
-    if PERPLEXITY in record.metrics or (record.history and PERPLEXITY in record.history[-1]):
-        return PERPLEXITY
-    task = record.config.get("task")
-    return str(task.get("monitor", PERPLEXITY)) if isinstance(task, dict) else PERPLEXITY
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
 
 
 def _columns(lines: Sequence[RunLine]) -> dict[str, list[str]]:
     metrics = {line.metric for line in lines if line.metric}
     columns = {
-        "run": [line.name for line in lines],
-        "study": [line.study for line in lines],
+        "run": [one_line(line.name) for line in lines],
+        "study": [one_line(line.study) for line in lines],
         "state": [line.state for line in lines],
         "steps": [_steps(line) for line in lines],
-        metrics.pop() if len(metrics) == 1 else "metric": [_figure(line.latest) for line in lines],
-        "best": [_figure(line.best) for line in lines],
+    }
+    latest = [_figure(line, line.latest) for line in lines]
+    if len(metrics) == 1:
+        columns[one_line(metrics.pop())] = latest
+    else:
+        columns |= {"metric": [one_line(line.metric or "-") for line in lines], "latest": latest}
+    columns |= {
+        "best": [_figure(line, line.best) for line in lines],
         "seconds": [duration(line.seconds) for line in lines],
         "tokens/s": [whole(line.tokens_per_second) for line in lines],
     }
     if any(line.remaining is not None for line in lines):
         columns["left"] = [duration(line.remaining) for line in lines]
     if any(line.device not in (None, "cpu") for line in lines):
-        columns["device"] = [line.device or "-" for line in lines]
+        columns["device"] = [one_line(str(line.device or "-")) for line in lines]
     columns["when"] = [_when(line.when) for line in lines]
     if set(columns["study"]) == {"."}:
         del columns["study"]
@@ -242,13 +270,13 @@ def _steps(line: RunLine) -> str:
     return f"{line.step:,}/{line.total_steps:,}"
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+def _figure(line: RunLine, value: float | None) -> str:
+    return (line.about or Metric("min")).written(value)
 
 
 def _when(stamp: str | None) -> str:
     """An ISO 8601 time as the local day and minute; what is no such time, as it stands."""
     try:
-        return datetime.fromisoformat(stamp or "").astimezone().strftime("%m-%d %H:%M")
+        return datetime.fromisoformat(str(stamp or "")).astimezone().strftime("%m-%d %H:%M")
     except ValueError:
-        return stamp or "-"
+        return one_line(str(stamp or "-"))

@@ -3,7 +3,7 @@
 import difflib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unrolled.comparison.grouping import CELL, Group, Run, added_keys, flatten, group_runs
@@ -13,12 +13,14 @@ from unrolled.runs.record import Record, find_runs, read_record
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A run that is not used: ``state`` is why in a word, ``reason`` in a sentence."""
+    """A run that is not used: ``state`` is why in a word, ``reason`` in a sentence; ``record`` is
+    None where that is damaged."""
 
     name: str
     folder: Path
     state: str
     reason: str
+    record: Record | None = None
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,14 @@ class Runs:
     were not asked for but in which runs differ, so that unlike runs are never averaged.
     """
 
-    groups: list[Group]
-    keys: list[str]
-    added: list[str] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
+    groups: tuple[Group, ...]
+    keys: tuple[str, ...]
+    added: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def runs(self) -> list[Run]:
+        """The runs of all groups."""
         return [run for group in self.groups for run in group.runs]
 
 
@@ -61,13 +64,16 @@ def collect(folders: Sequence[Path], by: Sequence[str] | None = None) -> Runs:
     for folder in found:
         try:
             record = read_record(folder)
+            # Damage there is seen here, where the run can be left out.
+            _ = record.description
         except RunError as error:
             left_out.append(LeftOut(folder.name, folder, "damaged", str(error)))
             continue
         if record.state == "finished":
             finished.append(Run(folder, record))
         else:
-            left_out.append(LeftOut(record.name, folder, record.state, describe_error(record)))
+            reason = describe_error(record)
+            left_out.append(LeftOut(record.name, folder, record.state, reason, record))
     if not finished:
         states = Counter(run.state for run in left_out)
         counts = ", ".join(f"{count} {state}" for state, count in states.most_common())
@@ -94,16 +100,18 @@ def group(finished: Sequence[Run], by: list[str], left_out: list[LeftOut]) -> Ru
     added = added_keys(finished, by)
     keys = sorted([*by, *added], key=lambda key: key != CELL)
     groups = []
-    duplicates = []
+    duplicates: list[LeftOut] = []
     for whole in group_runs(finished, keys):
         kept: dict[int, Run] = {}
         for run in whole.runs:
             first = kept.setdefault(run.record.seed, run)
             if first is not run:
                 reason = f"the same configuration and seed as {first.folder}"
-                duplicates.append(LeftOut(run.record.name, run.folder, "duplicate", reason))
-        groups.append(Group(whole.label, whole.values, list(kept.values())))
-    return Runs(groups, keys, added, [*left_out, *duplicates])
+                duplicates.append(
+                    LeftOut(run.record.name, run.folder, "duplicate", reason, run.record)
+                )
+        groups.append(replace(whole, runs=tuple(kept.values())))
+    return Runs(tuple(groups), tuple(keys), tuple(added), (*left_out, *duplicates))
 
 
 def describe_error(record: Record) -> str:

@@ -1,18 +1,62 @@
-"""Numbers as people read them: as many digits as the spread of the seeds allows."""
+"""Numbers and texts as people read them: as many digits as the spread of the seeds allows."""
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from unrolled.comparison.statistics import Estimate
+from unrolled.comparison.statistics import SIGNIFICANCE, Estimate
+from unrolled.runs.task import Metric
+from unrolled.runs.text import printable
 
 _DIGITS = 4
+_HUGE = 1e7
 _MORE_DIGITS = 1  # where intervals are narrower than the four digits show
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How the figures of a metric are written, all of a table alike.
+
+    Args:
+        spec: in Python's format language.
+    """
+
+    spec: str
+
+    @staticmethod
+    def of(metric: Metric, estimates: Iterable[Estimate]) -> "Figures":
+        """The metric's own format, or, where that counts significant digits, as many decimals as
+        the estimates need."""
+        if metric.format[-1:] in ("g", "G", ""):
+            return Figures(f",.{decimals_for(estimates)}f")
+        return Figures(metric.format)
+
+    def number(self, value: float | None) -> str:
+        """``5.612``, ``inf``, or a dash for none."""
+        if value is None:
+            return "-"
+        # What has more digits than a person reads came from a run that was diverging.
+        huge = _HUGE <= abs(value) < math.inf
+        return f"{value:.4g}" if huge else format(value, self.spec)
+
+    def signed(self, value: float) -> str:
+        """``+0.042``; a value that rounds to zero has no sign."""
+        text = self.number(abs(value))
+        if not any(digit in text for digit in "123456789") and math.isfinite(value):
+            return text
+        return f"{'-' if value < 0 else '+'}{text}"
+
+    def interval(self, low: float | None, high: float | None) -> str:
+        """``[5.587, 5.640]``; empty where there is none."""
+        if low is None or high is None:
+            return ""
+        return f"[{self.number(low)}, {self.number(high)}]"
 
 
 def decimals_for(estimates: Iterable[Estimate]) -> int:
     """The decimals of a column: four digits of its smallest mean, five for narrow intervals."""
     estimates = list(estimates)
-    sizes = [abs(one.mean) for one in estimates if one.mean]
+    sizes = [abs(one.mean) for one in estimates if one.mean and math.isfinite(one.mean)]
     if not sizes:
         return 3
     wanted = _DIGITS - 1 - math.floor(math.log10(min(sizes)))
@@ -25,29 +69,27 @@ def decimals_for(estimates: Iterable[Estimate]) -> int:
     return min(max(wanted, min(needed, wanted + _MORE_DIGITS), 0), 9)
 
 
-def number(value: float | None, decimals: int) -> str:
-    """``5.612``, or a dash for none."""
-    return "-" if value is None else f"{value:,.{decimals}f}"
+def one_line(text: str) -> str:
+    """Text of a record or a folder's name: nothing in it that a terminal would obey, nor a new
+    line or a tab, which would spoil a table."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
-def signed(value: float, decimals: int) -> str:
-    """``+0.042``; a value that rounds to zero has no sign."""
-    if round(value, decimals) == 0:
-        return f"{0:.{decimals}f}"
-    return f"{value:+,.{decimals}f}"
-
-
-def interval(low: float | None, high: float | None, decimals: int) -> str:
-    """``[5.587, 5.640]``; empty where there is none."""
-    if low is None or high is None:
-        return ""
-    return f"[{number(low, decimals)}, {number(high, decimals)}]"
+def listed(names: Iterable[str], most: int = 6) -> str:
+    """``a, b and c``, or the first few and how many more."""
+    names = list(names)
+    shown = names[:most]
+    if len(names) > len(shown):
+        return f"{', '.join(shown)} and {len(names) - len(shown):,} more"
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
 def p_value(p: float) -> str:
-    """``p = 0.012``; never rounded up to 1 or down to 0."""
+    """``p = 0.012``; never rounded up to 1, down to 0, or to the level of significance."""
     if p < 0.001:
         return "p < 0.001"
+    if p < SIGNIFICANCE <= round(p, 3):
+        return f"p < {SIGNIFICANCE}"
     return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
@@ -71,4 +113,4 @@ def short(value: float | None) -> str:
 
 def whole(value: float | None) -> str:
     """A count with thousands separators, or a dash."""
-    return "-" if value is None else f"{round(value):,}"
+    return "-" if value is None else f"{value:,.0f}"

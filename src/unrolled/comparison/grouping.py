@@ -1,47 +1,41 @@
 """Which runs are the same experiment but for the seed, and what to call each such group."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from unrolled.runs.identity import CANNOT_CHANGE_A_RESULT, CHANGES_ROUNDING_ONLY
 from unrolled.runs.record import Record
 
 CELL = "cell.name"
 DATA = "data.fingerprint"
 
-# Keys (or the parents of keys) that cannot change what a run scores. A data set's options are here
-# because the fingerprint of its content stands in for them.
-IRRELEVANT = (
-    "seed",
-    "workers",
-    "study",
-    "name_by",
-    "published",
-    "paths",
-    "logger",
-    "hydra",
-    "dataset",
-    "cell.backend",
-    "budget.tolerance",
-    "task.sample",
-    "task.evaluation_sequence_length",
-    "trainer.name",
-    "trainer.accelerator",
-    "trainer.threads",
-    "trainer.log_every_steps",
-    "trainer.profiler",
-    "trainer.deterministic",
-)
+_CLASS = "cell._target_"
+# A seed is what the runs of a group differ in.
+_IGNORED = frozenset((*CANNOT_CHANGE_A_RESULT, *CHANGES_ROUNDING_ONLY, "seed"))
 
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run: its folder and its record."""
+    """One run: its folder and its record."""
 
     folder: Path
     record: Record
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """What can change the run's score: key to value as JSON, the data's fingerprint among
+        them. A value of null is left out, since an absent key means the same."""
+        flat = flatten(self.record.config, skip=_IGNORED)
+        if any(flat.get(f"budget.{of}") is not None for of in ("parameters", "flops")):
+            flat.pop("model.hidden_size", None)  # solved from the budget, so implied by it
+        kept = {key: _as_json(value) for key, value in flat.items() if value is not None}
+        fingerprint = str(self.record.data.get("fingerprint", ""))[:6]
+        kept[DATA] = json.dumps(f"{self.record.data.get('name', '')}:{fingerprint}")
+        return kept
 
 
 @dataclass(frozen=True)
@@ -53,51 +47,42 @@ class Group:
 
     label: str
     values: dict[str, Any]
-    runs: list[Run]
+    runs: tuple[Run, ...]
 
     @property
     def seeds(self) -> list[int]:
+        """The seed of each run."""
         return [run.record.seed for run in self.runs]
 
 
-def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested configuration as dotted keys; a list is a value."""
+def flatten(
+    config: Mapping[str, Any], prefix: str = "", skip: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """A nested configuration as dotted keys, without those in ``skip``; a list is a value."""
     flat: dict[str, Any] = {}
-    for key, value in config.items():
+    for name, value in config.items():
+        key = f"{prefix}{name}"
+        if key in skip:
+            continue
         if isinstance(value, dict) and value:
-            flat.update(flatten(value, f"{prefix}{key}."))
+            flat.update(flatten(value, f"{key}.", skip))
         else:
-            flat[f"{prefix}{key}"] = value
+            flat[key] = value
     return flat
 
 
-def settings(record: Record) -> dict[str, str]:
-    """What can change a run's score: key to value as JSON, the data's fingerprint among them."""
-    flat = flatten(record.config)
-    if any(flat.get(f"budget.{of}") is not None for of in ("parameters", "flops")):
-        flat.pop("model.hidden_size", None)  # solved from the budget, so implied by it
-    kept = {
-        key: json.dumps(value, sort_keys=True, default=str)
-        for key, value in flat.items()
-        if not any(key == name or key.startswith(f"{name}.") for name in IRRELEVANT)
-    }
-    fingerprint = str(record.data.get("fingerprint", ""))[:6]
-    kept[DATA] = json.dumps(f"{record.data.get('name', '')}:{fingerprint}")
-    return kept
-
-
 def added_keys(runs: Sequence[Run], keys: Sequence[str], besides: Sequence[str] = ()) -> list[str]:
-    """The fewest further keys that keep unlike runs apart.
+    """The fewest further keys that keep unlike runs in separate groups.
 
     A key is added only where runs still differ in it after those before it have been added, so a
     choice's name (``optimizer.name``) makes its details (``optimizer.betas``) superfluous.
     Keys that start with one of ``besides`` are not looked at.
     """
-    values = [settings(run.record) for run in runs]
+    values = _settings(runs)
     candidates = {
         key for value in values for key in value if not key.startswith(tuple(besides))
     } - set(keys)
-    parts = _partition(range(len(runs)), [_wanted(runs, key, values) for key in keys])
+    parts = _partition(range(len(runs)), [_column(runs, key, values) for key in keys])
     added = []
     for key in sorted(candidates, key=_precedence):
         column = [value.get(key) for value in values]
@@ -109,8 +94,8 @@ def added_keys(runs: Sequence[Run], keys: Sequence[str], besides: Sequence[str] 
 
 def group_runs(runs: Sequence[Run], keys: Sequence[str]) -> list[Group]:
     """The groups of ``runs`` by the values of ``keys``, sorted by label."""
-    all_settings = [settings(run.record) for run in runs]
-    columns = [_wanted(runs, key, all_settings) for key in keys]
+    settings = _settings(runs)
+    columns = [_column(runs, key, settings) for key in keys]
     names = _short_names(keys)
     groups = []
     for part in _partition(range(len(runs)), columns):
@@ -123,16 +108,40 @@ def group_runs(runs: Sequence[Run], keys: Sequence[str]) -> list[Group]:
             for key, value in values.items()
         )
         members = sorted((runs[index] for index in part), key=lambda run: run.record.seed)
-        groups.append(Group(label, values, members))
+        groups.append(Group(label, values, tuple(members)))
     return sorted(groups, key=lambda group: group.label)
 
 
-def _wanted(runs: Sequence[Run], key: str, values: list[dict[str, str]]) -> list[str | None]:
+def _settings(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """The settings of each run, with one name for each class of cells.
+
+    A cell that was asked for by its class (``cell._target_=…``) is named after the class; where
+    runs chose the same class by a name of the configuration, that is its name.
+    """
+    names: dict[str | None, set[str]] = {}
+    for run in runs:
+        names.setdefault(run.settings.get(_CLASS), set()).add(run.settings.get(CELL, "null"))
+    chosen = {}
+    for target, given in names.items():
+        of_class = json.dumps(str(json.loads(target or '""')).rpartition(".")[2])
+        others = given - {of_class}
+        if of_class in given and len(others) == 1:
+            chosen[target, of_class] = others.pop()
+    if not chosen:
+        return [run.settings for run in runs]
+    return [
+        {**run.settings, CELL: chosen[key]}
+        if (key := (run.settings.get(_CLASS), run.settings.get(CELL, "null"))) in chosen
+        else run.settings
+        for run in runs
+    ]
+
+
+def _column(runs: Sequence[Run], key: str, values: list[dict[str, str]]) -> list[str | None]:
     """The column of ``key``, also of one that cannot matter but was asked for."""
     if any(key in value for value in values):
         return [value.get(key) for value in values]
-    flats = [flatten(run.record.config) for run in runs]
-    return [json.dumps(flat.get(key), sort_keys=True, default=str) for flat in flats]
+    return [_as_json(flatten(run.record.config).get(key)) for run in runs]
 
 
 def _partition(indices: Iterable[int], columns: list[list[str | None]]) -> list[list[int]]:
@@ -155,6 +164,10 @@ def _short_names(keys: Sequence[str]) -> dict[str, str]:
     short[DATA] = "data"
     shared = list(short.values())
     return {key: name if shared.count(name) == 1 else key for key, name in short.items()}
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 def _shown(value: Any) -> str:

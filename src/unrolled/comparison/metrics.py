@@ -1,51 +1,69 @@
-"""Which metric to compare by, and whether two runs' figures may be compared at all."""
+"""Which metric to compare by, and whether two runs' figures of it may be compared at all."""
 
 import difflib
 import math
 from collections.abc import Sequence
+from typing import Any
 
-from unrolled.comparison.grouping import Run, flatten
+from unrolled.comparison.grouping import Run
 from unrolled.errors import ConfigError, RunError
 from unrolled.runs.record import Record
+from unrolled.runs.task import Metric
 
-PERPLEXITY = "validation/perplexity"
-BITS = "validation/bits_per_character"
+# What every task has.
+_UNIVERSAL = "validation/loss"
 
 
 def value_of(record: Record, metric: str) -> float | None:
-    """A metric of the best checkpoint; None where it is missing or not a number."""
-    value = record.metrics.get(metric)
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    """A metric of the best checkpoint, which may be infinite; None where it is missing or NaN."""
+    return number(record.metrics.get(metric))
+
+
+def number(value: Any) -> float | None:
+    """``value`` where it is a number; None where it is NaN or something else."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or math.isnan(value):
         return None
     return float(value)
 
 
-def choose_metric(runs: Sequence[Run], wanted: str | None) -> str:
-    """The metric to compare by.
+def choose_metric(runs: Sequence[Run], wanted: str | None) -> tuple[str, Metric]:
+    """The metric to compare by, and how it is read.
 
-    Without a wish: validation perplexity; bits per character where the vocabularies differ; for
-    other tasks, what the task monitors. A name without a split means the validation split.
+    Without a wish: the task's primary metric on the validation split; where the runs disagree in
+    what that metric holds ``within``, the first metric of the task that holds everywhere. A name
+    without a split means the validation split.
 
     Raises:
         ConfigError: no run has the wanted metric.
         RunError: nothing to choose, since the runs share no metric.
     """
-    names = {name for run in runs for name in run.record.metrics}
+    tasks = {run.record.description.name: run.record.description for run in runs}
+    named = {
+        name: task.metric(name)
+        for task in tasks.values()
+        for name in {name for run in runs for name in run.record.metrics}
+        if name.rpartition("/")[2] in task.metrics
+    }
     if wanted is not None:
         metric = wanted if "/" in wanted else f"validation/{wanted}"
-        if metric not in names:
-            near = difflib.get_close_matches(metric, names, n=1, cutoff=0.4)
+        if metric not in named:
+            near = difflib.get_close_matches(metric, named, n=1, cutoff=0.4)
             hint = f"; nearest: {near[0]}" if near else ""
             raise ConfigError(f"metric={wanted}: no finished run has it{hint}")
-        return metric
-    default = BITS if len({vocabulary(run.record) for run in runs}) > 1 else PERPLEXITY
-    monitors = [str(flatten(run.record.config).get("task.monitor", "")) for run in runs]
-    for metric in dict.fromkeys([default, PERPLEXITY, *monitors]):
-        if all(metric in run.record.metrics for run in runs):
-            return metric
+        return metric, named[metric]
+    candidates = []
+    for task in tasks.values():
+        primary = task.metrics[task.primary]
+        if differences_within([run.record for run in runs], primary):
+            candidates += [name for name, about in task.metrics.items() if not about.within][:1]
+        candidates.append(task.primary)
+    shared = {name for name in candidates if all(name in task.metrics for task in tasks.values())}
+    for metric in [*(f"validation/{name}" for name in candidates if name in shared), _UNIVERSAL]:
+        if metric in named and all(metric in run.record.metrics for run in runs):
+            return metric, named[metric]
     raise RunError(
-        f"the {len(runs)} finished runs share no default metric; name one with --metric, such as "
-        f"{', '.join(sorted(names)[:4]) or 'validation/loss'}"
+        f"the {len(runs)} finished runs ({', '.join(sorted(tasks))}) share no default metric; "
+        f"name one with --metric, such as {', '.join(sorted(named)[:4]) or _UNIVERSAL}"
     )
 
 
@@ -55,22 +73,51 @@ def counterpart(metric: str) -> str:
     return f"{'validation' if split == 'test' else 'test'}/{name}"
 
 
-def vocabulary(record: Record) -> tuple[str, int]:
-    """What decides whether two perplexities mean the same: the tokenizer and its size."""
-    name = record.data.get("tokenizer") or flatten(record.config).get("tokenizer.name")
-    return str(name), int(record.data.get("vocabulary_size") or 0)
+def differences_within(records: Sequence[Record], metric: Metric) -> dict[str, list[str]]:
+    """Of the paths in which runs must agree for ``metric`` to mean the same: those in which they
+    do not, with the values found, as words."""
+    found = {
+        path: sorted({_word(look_up(record, path)) for record in records})
+        for path in metric.within
+    }
+    return {path: values for path, values in found.items() if len(values) > 1}
 
 
-def same_text(first: Record, second: Record) -> bool:
-    """Whether two runs read the same raw text, whatever tokenizer they read it with."""
-    return bool(first.data.get("fingerprint") == second.data.get("fingerprint"))
+def look_up(record: Record, path: str) -> Any:
+    """What a record has at a dotted path such as ``data.name``; None where it has nothing."""
+    field, *keys = path.split(".")
+    value: Any = getattr(record, field, None)
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
-def incomparable(record: Record, baseline: Record, metric: str) -> str | None:
+def same_data(one: Record, other: Record) -> bool:
+    """Whether two runs read the same raw data, however it was made into examples."""
+    return bool(one.data.get("fingerprint") == other.data.get("fingerprint"))
+
+
+def incomparable(record: Record, baseline: Record, metric: Metric) -> str | None:
     """Why two figures of ``metric`` must not be subtracted; None where they may."""
-    if not same_text(record, baseline):
+    if record.description.name != baseline.description.name:
+        return "other task: not comparable"
+    if not same_data(record, baseline):
         return "other data: not comparable"
-    per_token = not metric.endswith("/bits_per_character")
-    if per_token and vocabulary(record) != vocabulary(baseline):
-        return "other vocabulary: not comparable"
+    for path in metric.within:
+        if look_up(record, path) != look_up(baseline, path):
+            return f"other {path_in_words(path)}: not comparable"
     return None
+
+
+def path_in_words(path: str) -> str:
+    """``vocabulary size`` for ``data.vocabulary_size``."""
+    return path.rpartition(".")[2].replace("_", " ")
+
+
+def metric_in_words(metric: str) -> str:
+    """``validation squared error`` for ``validation/squared_error``."""
+    return metric.replace("/", " ").replace("_", " ")
+
+
+def _word(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)

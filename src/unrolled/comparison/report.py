@@ -1,33 +1,45 @@
 """Many records to one answer: the comparison, as data and as files beside the runs."""
 
 import difflib
+import hashlib
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from unrolled.comparison import plots
-from unrolled.comparison.chance import chance_levels
+from unrolled.comparison.answer import answer, next_steps, why_no_headline
 from unrolled.comparison.collect import LeftOut, Runs, collect
+from unrolled.comparison.columns import make_columns
+from unrolled.comparison.export import markdown, to_csv, to_json
 from unrolled.comparison.grouping import CELL, Group, Run
 from unrolled.comparison.metrics import choose_metric, counterpart, incomparable, value_of
-from unrolled.comparison.notes import answer, next_steps, notes
-from unrolled.comparison.results import Comparison, Row, make_row
-from unrolled.comparison.searches import search_figures
-from unrolled.comparison.statistics import (
-    Difference,
-    paired_difference,
-    with_verdicts,
-)
-from unrolled.comparison.table import markdown
+from unrolled.comparison.notes import notes
+from unrolled.comparison.references import references
+from unrolled.comparison.results import Comparison
+from unrolled.comparison.rows import Row
+from unrolled.comparison.search_plots import search_figures
+from unrolled.comparison.searches import find_searches
+from unrolled.comparison.statistics import paired_differences
+from unrolled.comparison.style import DPI
 from unrolled.errors import ConfigError, RunError
-from unrolled.metrics.names import lower_is_better
 from unrolled.runs.files import atomic_path, write_json
+from unrolled.runs.task import Metric
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SCHEMA_VERSION = 1
 FOLDER = "comparison"
+_LONGEST_NAME = 100
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written of a comparison, and where to look next."""
+
+    files: tuple[Path, ...]
+    next_steps: tuple[str, ...]
 
 
 def compare(
@@ -36,29 +48,42 @@ def compare(
     baseline: str | None = None,
     by: Sequence[str] | None = None,
     output: Path | None = None,
-) -> Comparison:
+) -> tuple[Comparison, Written]:
     """Compare the finished runs at or below ``folders`` and write the result to ``output``.
 
     Args:
-        metric: such as ``validation/accuracy``; None: see ``choose_metric``.
-        baseline: the label of the row that the others are held against; None: the best one.
+        metric: such as ``validation/loss``; None: see ``choose_metric``.
+        baseline: the label of the row that the others are compared with; None: the best one.
         by: configuration keys that make a row; None: the cell. Keys in which the runs of a row
-        would
-            differ are added.
-        output: a folder; None: ``comparison`` in the first of ``folders``.
+            would differ are added.
+        output: a folder; None: see ``output_folder``.
 
     Raises:
         RunError: no finished run, none with the metric, or the output cannot be written.
         ConfigError: a metric, a baseline or a key that no run has.
     """
-    comparison = analyse(collect(folders, by), list(folders), metric, baseline)
-    output = output or folders[0] / FOLDER
-    write(comparison, output)
-    return comparison
+    comparison = analyse(collect(folders, by), folders, metric, baseline)
+    return comparison, write(comparison, output or output_folder(folders))
+
+
+def output_folder(folders: Sequence[Path]) -> Path:
+    """``comparison`` in the one folder that is compared; of several, a folder of their own beside
+    them, so that the comparison of one of them stays."""
+    several = list({folder.resolve(): folder for folder in folders}.values())
+    if len(several) == 1:
+        return several[0] / FOLDER
+    parent = Path(os.path.commonpath([folder.resolve() for folder in several]))
+    places = [os.path.relpath(folder.resolve(), parent) for folder in several]
+    names = [parent.name if place == "." else place.replace(os.sep, "_") for place in places]
+    name = "-".join([FOLDER, *names])
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[:_LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    here = Path.cwd().resolve()
+    return (parent.relative_to(here) if parent.is_relative_to(here) else parent) / name
 
 
 def analyse(
-    runs: Runs, folders: list[Path], metric: str | None = None, baseline: str | None = None
+    runs: Runs, folders: Sequence[Path], metric: str | None = None, baseline: str | None = None
 ) -> Comparison:
     """The comparison as data; nothing is written.
 
@@ -66,114 +91,95 @@ def analyse(
         RunError: no run has a figure for the metric.
         ConfigError: a metric or a baseline that no run has.
     """
-    metric = choose_metric(runs.runs, metric)
+    metric, about = choose_metric(runs.runs, metric)
     other = counterpart(metric)
     groups, without = _with_metric(runs.groups, metric)
     if not groups:
-        raise RunError(f"no finished run has a finite {metric}; choose another with --metric")
-    rows = [make_row(group, metric, other) for group in groups]
-    sign = 1 if lower_is_better(metric) else -1
+        raise RunError(f"no finished run has a {metric}; choose another with --metric")
+    sign = 1 if about.lower_is_better else -1
+    rows = [Row.of(group, metric, other) for group in groups]
     rows.sort(key=lambda row: (sign * row.value.mean, row.label))
     base = rows[0] if baseline is None else _find(rows, baseline)
-    differences = with_verdicts([_difference(row, base, metric) for row in rows], metric)
-    for row, difference in zip(rows, differences, strict=True):
-        row.difference = None if row is base else difference
-    kept = [run for group in groups for run in group.runs]
+    rows = _with_differences(rows, base, about)
+    pruned = [run for run in runs.left_out if run.state == "pruned"]
     comparison = Comparison(
-        folders=folders,
+        folders=tuple(folders),
         metric=metric,
+        about=about,
         other=other,
         keys=runs.keys,
-        rows=rows,
+        added=runs.added,
+        columns=make_columns(rows, metric, about, other, runs.keys, base.label),
+        rows=tuple(rows),
         baseline=base.label,
         baseline_is_best=baseline is None,
-        chance=chance_levels(kept, metric, other),
-        notes=[],
-        answer=answer(rows, base, metric),
-        left_out=[*runs.left_out, *without],
+        references=references([run for row in rows for run in row.runs], metric, other),
+        left_out=(*runs.left_out, *without),
+        searches=find_searches(
+            runs.runs, [Run(run.folder, run.record) for run in pruned if run.record is not None]
+        ),
+        no_headline=why_no_headline(rows, metric, about),
     )
-    comparison.notes.extend(notes(comparison, runs.added))
-    return comparison
+    return replace(comparison, notes=notes(comparison), answer=answer(comparison))
 
 
-def write(comparison: Comparison, output: Path) -> None:
-    """Write comparison.md, comparison.json and the pictures to ``output``, each in one step.
+def write(comparison: Comparison, output: Path) -> Written:
+    """Write the report, the figures as CSV and JSON, and the pictures, each in one step.
 
     Raises:
         RunError: the folder cannot be written.
     """
-    searches, missing = search_figures([run for row in comparison.rows for run in row.runs])
-    comparison.notes.extend(missing)
     pictures: dict[str, Figure | None] = {
         "learning_curves.png": plots.learning_curves(comparison),
         "seeds.png": plots.seeds(comparison),
-        **searches,
+        **search_figures(comparison.searches),
     }
+    files = []
     for name, figure in pictures.items():
         if figure is not None:
             with atomic_path(output / name) as path:
-                figure.savefig(path, format="png", dpi=plots.DPI)
-            comparison.files.append(output / name)
-    curves = output / "learning_curves.png"
-    comparison.next_steps.extend(
-        next_steps(comparison, curves if curves in comparison.files else None)
-    )
-    comparison.next_steps.extend(f"the search: {output / name}" for name in searches)
-    write_json(output / "comparison.json", to_json(comparison))
-    names = [path.name for path in comparison.files]
-    with atomic_path(output / "comparison.md") as path:
-        path.write_text(markdown(comparison, names), encoding="utf-8")
-    comparison.files.extend([output / "comparison.md", output / "comparison.json"])
-
-
-def to_json(comparison: Comparison) -> dict[str, Any]:
-    """Every number of the comparison, from single runs to verdicts, as plain containers."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "folders": [str(folder) for folder in comparison.folders],
-        "metric": comparison.metric,
-        "better": "lower" if lower_is_better(comparison.metric) else "higher",
-        "other_metric": comparison.other,
-        "baseline": comparison.baseline,
-        "keys": comparison.keys,
-        "groups": [row.to_json(comparison.metric, comparison.other) for row in comparison.rows],
-        "chance": [
-            {"label": level.label, comparison.metric: level.value, comparison.other: level.other}
-            for level in comparison.chance
-        ],
-        "answer": comparison.answer,
-        "notes": [note.text for note in comparison.notes],
-        "left_out": [
-            {"name": run.name, "folder": str(run.folder), "state": run.state, "reason": run.reason}
-            for run in comparison.left_out
-        ],
+                figure.savefig(path, format="png", dpi=DPI)
+            files.append(output / name)
+    texts = {
+        "comparison.md": markdown(comparison, [file.name for file in files]),
+        "comparison.csv": to_csv(comparison),
     }
+    for name, text in texts.items():
+        with atomic_path(output / name) as path:
+            path.write_text(text, encoding="utf-8")
+        files.append(output / name)
+    write_json(output / "comparison.json", to_json(comparison))
+    files.append(output / "comparison.json")
+    return Written(tuple(files), tuple(next_steps(comparison, files)))
 
 
-def _with_metric(groups: list[Group], metric: str) -> tuple[list[Group], list[LeftOut]]:
+def _with_metric(groups: Sequence[Group], metric: str) -> tuple[list[Group], list[LeftOut]]:
     """The groups without the runs that lack the metric, and those runs."""
     kept = []
     left_out = []
     for group in groups:
-        runs: list[Run] = []
+        runs = []
         for run in group.runs:
             if value_of(run.record, metric) is None:
-                reason = f"its {metric} is missing or not finite"
-                left_out.append(LeftOut(run.record.name, run.folder, "without the metric", reason))
+                reason = f"its {metric} is missing or not a number"
+                name = run.record.name
+                left_out.append(
+                    LeftOut(name, run.folder, "without the metric", reason, run.record)
+                )
             else:
                 runs.append(run)
         if runs:
-            kept.append(Group(group.label, group.values, runs))
+            kept.append(replace(group, runs=tuple(runs)))
     return kept, left_out
 
 
-def _difference(row: Row, base: Row, metric: str) -> Difference:
-    if row is base:
-        return Difference(row.seeds, None)
-    reason = incomparable(row.runs[0].record, base.runs[0].record, metric)
-    if reason is not None:
-        return Difference([], None, verdict=reason)
-    return paired_difference(row.by_seed, base.by_seed)
+def _with_differences(rows: Sequence[Row], base: Row, about: Metric) -> list[Row]:
+    """The rows, all but the baseline with their differences to it."""
+    others = [row for row in rows if row is not base]
+    first = base.runs[0].record
+    groups = [incomparable(row.runs[0].record, first, about) or row.by_seed for row in others]
+    differences = iter(paired_differences(groups, base.by_seed, about.lower_is_better))
+    return [row if row is base else replace(row, difference=next(differences)) for row in rows]
 
 
 def _find(rows: list[Row], name: str) -> Row:

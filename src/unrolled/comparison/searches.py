@@ -1,93 +1,116 @@
-"""Pictures of a search: how it came along, what mattered, and what several objectives trade."""
+"""The searches that runs are trials of, as their records have them."""
 
-import importlib.util
-import warnings
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from unrolled.comparison.grouping import Run
-from unrolled.comparison.results import Note
-from unrolled.errors import ConfigError
-from unrolled.sweeps.search.storage import JOURNAL, open_storage, quiet
-
-if TYPE_CHECKING:
-    import optuna
-    from matplotlib.figure import Figure
-
-# Parameters that differ in fewer trials say nothing of what matters.
-_FEWEST = 4
+from unrolled.comparison.grouping import DATA, Run
+from unrolled.comparison.metrics import look_up, number
+from unrolled.runs.record import Record
 
 
-def search_figures(runs: Sequence[Run]) -> "tuple[dict[str, Figure], list[Note]]":
-    """Optuna's plots of each search that the runs are trials of, by file name; and, where a search
-    cannot be read, why there are none, which is no reason not to compare its runs."""
-    found: dict[tuple[str, str], None] = {}
-    for run in runs:
-        trial = run.record.config.get("trial") or {}
-        if trial.get("number") is not None:
-            # A study may have been moved here as a whole.
-            moved = run.folder.parent / JOURNAL
-            storage = str(moved) if moved.is_file() else str(trial["storage"])
-            found[storage, str(trial["search"])] = None
-    figures: dict[str, Figure] = {}
-    notes = []
-    for number, (storage, name) in enumerate(found):
-        try:
-            study = _load(storage, name)
-        except ConfigError as error:
-            notes.append(Note(f"No plots of the search {name}: {error}."))
+@dataclass(frozen=True)
+class Trial:
+    """One configuration that a search tried.
+
+    ``values`` are those of its objectives: at the best checkpoint, or, where the trial was pruned,
+    at its last validation. ``settings`` are its configuration, as dotted keys.
+    """
+
+    number: int
+    pruned: bool
+    values: tuple[float, ...]
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Search:
+    """The trials of a search by their numbers; ``lower_is_better`` has an entry an objective."""
+
+    name: str
+    objectives: tuple[str, ...]
+    lower_is_better: tuple[bool, ...]
+    trials: tuple[Trial, ...]
+
+    @property
+    def finished(self) -> list[Trial]:
+        """The trials that were not pruned."""
+        return [trial for trial in self.trials if not trial.pruned]
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """The keys that the trials differ in; what a choice's name stands for is left out."""
+        keys = {key for trial in self.trials for key in trial.settings}
+        values = {key: {json.dumps(t.settings.get(key)) for t in self.trials} for key in keys}
+        varied = {key for key, found in values.items() if len(found) > 1}
+        named = tuple(key.removesuffix("name") for key in varied if key.endswith(".name"))
+        return tuple(
+            sorted(k for k in varied if k.endswith(".name") or not self._implied(k, named))
+        )
+
+    def _implied(self, key: str, groups: tuple[str, ...]) -> bool:
+        """Whether trials of the same choice of the key's group agree in it."""
+        group = next((group for group in groups if key.startswith(group)), None)
+        if group is None:
+            return False
+        found: dict[str, set[str]] = {}
+        for trial in self.trials:
+            choice = json.dumps(trial.settings.get(f"{group}name"))
+            found.setdefault(choice, set()).add(json.dumps(trial.settings.get(key)))
+        return all(len(values) == 1 for values in found.values())
+
+
+def find_searches(finished: Sequence[Run], pruned: Sequence[Run]) -> tuple[Search, ...]:
+    """The searches that any of these runs is a trial of."""
+    found: dict[tuple[Path, str], list[Trial]] = {}
+    records: dict[tuple[Path, str], Record] = {}
+    for run, is_pruned in [*((run, False) for run in finished), *((run, True) for run in pruned)]:
+        trial = look_up(run.record, "config.trial")
+        if not isinstance(trial, dict) or not isinstance(trial.get("number"), int):
             continue
-        for kind, figure in _figures(study).items():
-            figures[f"search{number + 1 if len(found) > 1 else ''}_{kind}.png"] = figure
-    return figures, notes
+        key = (run.folder.parent, str(trial.get("search")))
+        objectives = _objectives(records.setdefault(key, run.record))
+        values = tuple(_value(run.record, name, is_pruned) for name in objectives)
+        if None not in values:
+            settings = {
+                key: json.loads(value) for key, value in run.settings.items() if key != DATA
+            }
+            numbers = tuple(value for value in values if value is not None)
+            found.setdefault(key, []).append(Trial(trial["number"], is_pruned, numbers, settings))
+    return tuple(
+        Search(
+            name,
+            objectives,
+            tuple(_lower_is_better(records[folder, name], one) for one in objectives),
+            tuple(sorted(trials, key=lambda trial: trial.number)),
+        )
+        for (folder, name), trials in found.items()
+        if (objectives := _objectives(records[folder, name]))
+    )
 
 
-def _load(storage: str, name: str) -> "optuna.Study":
-    if importlib.util.find_spec("optuna") is None:
-        raise ConfigError("they need Optuna: pip install 'unrolled[search]'")
-    if "://" not in storage and not Path(storage).is_file():
-        raise ConfigError(f"{storage} is not there")
-    import optuna
-
-    with quiet():
-        return optuna.load_study(study_name=name, storage=open_storage(storage))
+def _objectives(record: Record) -> tuple[str, ...]:
+    """What the search judged its trials by; what the task monitors, in records that do not say."""
+    names = look_up(record, "config.trial.objectives")
+    if not isinstance(names, Iterable) or isinstance(names, str) or not names:
+        names = [look_up(record, "config.task.monitor")]
+    return tuple(name for name in names if isinstance(name, str))
 
 
-def _figures(study: "optuna.Study") -> "dict[str, Figure]":
-    from optuna.importance import PedAnovaImportanceEvaluator
-    from optuna.trial import TrialState
-    from optuna.visualization import matplotlib as plots
-
-    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    names = list(study.user_attrs.get("about", {}).get("objectives", ["objective"]))
-    if not done:
-        return {}
-    figures: dict[str, Figure] = {}
-    with quiet(), warnings.catch_warnings():
-        # Optuna draws through pyplot, which warns where there is no screen to show it on.
-        warnings.simplefilter("ignore")
-        if len(study.directions) > 1:
-            axes = plots.plot_pareto_front(study, target_names=names)
-            figures["pareto_front"] = _figure(axes)
-            return figures
-        figures["history"] = _figure(plots.plot_optimization_history(study, target_name=names[0]))
-        varied = {key for trial in done for key in trial.params}
-        if len(done) >= _FEWEST and varied:
-            # The one evaluator that needs no scikit-learn (Watanabe et al. 2023, PED-ANOVA).
-            axes = plots.plot_param_importances(
-                study, evaluator=PedAnovaImportanceEvaluator(), target_name=names[0]
-            )
-            figures["importance"] = _figure(axes)
-    return figures
+def _value(record: Record, name: str, pruned: bool) -> float | None:
+    """A metric such as ``validation/loss``, or a field such as ``model.parameters``."""
+    if "/" not in name:
+        return number(look_up(record, name))
+    if not pruned:
+        return number(record.metrics.get(name))
+    values = [number(entry.get(name)) for entry in record.history]
+    return next((value for value in reversed(values) if value is not None), None)
 
 
-def _figure(axes: object) -> "Figure":
-    """The figure of Optuna's axes, taken out of pyplot's keeping."""
-    from matplotlib import pyplot
-
-    figure: Figure = axes.figure  # type: ignore[attr-defined]
-    pyplot.close(figure)
-    figure.set_size_inches(8.0, 4.5)
-    figure.tight_layout()
-    return figure
+def _lower_is_better(record: Record, name: str) -> bool:
+    """The direction that the task gives; fields are costs, of which less is better."""
+    about = record.description.metrics.get(name.rpartition("/")[2]) if "/" in name else None
+    return about is None or about.lower_is_better

@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from unrolled.errors import ConfigError
 
 # What cannot change a result: where things are, how many run at once, what is logged. The data
-# set's options are not here either, since the fingerprint of what they gave is.
-IRRELEVANT = (
+# set's options are here since the fingerprint of what they gave is part of an identity.
+CANNOT_CHANGE_A_RESULT = (
     "study",
     "name_by",
     "workers",
@@ -34,6 +34,15 @@ IRRELEVANT = (
     "trainer.checkpoint_every_minutes",
     "trainer.profiler",
 )
+# What changes a result by rounding alone: other runs by identity, the same row of a comparison.
+CHANGES_ROUNDING_ONLY = (
+    "cell.backend",
+    "budget.tolerance",
+    "task.evaluation_sequence_length",
+    "trainer.accelerator",
+    "trainer.threads",
+    "trainer.deterministic",
+)
 
 
 def plain(config: DictConfig) -> DictConfig:
@@ -49,7 +58,7 @@ def identity(config: DictConfig, fingerprint: str) -> str:
     values = as_dict(config)
     if source := _source(str(OmegaConf.select(config, "cell._target_", default="unrolled."))):
         values["code"] = hashlib.sha256(source).hexdigest()
-    for key in IRRELEVANT:
+    for key in CANNOT_CHANGE_A_RESULT:
         *parents, last = key.split(".")
         node = values
         for parent in parents:

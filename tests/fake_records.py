@@ -1,14 +1,17 @@
-"""Fake records: what training writes, without the training."""
+"""A pytest plugin of fake records: what training writes, without the training."""
 
 import math
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from unrolled.runs.record import Record
+
+if TYPE_CHECKING:
+    from unrolled.comparison.results import Comparison
 
 MakeRun = Callable[..., Path]
 
@@ -25,6 +28,20 @@ CONFIG: dict[str, Any] = {
     "workers": None,
 }
 
+TOKENS = ["data.tokenizer", "data.vocabulary_size"]
+TASK: dict[str, Any] = {
+    "name": "language_modeling",
+    "primary": "perplexity",
+    "metrics": {
+        "loss": {"direction": "min", "unit": "nats per token", "format": ".4g", "within": TOKENS},
+        "perplexity": {"direction": "min", "unit": "", "format": ".4g", "within": TOKENS},
+        "bits_per_character": {"direction": "min", "unit": "", "format": ".4g", "within": []},
+        "accuracy": {"direction": "max", "unit": "", "format": ".4g", "within": TOKENS},
+    },
+    "baselines": {"unigram": {"validation/perplexity": 21.3, "test/perplexity": 21.5}},
+    "cautions": {},
+}
+
 
 def fake_record(
     cell: str,
@@ -36,7 +53,7 @@ def fake_record(
     """A finished run's record; ``config`` sets dotted keys, ``fields`` replace whole fields."""
     values = deepcopy(CONFIG)
     values["seed"] = seed
-    values["cell"] |= {"name": cell, "_target_": f"unrolled.cells.{cell}"}
+    values["cell"] |= {"name": cell, "_target_": f"unrolled.cells.{cell}.{cell.upper()}"}
     for key, value in (config or {}).items():
         *parents, last = key.split(".")
         node = values
@@ -65,6 +82,7 @@ def fake_record(
     ]
     size = {"tokens": 50_000, "characters": 50_000, "unknown_rate": 0.0}
     record = Record(
+        task=deepcopy(TASK),
         identity=f"{cell}{seed}",
         study="study",
         name=f"{cell}-seed{seed}-abc123",
@@ -77,7 +95,6 @@ def fake_record(
             "tokenizer": values["tokenizer"]["name"],
             "vocabulary_size": 98,
             "sizes": {split: dict(size) for split in ("train", "validation", "test")},
-            "unigram_perplexity": {"validation": 21.3, "test": 21.5},
         },
         model={"parameters": 100_000, "hidden_size": 128, "layers": 1, "backend": "native"},
         metrics=metrics,
@@ -92,8 +109,24 @@ def fake_record(
         environment={"cpu": "a processor", "gpu": None, "threads": 1, "torch": "2.13.0"},
     )
     for name, value in fields.items():
-        setattr(record, name, value)
+        # Of the task's description, what is to differ is enough.
+        setattr(record, name, record.task | value if name == "task" else value)
     return record
+
+
+@pytest.fixture
+def analysed(tmp_path: Path) -> Callable[..., "Comparison"]:
+    """The comparison of the fake runs, as data; nothing is written."""
+    from unrolled.comparison.collect import collect
+    from unrolled.comparison.report import analyse
+
+    def of(
+        metric: str | None = None, baseline: str | None = None, by: list[str] | None = None
+    ) -> "Comparison":
+        study = tmp_path / "study"
+        return analyse(collect([study], by), [study], metric, baseline)
+
+    return of
 
 
 @pytest.fixture

@@ -1,0 +1,48 @@
+"""``unrolled compare``: its arguments, and what it prints."""
+
+import argparse
+from pathlib import Path
+
+
+def add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "compare", allow_abbrev=False, help="many runs to one answer: table, plots, CSV, JSON"
+    )
+    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="studies to read")
+    parser.add_argument(
+        "--metric", help="such as validation/loss; default: the primary metric of the task"
+    )
+    parser.add_argument("--baseline", help="what the others are compared with; default: the best")
+    parser.add_argument(
+        "--by", help="config keys that make a group, such as cell.name,model.layers"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="where to write; default: DIR/comparison, of several DIR a folder beside them",
+    )
+    parser.add_argument("--csv", action="store_true", help="print CSV in place of the table")
+    parser.set_defaults(run=run_compare)
+
+
+def run_compare(options: argparse.Namespace) -> int:
+    """Compare, write the files, and print the table."""
+    from rich.console import Console
+
+    from unrolled.comparison.export import to_csv
+    from unrolled.comparison.report import compare
+    from unrolled.comparison.table import print_comparison
+
+    comparison, written = compare(
+        options.folders,
+        metric=options.metric,
+        baseline=options.baseline,
+        by=options.by.split(",") if options.by else None,
+        output=options.output,
+    )
+    if options.csv:
+        print(to_csv(comparison), end="")
+    else:
+        print_comparison(comparison, written.next_steps, Console())
+    return 0

@@ -1,0 +1,93 @@
+"""The result of a comparison in words, claiming no more than the seeds support."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from unrolled.comparison.formats import Figures, listed, p_value
+from unrolled.comparison.metrics import (
+    differences_within,
+    incomparable,
+    look_up,
+    metric_in_words,
+    path_in_words,
+    same_data,
+)
+from unrolled.comparison.results import Comparison
+from unrolled.comparison.rows import Row
+from unrolled.comparison.statistics import NO_DIFFERENCE
+from unrolled.runs.record import Record
+from unrolled.runs.task import Metric
+
+_NAMED = 6  # as many rows as a sentence can hold
+
+
+def why_no_headline(rows: Sequence[Row], metric: str, about: Metric) -> str | None:
+    """Why no row may be called the best; None where one may."""
+    records = [run.record for row in rows for run in row.runs]
+    first = records[0]
+    if all(incomparable(record, first, about) is None for record in records):
+        return None
+    tasks = sorted({record.description.name for record in records})
+    if len(tasks) > 1:
+        return f"the runs are of different tasks ({listed(tasks)}); compare one task at a time"
+    if any(not same_data(record, first) for record in records):
+        names = sorted({data_name(record) for record in records})
+        return f"the runs were trained on different data ({listed(names)})"
+    paths = listed(path_in_words(path) for path in differences_within(records, about))
+    return f"{metric_in_words(metric)} means something else in runs that differ in {paths}"
+
+
+def answer(comparison: Comparison) -> str:
+    """Which row is best, and what is known of the others against the baseline."""
+    rows, base = comparison.rows, comparison.base
+    figures = Figures.of(comparison.about, [row.value for row in rows])
+    name = metric_in_words(comparison.metric)
+    best = rows[0]
+    if len(rows) == 1:
+        value = figures.number(best.value.mean)
+        return f"{best.label} has a {name} of {value}; there is nothing to compare it with."
+    if comparison.no_headline is not None:
+        return f"No row is the best here: {comparison.no_headline}."
+    if not math.isfinite(best.value.mean):
+        return f"No row has a finite {name}."
+    others = [row for row in rows if row is not base]
+    said = [f"{row.label} {_claim(row, figures)}" for row in others[:_NAMED]]
+    more = len(others) - _NAMED
+    rest = f"; {more} more in the table" if more > 0 else ""
+    extreme = "lowest" if comparison.about.lower_is_better else "highest"
+    lead = f"{best.label} has the {extreme} {name} ({figures.number(best.value.mean)})"
+    against = "it" if base is best else base.label
+    return f"{lead}; against {against}: {', '.join(said)}{rest}."
+
+
+def next_steps(comparison: Comparison, files: Sequence[Path]) -> list[str]:
+    """Where to look next: the report, TensorBoard, the best row's best run."""
+    by_name = {path.name: path for path in files}
+    named = {"the report": "comparison.md", "learning curves": "learning_curves.png"}
+    steps = [f"{what}: {by_name[name]}" for what, name in named.items() if name in by_name]
+    steps += [f"the search: {path}" for path in files if path.name.startswith("search")]
+    best = comparison.rows[0]
+    sign = 1 if comparison.about.lower_is_better else -1
+    run = min(best.runs, key=lambda run: sign * best.by_seed[run.record.seed])
+    steps.append(f"every curve and sample: tensorboard --logdir {comparison.folders[0]}")
+    if look_up(run.record, "config.task.sample") is not None:
+        steps.append(f'text from the best run: unrolled generate {run.folder} --prompt "The "')
+    return steps
+
+
+def data_name(record: Record) -> str:
+    """A data set's name and the beginning of its fingerprint."""
+    return f"{record.data.get('name')} {str(record.data.get('fingerprint', ''))[:6]}"
+
+
+def _claim(row: Row, figures: Figures) -> str:
+    difference = row.difference
+    assert difference is not None
+    if difference.p_corrected is None or difference.mean is None:
+        return difference.verdict
+    bounds = figures.interval(difference.low, difference.high)
+    p = p_value(difference.p_corrected)
+    if difference.shown:
+        return f"{figures.signed(difference.mean)} {bounds}, {p}"
+    return f"{NO_DIFFERENCE} ({bounds}, {p})"

@@ -1,0 +1,76 @@
+"""What a result is read against: the baselines of its task, and figures that others published."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from unrolled.comparison.grouping import Run
+from unrolled.comparison.metrics import look_up, number
+from unrolled.runs.record import Record
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A level of both metrics of a comparison; None where it has none of that split."""
+
+    label: str
+    kind: Literal["baseline", "published"]
+    value: float | None
+    other: float | None
+
+
+def references(runs: Sequence[Run], metric: str, other: str) -> tuple[Reference, ...]:
+    """The baselines of the runs' tasks, and what their configurations name as published."""
+    return (*_baselines(runs, metric, other), *_published(runs, metric, other))
+
+
+def baseline_of(record: Record, label: str, metric: str) -> float | None:
+    """What the baseline of this label scores on the record's own data."""
+    return number(record.description.baselines.get(label, {}).get(metric))
+
+
+def _baselines(runs: Sequence[Run], metric: str, other: str) -> Iterable[Reference]:
+    """One for each label and, where they differ, for each data set that the runs read."""
+    found: dict[str, dict[tuple[float | None, float | None], Record]] = {}
+    for run in runs:
+        for label in run.record.description.baselines:
+            levels = tuple(baseline_of(run.record, label, name) for name in (metric, other))
+            if levels != (None, None):
+                found.setdefault(label, {}).setdefault((levels[0], levels[1]), run.record)
+    for label, levels_of in found.items():
+        names = _distinguished(label, list(levels_of.values()))
+        for name, (value, of_other) in zip(names, levels_of, strict=True):
+            yield Reference(name, "baseline", value, of_other)
+
+
+def _distinguished(label: str, records: list[Record]) -> list[str]:
+    """The label for each record, with what the records differ in where there are several."""
+    if len(records) == 1:
+        return [label]
+    paths = dict.fromkeys(
+        ["data.name"]
+        + [
+            path
+            for r in records
+            for about in r.description.metrics.values()
+            for path in about.within
+        ]
+    )
+    columns = [[str(look_up(record, path)) for record in records] for path in paths]
+    differing = [column for column in columns if len(set(column)) > 1]
+    if len({tuple(row) for row in zip(*differing, strict=True)}) < len(records):
+        differing.append([str(record.data.get("fingerprint", ""))[:6] for record in records])
+    return [f"{label} ({', '.join(row)})" for row in zip(*differing, strict=True)]
+
+
+def _published(runs: Sequence[Run], metric: str, other: str) -> Iterable[Reference]:
+    found: dict[Reference, None] = {}
+    for run in runs:
+        entries: Any = run.record.config.get("published")
+        for entry in entries if isinstance(entries, list) else []:
+            if isinstance(entry, dict):
+                value, of_other = number(entry.get(metric)), number(entry.get(other))
+                if value is not None or of_other is not None:
+                    source = str(entry.get("source", "published"))
+                    found[Reference(source, "published", value, of_other)] = None
+    return found
