@@ -15,8 +15,8 @@ from unrolled.cells.base import Cell, State
 from unrolled.cells.cost import flops, state_size
 from unrolled.errors import CellError, ConfigError
 from unrolled.recurrence.backends import BACKENDS, choose
+from unrolled.recurrence.parameters import replaced_parameters
 from unrolled.recurrence.stack import Recurrence, States
-from unrolled.recurrence.weights import Loop, lent
 
 Make = Callable[[int, int], Cell]
 EXACT = 1e-10
@@ -147,7 +147,7 @@ def _finite_differences(make: Make, multiple: int) -> Finding:
 
     def run(x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         state, parameters = rest[: len(cell.state_names)], rest[len(cell.state_names) :]
-        with lent(cell, Loop(), dict(zip(names, parameters, strict=True)), plain=True):
+        with replaced_parameters(cell, dict(zip(names, parameters, strict=True))):
             y, final = one_step_loop(cell, x, state)
         return (y, *final)
 

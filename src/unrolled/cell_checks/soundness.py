@@ -147,7 +147,7 @@ class _Examination:
         now = state
         for t in range(TIME):
             plain = self._call("step", z[t], now)
-            now = self.cell.leave(a[t] * self.cell.enter(now) + b[t])
+            now = self.cell.unpack_state(a[t] * self.cell.pack_state(now) + b[t])
             if not all(_close(one, other) for one, other in zip(plain, now, strict=True)):
                 self._refuse(
                     "step is not a * s + b with what coefficients gives for all steps at once; "
