@@ -1,4 +1,4 @@
-"""What the tests hold our own cells to, for any cell: the checks of ``unrolled check``."""
+"""The checks of ``unrolled check``, which all of our own cells pass."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError
 
+from unrolled.cell_checks.construction import FAILURES, first_line, place
 from unrolled.cell_checks.soundness import require_sound
 from unrolled.cells.base import Cell, State
 from unrolled.cells.cost import flops, state_size
@@ -65,26 +66,25 @@ def examine(
         f"{name} [{width}]" for name, width in zip(cell.state_names, cell.state_sizes, strict=True)
     )
     yield Finding("structure", True, f"project, step and output keep the contract; state {parts}")
-    yield _tried("parameters", _parameters, make, hidden)
-    yield _tried("gradients against finite differences", _finite_differences, make, multiple)
+
+    def tried(check: str, attempt: Callable[..., Finding], *args: Any) -> Finding:
+        try:
+            return attempt(*args)
+        except FAILURES as error:
+            return Finding(check, False, f"{first_line(error)} ({place(error, type(cell))})")
+
+    yield tried("parameters", _parameters, make, hidden)
+    yield tried("gradients against finite differences", _finite_differences, make, multiple)
     for backend in BACKENDS[1:]:
         if _runs(make(3, hidden), backend) and (backend != "compiled" or compiled):
-            yield _tried(f"{backend} backend against the loop", _backend, make, hidden, backend)
-    yield _tried("carried state", _halves, make, hidden)
-    yield _tried("unequal lengths", _lengths, make, hidden, 1)
-    yield _tried("unequal lengths in both directions", _lengths, make, hidden, 2)
-    yield _tried("single against double precision", _single_precision, make, hidden)
-    yield _tried(f"{LONG:,} steps", _long, make, hidden)
-    yield _tried(f"size at width {size.hidden_size}", _size, make, size.hidden_size)
-    yield _tried("speed", _speed, make, size)
-
-
-def _tried(check: str, attempt: Callable[..., Finding], *args: Any) -> Finding:
-    try:
-        return attempt(*args)
-    except Exception as error:  # noqa: BLE001 - what somebody's cell raises is the finding
-        reason = str(error).strip().splitlines() or [""]
-        return Finding(check, False, f"{type(error).__name__}: {reason[0]}")
+            yield tried(f"{backend} backend against the loop", _backend, make, hidden, backend)
+    yield tried("carried state", _halves, make, hidden)
+    yield tried("unequal lengths", _lengths, make, hidden, 1)
+    yield tried("unequal lengths in both directions", _lengths, make, hidden, 2)
+    yield tried("single against double precision", _single_precision, make, hidden)
+    yield tried(f"{LONG:,} steps", _long, make, hidden)
+    yield tried(f"size at width {size.hidden_size}", _size, make, size.hidden_size)
+    yield tried("speed", _speed, make, size)
 
 
 def _runs(cell: Cell, backend: str) -> bool:
@@ -122,6 +122,8 @@ def _parameters(make: Make, hidden: int) -> Finding:
         return Finding(
             "parameters", False, f"{count} on the CPU and {promised} on the meta device"
         )
+    if not count:
+        return Finding("parameters", None, "none: nothing of this cell is trained")
     _disturb(cell)
     x = _inputs(6, 3)
     y, state = one_step_loop(cell, x, _state(cell, 3))
@@ -220,9 +222,15 @@ def _long(make: Make, hidden: int) -> Finding:
     layer = Recurrence(make, 3, hidden)
     y, states = layer(0.1 * _inputs(LONG, 2).float())
     gradients = _gradients([y], list(layer.parameters()))
-    finite = all(part.isfinite().all() for part in [y, *_flat(states), *gradients])
-    detail = "outputs, states and gradients are finite" if finite else "something is not finite"
-    return Finding(f"{LONG:,} steps", finite, detail)
+    check = f"{LONG:,} steps"
+    if not (finite := y.isfinite().flatten(1).all(1)).all():
+        first = int(finite.int().argmin())
+        what = "NaN" if y[first].isnan().any() else "infinite"
+        return Finding(check, False, f"the output is {what} from step {first + 1} on, not finite")
+    for what, parts in (("states", _flat(states)), ("gradients", gradients)):
+        if not all(part.isfinite().all() for part in parts):
+            return Finding(check, False, f"the outputs are finite, and the {what} are not")
+    return Finding(check, True, "outputs, states and gradients are finite")
 
 
 def _size(make: Make, width: int) -> Finding:
@@ -250,13 +258,18 @@ def _speed(make: Make, size: Size) -> Finding:
     work(layer), work(peer)
     pairs = [(work(layer), work(peer)) for _ in range(size.repeats)]
     ratio = median(ours / theirs for ours, theirs in pairs)
-    per_flop = ratio * (2 * 4 * width * 2 * width) / max(flops(cell), 1)
+    cost = flops(cell)
+    per_flop = (
+        f"{ratio * (2 * 4 * width * 2 * width) / cost:.2f} x per FLOP"
+        if cost
+        else ("no matrix product, so no time per FLOP")
+    )
     backend = layer.backend_on(torch.device("cpu"), size.batch)
     return Finding(
         "speed",
         None,
-        f"{ratio:.2f} x the native LSTM's time forwards and backwards ({backend}; {per_flop:.2f} "
-        f"x per FLOP; batch {size.batch}, length {size.length}, median of {size.repeats} pairs)",
+        f"{ratio:.2f} x the native LSTM's time forwards and backwards ({backend}; {per_flop}; "
+        f"batch {size.batch}, length {size.length}, median of {size.repeats} pairs)",
     )
 
 

@@ -11,14 +11,15 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
+from unrolled.cell_checks.construction import FAILURES, first_line, place
 from unrolled.cell_checks.counted import require_counted, require_early, require_known
 from unrolled.cells.base import Cell, State
 from unrolled.cells.linear import LinearCell
 from unrolled.errors import CellError
 
 TIME, BATCH = 4, 3
-# A state may be renewed only now and then: so many steps are waited for it.
-PATIENCE = 64
+# A state may be renewed only now and then, and a cell may fail only after some steps.
+LONG_ENOUGH = 64
 
 
 def require_sound(cell: Cell) -> None:
@@ -53,8 +54,9 @@ class _Examination:
         state = self._initial_state()
         self._step(z[0], state)
         self._output_of_all(z, state)
-        self._rows_apart(z[0], state)
+        self._rows_are_independent(z[0], state)
         self._coefficients(z, state)
+        self._numbers_from_the_start()
         self._states_matter(state)
         self._weights_counted(z[0], state)
 
@@ -65,6 +67,7 @@ class _Examination:
                 f"project turns [{TIME}, {BATCH}, features] into {_shape(z)}; it must keep the "
                 "leading dimensions and change the last alone"
             )
+        self._require_numbers("project", {"": z})
         before = self._kept(self.x)
         again = self._call("project", self.x)
         self._require_unchanged("project", ["x"], [self.x], before)
@@ -94,6 +97,7 @@ class _Examination:
                     f"{_word(self.x.dtype)}; take the type and device of like, as like.new_zeros "
                     "does"
                 )
+        self._require_numbers("initial_state", dict(zip(names, start, strict=True)))
         # Parts that must be positive (a normalizer) are so, and those at -∞ have been left.
         return tuple(torch.rand_like(part) + 0.1 for part in start)
 
@@ -116,6 +120,7 @@ class _Examination:
                     f"step returns {name} of shape {_shape(part)}, and was given "
                     f"{_shape(old_part)}; a step must keep the shape of the state"
                 )
+        self._require_numbers("step", dict(zip(names, new, strict=True)))
         self._require_same("step", new, self._call("step", z, state))
         before = self._kept(z, *new)
         y = self._call("output", z, new)
@@ -125,6 +130,7 @@ class _Examination:
                 f"output has shape {_shape(y)}; with output_size={self.cell.output_size} it must "
                 f"be {[BATCH, self.cell.output_size]}"
             )
+        self._require_numbers("output", {"": y})
 
     def _output_of_all(self, z: Tensor, state: State) -> None:
         states = self._states(z, state)
@@ -154,7 +160,7 @@ class _Examination:
                     "write coefficients step by step and leave step to LinearCell"
                 )
 
-    def _rows_apart(self, z: Tensor, state: State) -> None:
+    def _rows_are_independent(self, z: Tensor, state: State) -> None:
         def outcome(x: Tensor, z: Tensor, state: State) -> list[Tensor]:
             new = self._call("step", z, state)
             return [self._call("project", x), *new, self._call("output", z, new)]
@@ -172,9 +178,22 @@ class _Examination:
                         "others'; normalize and reduce over features, never over dimension 0"
                     )
 
+    def _numbers_from_the_start(self) -> None:
+        """A cell may return NaN only after some steps, or only from where it starts."""
+        start, names = self._call("initial_state", BATCH, self.x), self.cell.state_names
+        for number, (z_t, state) in enumerate(self._with_states(self._long_input(), start), 1):
+            when = f" at step {number} from initial_state"
+            self._require_numbers("step", dict(zip(names, state, strict=True)), when)
+            self._require_numbers("output", {"": self._call("output", z_t, state)}, when)
+
+    def _long_input(self) -> Tensor:
+        """The projection of many steps."""
+        x = torch.randn(LONG_ENOUGH, *self.x.shape[1:], dtype=self.x.dtype)
+        z: Tensor = self._call("project", x)
+        return z
+
     def _states_matter(self, state: State) -> None:
-        x = torch.randn(PATIENCE, *self.x.shape[1:], dtype=self.x.dtype)
-        z = self._call("project", x)
+        z = self._long_input()
         # A counter is a whole number only from its start on.
         starts = [state, self._call("initial_state", BATCH, self.x)]
         for index, name in enumerate(self.cell.state_names):
@@ -228,13 +247,11 @@ class _Examination:
     def _call(self, name: str, *args: Any) -> Any:
         try:
             return getattr(self.cell, name)(*args)
-        except Exception as error:
-            said = (str(error).strip() or "no message").splitlines()[0]
-            where = f"{type(error).__name__}: {said}"
-            message = (
-                f"{self.name}.{name} fails on a batch of {BATCH} in double precision: {where}"
-            )
-            raise CellError(message) from error
+        except FAILURES as error:
+            raise CellError(
+                f"{self.name}.{name} fails on a batch of {BATCH} in double precision: "
+                f"{first_line(error)} ({place(error, type(self.cell))})"
+            ) from error
 
     def _others(self, x: Tensor, kept: int) -> Tensor:
         """Every row but one replaced."""
@@ -253,6 +270,15 @@ class _Examination:
                 self._refuse(
                     f"{where} changes {name} in place; make a new tensor (x = x + 1 and not "
                     "x += 1)"
+                )
+
+    def _require_numbers(self, where: str, results: dict[str, Tensor], when: str = "") -> None:
+        for name, result in results.items():
+            if result.isnan().any():
+                self._refuse(
+                    f"{where} returns NaN{f' in {name}' if name else ''}{when}, though inputs and "
+                    "weights are finite; look for 0/0, the root or logarithm of a negative "
+                    "number, or an overflow"
                 )
 
     def _require_same(self, where: str, one: Sequence[Tensor], other: Sequence[Tensor]) -> None:

@@ -1,6 +1,6 @@
 """From the configuration to a model: its size solved, its weights initialized."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -8,6 +8,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
+from unrolled.cell_checks.construction import construct, is_ours
 from unrolled.cell_checks.soundness import require_sound
 from unrolled.cells.base import Cell, recurrent_parameters
 from unrolled.cells.gated import GatedCell
@@ -30,14 +31,13 @@ def build_language_model(
         ConfigError: what the configuration names is not a cell.
     """
     cell, options = cell_of(config.cell, trusted)
-    make = partial(cell, **options)
+    make = partial(construct, cell, **options)
     hidden_size = config.model.hidden_size
     for of in UNITS:
         if config.budget[of] is not None:
             hidden_size = _solve(config, make, vocabulary_size, of)
     model = _assemble(config, make, vocabulary_size, hidden_size)
-    if not cell.__module__.startswith("unrolled."):
-        # Our own are tested.
+    if not is_ours(cell):
         require_sound(cast(Cell, model.recurrence.cells[0]))
     initialize(model, config.model.initialization, config.model.initialization_range)
     if config.model.forget_bias is not None:
@@ -46,8 +46,13 @@ def build_language_model(
     return model
 
 
-def cell_of(node: DictConfig, trusted: Iterable[str] = OURS) -> tuple[type[Cell], dict[str, Any]]:
+def cell_of(
+    node: DictConfig, trusted: Iterable[str] = OURS, overrides: Mapping[str, Any] | None = None
+) -> tuple[type[Cell], dict[str, Any]]:
     """The class that a ``cell`` node names, and its hyperparameters.
+
+    Args:
+        overrides: hyperparameters that take precedence over the node's.
 
     Raises:
         ConfigError: it is not a cell, or does not take these hyperparameters.
@@ -58,7 +63,10 @@ def cell_of(node: DictConfig, trusted: Iterable[str] = OURS) -> tuple[type[Cell]
             f"cell._target_={node._target_}: not a cell; a cell is a subclass of "
             "unrolled.cells.base.Cell"
         )
-    options = arguments_of(node, "name", "backend")
+    options = {**arguments_of(node, "name", "backend"), **(overrides or {})}
+    if options and cell.__init__ in (Cell.__init__, GatedCell.__init__):
+        # Their output_size is what a subclass decides, and no hyperparameter.
+        raise ConfigError(f"cell.{next(iter(options))}: {cell.__name__} has no hyperparameters")
     return cell, typed_arguments(cell, options, "cell", given=2)
 
 
@@ -71,7 +79,8 @@ def _solve(config: DictConfig, make: "partial[Cell]", vocabulary_size: int, of: 
             model = _assemble(config, make, vocabulary_size, size)
             return model.parameter_count() if of == "parameters" else model.flops_per_token()
 
-    multiple = cast(type[Cell], make.func).size_multiple(**make.keywords)
+    cell: type[Cell] = make.args[0]
+    multiple = cell.size_multiple(**make.keywords)
     model, budget = config.model, config.budget
     return solve_hidden_size(
         count,
