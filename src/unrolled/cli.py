@@ -280,7 +280,7 @@ def _check(options: argparse.Namespace) -> int:
             raise ConfigError(f"--{name.replace('_', '-')}: must be at least 1")
     own = "." in options.cell
     config = compose_run([f"cell._target_={options.cell}" if own else f"cell={options.cell}"])
-    from unrolled.cell_checks.examination import Size
+    from unrolled.cell_checks.measurement import Size
     from unrolled.commands.check import examine_cell
     from unrolled.comparison.table import readable
 

@@ -1,9 +1,6 @@
 """The checks of ``unrolled check``, which all of our own cells pass."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 import torch
@@ -11,36 +8,22 @@ from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError
 
 from unrolled.cell_checks.construction import FAILURES, first_line, place
+from unrolled.cell_checks.measurement import (
+    Finding,
+    Make,
+    Size,
+    measured_size,
+    measured_speed,
+)
 from unrolled.cell_checks.soundness import require_sound
 from unrolled.cells.base import Cell, State
-from unrolled.cells.cost import flops, state_size
 from unrolled.errors import CellError, ConfigError
 from unrolled.recurrence.backends import BACKENDS, choose
 from unrolled.recurrence.parameters import replaced_parameters
 from unrolled.recurrence.stack import Recurrence, States
 
-Make = Callable[[int, int], Cell]
 EXACT = 1e-10
 LONG = 1000
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The outcome of one check; ``passed`` is None for a figure that is neither good nor bad."""
-
-    check: str
-    passed: bool | None
-    detail: str
-
-
-@dataclass(frozen=True)
-class Size:
-    """The layer whose cost is measured."""
-
-    hidden_size: int = 256
-    batch: int = 32
-    length: int = 64
-    repeats: int = 9
 
 
 def examine(
@@ -83,8 +66,8 @@ def examine(
     yield tried("unequal lengths in both directions", _lengths, make, hidden, 2)
     yield tried("single against double precision", _single_precision, make, hidden)
     yield tried(f"{LONG:,} steps", _long, make, hidden)
-    yield tried(f"size at width {size.hidden_size}", _size, make, size.hidden_size)
-    yield tried("speed", _speed, make, size)
+    yield tried(f"size at width {size.hidden_size}", measured_size, make, size.hidden_size)
+    yield tried("speed", measured_speed, make, size)
 
 
 def _runs(cell: Cell, backend: str) -> bool:
@@ -124,7 +107,7 @@ def _parameters(make: Make, hidden: int) -> Finding:
         )
     if not count:
         return Finding("parameters", None, "none: nothing of this cell is trained")
-    _disturb(cell)
+    _perturb(cell)
     x = _inputs(6, 3)
     y, state = one_step_loop(cell, x, _state(cell, 3))
     # The start may be learned, too.
@@ -142,7 +125,7 @@ def _parameters(make: Make, hidden: int) -> Finding:
 
 def _finite_differences(make: Make, multiple: int) -> Finding:
     cell = make(2, 2 * multiple).double()
-    _disturb(cell)
+    _perturb(cell)
     names = [name for name, _ in cell.named_parameters()]
     leaves = [parameter.detach().requires_grad_() for parameter in cell.parameters()]
     x, state = _inputs(3, 2, 2).requires_grad_(), _state(cell, 2)
@@ -166,7 +149,7 @@ def _backend(make: Make, hidden: int, backend: str) -> Finding:
     check = f"{backend} backend against the loop"
     layer = Recurrence(make, 3, hidden, backend=backend).double()
     (cell,) = (cell for cell in layer.cells if isinstance(cell, Cell))
-    _disturb(cell)
+    _perturb(cell)
     x, state = _inputs(11, 3).requires_grad_(), _state(cell, 3)
     leaves = [x, *state, *cell.parameters()]
     y, final = one_step_loop(cell, x, state)
@@ -233,54 +216,14 @@ def _long(make: Make, hidden: int) -> Finding:
     return Finding(check, True, "outputs, states and gradients are finite")
 
 
-def _size(make: Make, width: int) -> Finding:
-    cell = make(width, width)
-    count = sum(parameter.numel() for parameter in cell.parameters())
-    return Finding(
-        f"size at width {width}",
-        None,
-        f"{count:,} parameters, {flops(cell):,} FLOPs per token, state of {state_size(cell):,}",
-    )
-
-
-def _speed(make: Make, size: Size) -> Finding:
-    width = size.hidden_size
-    layer = Recurrence(make, width, width)
-    cell = next(cell for cell in layer.cells if isinstance(cell, Cell))
-    peer = nn.LSTM(width, width)
-    x = torch.randn(size.length, size.batch, width, requires_grad=True)
-
-    def work(module: nn.Module) -> float:
-        start = time.perf_counter()
-        module(x)[0].sum().backward()
-        return time.perf_counter() - start
-
-    work(layer), work(peer)
-    pairs = [(work(layer), work(peer)) for _ in range(size.repeats)]
-    ratio = median(ours / theirs for ours, theirs in pairs)
-    cost = flops(cell)
-    per_flop = (
-        f"{ratio * (2 * 4 * width * 2 * width) / cost:.2f} x per FLOP"
-        if cost
-        else ("no matrix product, so no time per FLOP")
-    )
-    backend = layer.backend_on(torch.device("cpu"), size.batch)
-    return Finding(
-        "speed",
-        None,
-        f"{ratio:.2f} x the native LSTM's time forwards and backwards ({backend}; {per_flop}; "
-        f"batch {size.batch}, length {size.length}, median of {size.repeats} pairs)",
-    )
-
-
 def _stack(make: Make, hidden: int, directions: int) -> Recurrence:
     layer = Recurrence(make, 3, hidden, 3, bidirectional=directions == 2).double()
-    _disturb(layer)
+    _perturb(layer)
     return layer
 
 
 @torch.no_grad()
-def _disturb(module: nn.Module) -> None:
+def _perturb(module: nn.Module) -> None:
     """No weight at zero, where a fault would not show."""
     for parameter in module.parameters():
         parameter.add_(0.1 * torch.randn_like(parameter))

@@ -53,10 +53,10 @@ class _Examination:
         z = self._projection()
         state = self._initial_state()
         self._step(z[0], state)
+        self._numbers_over_time(state)
         self._output_of_all(z, state)
         self._rows_are_independent(z[0], state)
         self._coefficients(z, state)
-        self._numbers_from_the_start()
         self._states_matter(state)
         self._weights_counted(z[0], state)
 
@@ -68,7 +68,7 @@ class _Examination:
                 "leading dimensions and change the last alone"
             )
         self._require_numbers("project", {"": z})
-        before = self._kept(self.x)
+        before = _copies(self.x)
         again = self._call("project", self.x)
         self._require_unchanged("project", ["x"], [self.x], before)
         self._require_same("project", [z], [again])
@@ -104,7 +104,7 @@ class _Examination:
     def _step(self, z: Tensor, state: State) -> None:
         names = self.cell.state_names
         read = ["z", *(f"the state {name}" for name in names)]
-        before = self._kept(z, *state)
+        before = _copies(z, *state)
         new = self._call("step", z, state)
         self._require_unchanged("step", read, [z, *state], before)
         if not isinstance(new, tuple):
@@ -122,7 +122,7 @@ class _Examination:
                 )
         self._require_numbers("step", dict(zip(names, new, strict=True)))
         self._require_same("step", new, self._call("step", z, state))
-        before = self._kept(z, *new)
+        before = _copies(z, *new)
         y = self._call("output", z, new)
         self._require_unchanged("output", read, [z, *new], before)
         if y.shape != (BATCH, self.cell.output_size):
@@ -169,7 +169,7 @@ class _Examination:
         first = outcome(self.x[0], z, state)
         # Both ends: a sum over the rows before a row leaves the first as it is.
         for kept in (0, BATCH - 1):
-            others = [self._others(part, kept) for part in (self.x[0], z, *state)]
+            others = [_other_rows(part, kept) for part in (self.x[0], z, *state)]
             second = outcome(others[0], others[1], tuple(others[2:]))
             for name, one, other in zip(names, first, second, strict=True):
                 if not _close(one[kept], other[kept]):
@@ -178,13 +178,14 @@ class _Examination:
                         "others'; normalize and reduce over features, never over dimension 0"
                     )
 
-    def _numbers_from_the_start(self) -> None:
+    def _numbers_over_time(self, state: State) -> None:
         """A cell may return NaN only after some steps, or only from where it starts."""
-        start, names = self._call("initial_state", BATCH, self.x), self.cell.state_names
-        for number, (z_t, state) in enumerate(self._with_states(self._long_input(), start), 1):
-            when = f" at step {number} from initial_state"
-            self._require_numbers("step", dict(zip(names, state, strict=True)), when)
-            self._require_numbers("output", {"": self._call("output", z_t, state)}, when)
+        names, z = self.cell.state_names, self._long_input()
+        for start, steps in ((self._call("initial_state", BATCH, self.x), z), (state, z[:TIME])):
+            for number, (z_t, new) in enumerate(self._with_states(steps, start), 1):
+                when = f" at step {number}"
+                self._require_numbers("step", dict(zip(names, new, strict=True)), when)
+                self._require_numbers("output", {"": self._call("output", z_t, new)}, when)
 
     def _long_input(self) -> Tensor:
         """The projection of many steps."""
@@ -253,15 +254,6 @@ class _Examination:
                 f"{first_line(error)} ({place(error, type(self.cell))})"
             ) from error
 
-    def _others(self, x: Tensor, kept: int) -> Tensor:
-        """Every row but one replaced."""
-        others = torch.rand_like(x) + 0.5
-        others[kept] = x[kept]
-        return others
-
-    def _kept(self, *tensors: Tensor) -> list[Tensor]:
-        return [tensor.clone() for tensor in tensors]
-
     def _require_unchanged(
         self, where: str, names: list[str], now: list[Tensor], before: list[Tensor]
     ) -> None:
@@ -297,6 +289,17 @@ def _changed(state: State, index: int) -> Iterator[State]:
     part = state[index]
     for other in (1.5 * part + 0.25, part + 10 * torch.randn_like(part)):
         yield (*state[:index], other, *state[index + 1 :])
+
+
+def _copies(*tensors: Tensor) -> list[Tensor]:
+    return [tensor.clone() for tensor in tensors]
+
+
+def _other_rows(x: Tensor, kept: int) -> Tensor:
+    """Every row but one replaced."""
+    others = torch.rand_like(x) + 0.5
+    others[kept] = x[kept]
+    return others
 
 
 def _word(dtype: torch.dtype) -> str:

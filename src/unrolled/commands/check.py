@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from unrolled.cell_checks.construction import construct
-from unrolled.cell_checks.examination import Size, examine
+from unrolled.cell_checks.examination import examine
+from unrolled.cell_checks.measurement import Size
 from unrolled.cell_checks.memory import available_bytes, written
 from unrolled.cells.base import Cell
 from unrolled.config.build import EVERYTHING
