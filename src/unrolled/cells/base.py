@@ -98,7 +98,7 @@ class Cell(nn.Module, metaclass=_Initialized):
         """
 
     def output(self, z: Tensor, state: State) -> Tensor:
-        """What the layer above reads: the first part of the state, unless a cell says otherwise.
+        """What the layer above reads; by default the first part of the state.
 
         Args:
             z: ``[..., projected size]``.
@@ -121,8 +121,8 @@ class Cell(nn.Module, metaclass=_Initialized):
             )
 
     def constrain(self) -> None:
-        """Bring parameters back into the range that the cell's source holds them in; the engine
-        calls it, without gradients, before each pass of training."""
+        """Clip parameters to the range that the cell's source prescribes; the engine calls it,
+        without gradients, before each pass of training."""
 
     def initial_state(self, batch_size: int, like: Tensor) -> State:
         """Zeros ``[batch_size, size]`` for each part, of the type and device of ``like``."""
@@ -154,14 +154,14 @@ class Cell(nn.Module, metaclass=_Initialized):
 
     @property
     def has_native(self) -> bool:
-        """Whether ``native`` is there."""
+        """Whether the cell has a fused kernel."""
         return type(self).native is not Cell.native
 
     def native_suits(self, device: torch.device, *, batch: int, unequal: bool) -> bool:
         """Whether ``native`` is the fastest way on ``device``.
 
         PyTorch's kernels leave oneDNN for sequences of unequal length on a CPU; the engine's loop,
-        which knows no padding either, is then as fast or faster.
+        which computes no padding either, is then as fast or faster.
 
         Args:
             batch: how many sequences there are.

@@ -29,11 +29,11 @@ class LinearCell(Cell):
         """
 
     def pack_state(self, state: State) -> Tensor:
-        """``s`` from the parts of the state: the first part, unless a cell says otherwise."""
+        """``s`` from the parts of the state; by default the only one is ``s``."""
         return state[0]
 
     def unpack_state(self, s: Tensor) -> State:
-        """The parts of the state from ``s``."""
+        """The parts of the state from ``s``: the inverse of ``pack_state``."""
         return (s,)
 
     def step(self, z: Tensor, state: State) -> State:

@@ -86,11 +86,6 @@ class Recurrence(nn.Module):
         """The number of layers."""
         return len(self.cells) // self.directions
 
-    @property
-    def backend(self) -> str:
-        """What runs in training on the device where the parameters are."""
-        return self.backend_on(next(self.cells.parameters()).device)
-
     def backend_on(self, device: torch.device, batch: int = 1) -> str:
         """What runs in training on a device, for so many sequences of equal length.
 

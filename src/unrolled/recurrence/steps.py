@@ -129,7 +129,7 @@ class StateHistory:
 
     def __init__(self, cell: Cell, state: State) -> None:
         self._state = state
-        # The output reads only the first part of the state, unless a cell says otherwise.
+        # An output that no cell has overridden reads the first part of the state alone.
         self._parts = 1 if type(cell).output is Cell.output else len(state)
         self._history: list[State] = []
         self._ended: list[State] = []
