@@ -28,7 +28,7 @@ Make = Callable[[int, int], Cell]
 
 
 class OwnLSTM(Cell):
-    """The LSTM as somebody writes it down who knows the contract and nothing else."""
+    """The LSTM as a user writes it, by the contract of cells alone."""
 
     state_names = ("h", "c")
     recurrent_weights = ("hidden.weight",)
@@ -150,7 +150,7 @@ def makers(names: Sequence[str]) -> dict[str, Make]:
 def entries(
     make: Mapping[str, Make], size: int, backends: Sequence[str], setting: Setting
 ) -> Iterator[Contestant]:
-    """Each cell by each of the backends that can run it; one that cannot is said if named."""
+    """Each cell by each of the backends that can run it; prints why one that was named cannot."""
     for name, make_cell in make.items():
         cell = make_cell(size, size)
         auto = choose(cell, "auto", setting.device, batch=setting.batch)

@@ -18,7 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 from unrolled.recurrence.stack import Recurrence
 
 MIB = 2**20
-# Read when the profiler first starts: it tells standard error whenever it does.
+# Read when the profiler first starts; otherwise it writes to standard error at each start.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
 
@@ -70,7 +70,7 @@ def memory_rows(
 
 
 def print_memory(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The table of peaks, line by line as they are found; gives them back."""
+    """Print the table of peaks as they are measured, and return its rows."""
     print(
         "\npeak extra memory in MiB; beside: recomputed less the input's gradient and the outputs,"
     )

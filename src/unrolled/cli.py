@@ -265,16 +265,14 @@ def _check(options: argparse.Namespace) -> int:
         if getattr(options, name) < 1:
             raise ConfigError(f"--{name.replace('_', '-')}: must be at least 1")
     own = "." in options.cell
-    which = f"cell._target_={options.cell}" if own else f"cell={options.cell}"
-    plus = "+" if own else ""
-    config = compose_run([which, *(f"{plus}cell.{value}" for value in options.overrides)])
-    from unrolled.cell_checks.examination import Size
+    config = compose_run([f"cell._target_={options.cell}" if own else f"cell={options.cell}"])
+    from unrolled.cell_checks.measurement import Size
     from unrolled.commands.check import examine_cell
     from unrolled.comparison.table import readable
 
     size, console = Size(options.hidden_size, options.batch_size, options.length), _console()
     with readable(console):
-        failed = examine_cell(config.cell, size, options.compiled, console)
+        failed = examine_cell(config.cell, options.overrides, size, options.compiled, console)
     return FAILED if failed else 0
 
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.cell_checks.examination import Size, examine
 from unrolled.cell_checks.soundness import require_sound
 from unrolled.cells.base import Cell, State
 from unrolled.config.locations import config_directory
@@ -42,6 +41,20 @@ class Sound(Cell):
         h, c = state
         c = (c + torch.tanh(z + self.U(h))) / 2
         return torch.sin(c), c
+
+
+class NaN(Sound):
+    def step(self, z: Tensor, state: State) -> State:
+        h, c = super().step(z, state)
+        return h, torch.log(-c.square())
+
+
+class NaNLater(Sound):
+    """The root of a state that becomes negative, sooner or later."""
+
+    def step(self, z: Tensor, state: State) -> State:
+        h, c = state
+        return super().step(z + 0 * torch.sqrt(c + 0.6), (h, c))
 
 
 class TooFew(Sound):
@@ -142,16 +155,18 @@ class Broken(Sound):
 
 
 FAULTS: list[tuple[type[Cell], str]] = [
+    (NaN, "step returns NaN in c, though inputs and weights are finite"),
+    (NaNLater, r"step returns NaN in h at step \d+, though inputs and weights"),
     (TooFew, r"step returns 1 state, and state_names has 2 \(h, c\)"),
     (NoTuple, "step returns a Tensor; it must return a tuple of states"),
     (WrongShape, r"step returns c of shape \[3, 1\], and was given \[3, 5\]"),
     (Forgetful, "step forgets the state c: no output depends on it"),
-    (Lazy, "step (returns the state c as it was given|forgets)"),
+    (Lazy, "step returns the state c as it was given"),
     (Mixing, "step mixes the sequences of a batch"),
     (MixingProjection, "project mixes the sequences of a batch"),
     (MixingOutput, "output mixes the sequences of a batch"),
     (InPlaceState, "step changes the state c in place"),
-    (InPlaceInput, "project (changes x in place|of all steps)"),
+    (InPlaceInput, "project changes x in place"),
     (InPlaceProjection, "step changes z in place"),
     (HiddenInList, r"keeps in layers a weight of shape \[5, 5\] that is not among its parameters"),
     (HiddenElsewhere, r"uses a weight of shape \[5, 5\] that is not among its parameters"),
@@ -169,13 +184,6 @@ def test_a_fault_is_refused_in_one_sentence(kind: type[Cell], said: str) -> None
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", [TooFew, Mixing, HiddenInList])
-def test_the_examination_ends_with_a_fault(kind: type[Cell]) -> None:
-    findings = [*examine(kind, Size(8, 2, 4, 1))]
-    assert [finding.passed for finding in findings] == [False]
-    assert kind.__name__ in findings[0].detail
-
-
 def test_a_sound_cell_is_left_as_it_was() -> None:
     torch.manual_seed(3)
     cell = Sound(4, 5)
@@ -188,58 +196,10 @@ def test_a_sound_cell_is_left_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_our_own_cells_pass_the_whole_examination(name: str, named: Fixture) -> None:
-    multiple = 4 if name == "slstm" else 1
-    findings = [*examine(named(name), Size(16, 2, 8, 1), multiple=multiple)]
-    assert not [finding for finding in findings if finding.passed is False]
-    checks = {finding.check for finding in findings}
-    assert {"structure", "carried state", "unequal lengths", "speed"} <= checks
-    assert any("eager" in check for check in checks)
+def test_every_cell_of_ours_is_sound(name: str, named: Fixture) -> None:
+    for input_size in (3, 8):
+        require_sound(named(name)(input_size, 8))
 
 
-class Dead(Sound):
-    """Has a weight that nothing reads."""
-
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
-        self.unused = nn.Linear(3, 3)
-
-
-class WrongGradient(Sound):
-    """Computes one thing and differentiates another."""
-
-    def step(self, z: Tensor, state: State) -> State:
-        h, c = super().step(z, state)
-        return h, c.detach() + 0.5 * (c - c.detach())
-
-
-class Exploding(Sound):
-    def step(self, z: Tensor, state: State) -> State:
-        h, c = state
-        return 3 * h + z + self.U(c), 3 * c + h
-
-
-class WrongKernel(Sound):
-    def native(
-        self, x: Tensor, state: State, batch_sizes: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        z = self.project(x)
-        return z, (z[-1], z[-1])
-
-
-@pytest.mark.parametrize(
-    ("kind", "check", "said"),
-    [
-        (Dead, "parameters", "no gradient reaches unused.weight, unused.bias"),
-        (WrongGradient, "gradients against finite differences", "Jacobian mismatch"),
-        (Exploding, "1,000 steps", "not finite"),
-        (WrongKernel, "native backend against the loop", "differ by"),
-    ],
-)
-def test_the_examination_finds_what_structure_does_not_show(
-    kind: type[Cell], check: str, said: str
-) -> None:
-    found = {finding.check: finding for finding in examine(kind, Size(8, 2, 4, 1))}
-    assert found["structure"].passed
-    assert found[check].passed is False
-    assert said in found[check].detail
+def test_there_are_twenty_one_of_ours() -> None:
+    assert len(CELLS) == 21

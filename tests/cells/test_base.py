@@ -14,7 +14,7 @@ from unrolled.cells.linear import LinearCell
 from unrolled.config.build import arguments_of, target_of
 from unrolled.config.compose import compose_run
 from unrolled.config.locations import config_directory
-from unrolled.errors import ConfigError
+from unrolled.errors import CellError, ConfigError
 
 CELLS = sorted(path.stem for path in (config_directory() / "cell").glob("*.yaml"))
 CELLS.remove("custom")
@@ -131,6 +131,10 @@ def assert_same(found: list[Tensor], expected: list[Tensor]) -> None:
         torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
 
 
+LINEAR = [name for name in CELLS if issubclass(type_of(name), LinearCell)]
+NATIVE = [name for name in CELLS if type_of(name).native is not Cell.native]
+
+
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_the_step_loop_is_pytorchs_module(name: str) -> None:
     cell = make(name)
@@ -153,14 +157,11 @@ def test_the_step_loop_is_pytorchs_module(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", NATIVE)
 def test_the_fused_kernel_is_the_cell(name: str) -> None:
     cell = make(name)
+    assert cell.has_native
     x, state = sequence(cell)
-    if not cell.has_native:
-        with pytest.raises(NotImplementedError):
-            cell.native(x, state)
-        return
     y, final = loop(cell, x, state)
     y_native, final_native = cell.native(x, state)
     leaves = [x, *state, *cell.parameters()]
@@ -168,7 +169,7 @@ def test_the_fused_kernel_is_the_cell(name: str) -> None:
     assert_same(gradients(y_native, final_native, leaves), gradients(y, final, leaves))
 
 
-@pytest.mark.parametrize("name", [name for name in CELLS if type_of(name).native != Cell.native])
+@pytest.mark.parametrize("name", NATIVE)
 def test_the_fused_kernel_runs_a_packed_sequence(name: str) -> None:
     cell = shuffled(make(name))
     x, state = sequence(cell)
@@ -181,6 +182,14 @@ def test_the_fused_kernel_runs_a_packed_sequence(name: str) -> None:
         row = slice(index, index + 1)
         alone = loop(cell, x[:length, row], tuple(part[row] for part in state))
         assert_same([y[:length, row], *(part[row] for part in final)], [alone[0], *alone[1]])
+
+
+@pytest.mark.parametrize("name", sorted(set(CELLS) - set(NATIVE)))
+def test_a_cell_without_a_fused_kernel_says_so(name: str) -> None:
+    cell = make(name)
+    assert not cell.has_native
+    with pytest.raises(NotImplementedError, match=f"{type(cell).__name__} has no fused kernel"):
+        cell.native(*sequence(cell))
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -201,10 +210,13 @@ def test_the_projection_and_the_output_of_all_steps_are_those_of_each(name: str)
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_parameters_are_counted_without_a_cell(name: str) -> None:
+def test_a_cell_without_storage_has_the_parameters_of_one_with(name: str) -> None:
     cell = make(name, 7, 9)
-    counted = type(cell).parameter_count(7, cell.hidden_size, **options_of(name))
-    assert counted == sum(parameter.numel() for parameter in cell.parameters())
+    with torch.device("meta"):
+        shape = type_of(name)(7, cell.hidden_size, **options_of(name))
+    sizes = [(key, parameter.shape) for key, parameter in cell.named_parameters()]
+    assert [(key, parameter.shape) for key, parameter in shape.named_parameters()] == sizes
+    assert all(parameter.is_meta for parameter in shape.parameters())
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -314,11 +326,10 @@ def test_recurrent_weights_are_how_a_step_reads_its_state(name: str) -> None:
         assert grad.any(), f"{key} is not in the step"
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", LINEAR)
 def test_a_linear_cells_step_is_its_coefficients(name: str) -> None:
     cell = shuffled(make(name))
-    if not isinstance(cell, LinearCell):
-        return
+    assert isinstance(cell, LinearCell)
     x, state = sequence(cell)
     z = cell.project(windows(cell, x))
     a, b = cell.coefficients(z)
@@ -326,8 +337,8 @@ def test_a_linear_cells_step_is_its_coefficients(name: str) -> None:
     assert b.shape[:2] == (TIME, BATCH)
     for t in range(TIME):
         new = cell.step(z[t], state)
-        assert_same([*new], [*cell.leave(a[t] * cell.enter(state) + b[t])])
-        assert_same([*cell.leave(cell.enter(state))], [*state])
+        assert_same([*new], [*cell.unpack_state(a[t] * cell.pack_state(state) + b[t])])
+        assert_same([*cell.unpack_state(cell.pack_state(state))], [*state])
         state = new
 
 
@@ -398,3 +409,29 @@ def test_parameters_start_anew_from_the_seed(name: str) -> None:
     assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
     assert not all(torch.equal(one, other) for one, other in zip(before, again, strict=True))
     assert all(torch.isfinite(parameter).all() for parameter in again)
+
+
+def test_the_cells_are_the_twenty_one_of_the_readme() -> None:
+    assert len(CELLS) == 21
+    assert set(MODULES) | set(FORGETTING) | set(LINEAR) | set(NATIVE) <= set(CELLS)
+    assert set(NATIVE) == set(MODULES)
+
+
+@pytest.mark.parametrize(
+    ("base", "old", "new"),
+    [
+        (Cell, "mix", "apply_zoneout"),
+        (LinearCell, "mix", "apply_zoneout"),
+        (LinearCell, "enter", "pack_state"),
+        (LinearCell, "leave", "unpack_state"),
+    ],
+)
+def test_a_hook_by_its_former_name_is_refused_with_the_new_one(
+    base: type[Cell], old: str, new: str
+) -> None:
+    with pytest.raises(CellError, match=rf"Mine defines {old}, which is now called {new}: "):
+        type("Mine", (base,), {old: lambda self, state: state})
+
+
+def test_only_a_linear_cells_hooks_are_a_linear_cells() -> None:
+    assert type("Mine", (Cell,), {"enter": lambda self: None})

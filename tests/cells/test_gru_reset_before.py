@@ -47,5 +47,7 @@ def test_a_sequence_is_the_textbooks_equations_on_h_beside_x() -> None:
 def test_everything_starts_in_pytorchs_range_and_biases_can_be_left_out() -> None:
     for parameter in GRUResetBefore(30, 100).parameters():
         assert 0.08 < parameter.abs().max() <= 0.1
-    assert GRUResetBefore.parameter_count(30, 100) == 3 * 100 * (30 + 100 + 1)
-    assert GRUResetBefore.parameter_count(30, 100, bias=False) == 3 * 100 * (30 + 100)
+    assert sum(p.numel() for p in GRUResetBefore(30, 100).parameters()) == 3 * 100 * (30 + 100 + 1)
+    assert sum(p.numel() for p in GRUResetBefore(30, 100, bias=False).parameters()) == 3 * 100 * (
+        30 + 100
+    )

@@ -34,4 +34,4 @@ def test_it_starts_in_pytorchs_range_with_three_gates() -> None:
     cell = LSTMCIFG(30, 100)
     for parameter in cell.parameters():
         assert 0.08 < parameter.abs().max() <= 0.1
-    assert LSTMCIFG.parameter_count(30, 100) == 3 * 100 * (30 + 100 + 1)
+    assert sum(p.numel() for p in LSTMCIFG(30, 100).parameters()) == 3 * 100 * (30 + 100 + 1)

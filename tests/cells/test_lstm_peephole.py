@@ -27,7 +27,10 @@ def test_everything_starts_in_pytorchs_range() -> None:
     for parameter in cell.parameters():
         assert 0.08 < parameter.abs().max() <= 0.1
     # Four gates with one bias each, and three peepholes.
-    assert LSTMPeephole.parameter_count(30, 100) == 4 * 100 * (30 + 100 + 1) + 3 * 100
+    assert (
+        sum(p.numel() for p in LSTMPeephole(30, 100).parameters())
+        == 4 * 100 * (30 + 100 + 1) + 3 * 100
+    )
 
 
 def test_closed_gates_open_when_the_memory_is_large() -> None:

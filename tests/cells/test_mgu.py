@@ -25,7 +25,7 @@ def test_one_step_is_the_published_equations(
 def test_everything_starts_in_pytorchs_range() -> None:
     for parameter in MGU(30, 100).parameters():
         assert 0.08 < parameter.abs().max() <= 0.1
-    assert MGU.parameter_count(30, 100) == 2 * 100 * (30 + 100 + 1)
+    assert sum(p.numel() for p in MGU(30, 100).parameters()) == 2 * 100 * (30 + 100 + 1)
 
 
 def test_its_gate_forgets_where_it_is_open() -> None:

@@ -96,7 +96,7 @@ def test_zoneout_in_evaluation_mixes_the_true_memories() -> None:
     cell = SLSTM(4, 4)
     old, new = memories()
     keep = tuple(torch.tensor(rate, dtype=torch.float64) for rate in (0.1, 0.3, 0.9, 0.7))
-    mixed = cell.mix(old, new, keep)
+    mixed = cell.apply_zoneout(old, new, keep)
     torch.testing.assert_close(mixed[0], 0.1 * old[0] + 0.9 * new[0])
     for found, before, after in zip(truth(mixed), truth(old), truth(new), strict=True):
         torch.testing.assert_close(found, 0.3 * before + 0.7 * after)
@@ -109,7 +109,7 @@ def test_zoneout_in_training_keeps_or_replaces_c_n_and_m_together() -> None:
     old = (*old[:3], old[3] + torch.tensor([2000.0, 2000.0, -2000.0, -2000.0]))
     masks = torch.tensor([[0.0, 1.0, 0.0, 1.0], [1.0, 0.0, 1.0, 0.0]], dtype=torch.float64)
     keep = (1 - masks, masks, 1 - masks, 1 - masks)
-    mixed = cell.mix(old, new, keep)
+    mixed = cell.apply_zoneout(old, new, keep)
     for part, share in enumerate((1 - masks, masks, masks, masks)):
         torch.testing.assert_close(mixed[part], torch.where(share == 1, old[part], new[part]))
 
@@ -119,7 +119,7 @@ def test_zoneout_can_keep_the_initial_state() -> None:
     z = torch.randn(2, 2, 16, requires_grad=True)
     initial = cell.initial_state(2, z)
     keep = (torch.ones(2, 4),) * 4
-    kept = cell.mix(initial, cell.step(z[0], initial), keep)
+    kept = cell.apply_zoneout(initial, cell.step(z[0], initial), keep)
     assert all(torch.equal(one, other) for one, other in zip(kept, initial, strict=True))
     after = cell.step(z[1], kept)
     torch.testing.assert_close(after, cell.step(z[1], initial))

@@ -24,7 +24,7 @@ def test_the_gate_starts_at_its_bias_and_the_rest_in_pytorchs_range() -> None:
         assert torch.equal(cell.bias_ih[cell.gate("g")], torch.full((100,), start))
         rest = [cell.weight_ih, cell.weight_hh, cell.bias_ih[cell.gate("c")]]
         assert all(0.08 < part.abs().max() <= 0.1 for part in rest)
-    assert UGRNN.parameter_count(30, 100) == 2 * 100 * (30 + 100 + 1)
+    assert sum(p.numel() for p in UGRNN(30, 100).parameters()) == 2 * 100 * (30 + 100 + 1)
 
 
 def test_an_open_gate_keeps_the_state() -> None:

@@ -3,7 +3,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from unrolled.cells.gru import GRU
 from unrolled.errors import BudgetError
 from unrolled.models.budget import solve_hidden_size
 
@@ -27,7 +26,7 @@ def test_the_search_counts_a_few_models_only() -> None:
 
     def count(size: int) -> int:
         asked.append(size)
-        return GRU.parameter_count(64, size)
+        return 3 * size * (64 + size + 2)
 
     solve_hidden_size(count, 1_000_000, 0.01)
     assert len(asked) < 40
@@ -63,18 +62,18 @@ def dented(size: int) -> int:
     return 150 + 8 if size == 12 else square(size)
 
 
-def test_a_size_apart_is_taken_only_where_it_is_nearest() -> None:
+def test_a_size_without_projection_is_taken_only_where_it_is_nearest() -> None:
     for budget in range(101, 500):
         best = min(abs(dented(size) - budget) for size in range(1, 30))
-        found = solve_hidden_size(dented, budget, 1.0, apart=12)
+        found = solve_hidden_size(dented, budget, 1.0, without_projection=12)
         assert abs(dented(found) - budget) == best
 
 
-def test_a_size_apart_is_named_where_it_is_among_the_nearest() -> None:
+def test_a_size_without_projection_is_named_where_it_is_among_the_nearest() -> None:
     with pytest.raises(BudgetError, match=r"size 12 has 158 parameters and 8 has 164"):
-        solve_hidden_size(dented, 161, 0.001, apart=12)
+        solve_hidden_size(dented, 161, 0.001, without_projection=12)
     # No multiple of 5, so no size at all.
-    assert solve_hidden_size(dented, 158, 1.0, multiple=5, apart=12) == 5
+    assert solve_hidden_size(dented, 158, 1.0, multiple=5, without_projection=12) == 5
 
 
 def test_a_budget_of_arithmetic_is_named_as_such() -> None:

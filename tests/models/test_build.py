@@ -136,7 +136,7 @@ def test_the_dropouts_and_the_backend_reach_their_places() -> None:
     assert model.recurrence.locked
     assert model.embedding_dropout.locked
     assert model.output_dropout.locked
-    assert model.recurrence.backend == "eager"
+    assert model.recurrence.backend_on(torch.device("cpu")) == "eager"
 
 
 def test_a_uniform_start_is_uniform_everywhere() -> None:

@@ -14,9 +14,8 @@ from unrolled.cells.min_gru import MinGRU
 from unrolled.config.locations import config_directory
 from unrolled.errors import ConfigError
 from unrolled.recurrence import compiled
-from unrolled.recurrence.backends import BACKENDS, choose, run
+from unrolled.recurrence.backends import BACKENDS, choose
 from unrolled.recurrence.stack import Recurrence, States
-from unrolled.recurrence.steps import Steps
 
 CELLS = sorted(path.stem for path in (config_directory() / "cell").glob("*.yaml"))
 CELLS.remove("custom")
@@ -179,8 +178,8 @@ def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_loop_runs_in_the_order_of_time() -> None:
-    x = torch.tensor([8.0, 4.0, 2.0]).view(3, 1)
-    y, (h,) = run(Leaky(1, 1), x, Steps([1, 1, 1]), (torch.tensor([[16.0]]),), "eager")
+    x = torch.tensor([8.0, 4.0, 2.0]).view(3, 1, 1)
+    y, ((h,),) = Recurrence(Leaky, 1, 1, backend="eager")(x, ((torch.tensor([[16.0]]),),))
     assert y.flatten().tolist() == [16.0, 12.0, 8.0]
     assert h.tolist() == [[8.0]]
 

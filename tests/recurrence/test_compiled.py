@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unrolled.recurrence.compiled import CHUNK, missing
-from unrolled.recurrence.layer import Disturbance
+from unrolled.recurrence.dropout import RecurrentRegularization
 from unrolled.recurrence.stack import Recurrence
 
 Fixture = Callable[..., Any]
@@ -65,8 +65,8 @@ def test_compiled_chunks_round_as_the_loop_does(named: Fixture) -> None:
 def test_compiled_chunks_with_unequal_lengths_zoneout_and_dropped_weights(
     named: Fixture, with_gradients: Fixture, same: Fixture
 ) -> None:
-    inside = Disturbance(weight=0.3, zoneout=0.2)
-    compiled, eager = both(named("mgu"), torch.float64, inside=inside)
+    regularization = RecurrentRegularization(weight_dropout=0.3, zoneout=0.2)
+    compiled, eager = both(named("mgu"), torch.float64, regularization=regularization)
     lengths = torch.tensor([CHUNK + 2, 2 * CHUNK + 3, CHUNK + 2])
     x = torch.randn(2 * CHUNK + 3, 3, 3, dtype=torch.float64, requires_grad=True)
     results: list[list[Tensor]] = []

@@ -17,8 +17,7 @@ from unrolled.cells.rnn_tanh import RnnTanh
 from unrolled.cells.slstm import SLSTM
 from unrolled.config.locations import config_directory
 from unrolled.errors import ConfigError
-from unrolled.recurrence.dropout import ReadDropout, TimeDropout
-from unrolled.recurrence.layer import Disturbance
+from unrolled.recurrence.dropout import RecurrentDropout, RecurrentRegularization, TimeDropout
 from unrolled.recurrence.stack import Recurrence
 
 CELLS = sorted(path.stem for path in (config_directory() / "cell").glob("*.yaml"))
@@ -70,9 +69,9 @@ def test_the_gradient_passes_through_the_same_mask() -> None:
     assert torch.equal(gradient, y.detach())
 
 
-def layer_of(make: Any, **inside: float) -> Recurrence:
+def layer_of(make: Any, **rates: float) -> Recurrence:
     torch.manual_seed(4)
-    return Recurrence(make, 3, 8, inside=Disturbance(**inside)).double()
+    return Recurrence(make, 3, 8, regularization=RecurrentRegularization(**rates)).double()
 
 
 def inputs(time: int = 6, batch: int = 3) -> Tensor:
@@ -81,14 +80,14 @@ def inputs(time: int = 6, batch: int = 3) -> Tensor:
 
 
 def mask_of(monkeypatch: pytest.MonkeyPatch, values: Tensor) -> None:
-    monkeypatch.setattr(ReadDropout, "mask", lambda *_: values)
+    monkeypatch.setattr(RecurrentDropout, "mask", lambda *_: values)
 
 
 @pytest.mark.parametrize("make", [LSTM, GRU, RnnTanh, IndRNN])
 def test_recurrent_dropout_is_on_what_the_weights_read(
     make: type[Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layer = layer_of(make, recurrent=0.5)
+    layer = layer_of(make, recurrent_dropout=0.5)
     mask = torch.rand(3, 8, dtype=torch.float64)
     mask_of(monkeypatch, mask)
     x = inputs()
@@ -111,11 +110,11 @@ def test_recurrent_dropout_is_on_what_the_weights_read(
 
 def test_one_mask_serves_all_steps_of_a_sequence() -> None:
     torch.manual_seed(0)
-    masks = ReadDropout(0.4, 50, seed=3)
+    masks = RecurrentDropout(0.4, 50, seed=3)
     like = torch.ones(20, 300)
     first = masks.mask("weight_hh", like)
     assert first.shape == (50, 300)
-    assert torch.equal(first, ReadDropout(0.4, 50, seed=3).mask("weight_hh", like))
+    assert torch.equal(first, RecurrentDropout(0.4, 50, seed=3).mask("weight_hh", like))
     assert not torch.equal(first, masks.mask("another", like))
     assert set(first.unique().tolist()) == {0.0, torch.tensor(1 / 0.6).item()}
     assert abs(float(first.mean()) - 1) < 0.03
@@ -124,7 +123,7 @@ def test_one_mask_serves_all_steps_of_a_sequence() -> None:
 
 @pytest.mark.parametrize("name", CELLS)
 def test_recurrent_dropout_works_on_every_cell_in_training_only(name: str, named: Fixture) -> None:
-    layer = layer_of(named(name), recurrent=0.4)
+    layer = layer_of(named(name), recurrent_dropout=0.4)
     plain = layer_of(named(name))
     with torch.no_grad():
         for parameter in layer.parameters():
@@ -144,8 +143,8 @@ def test_recurrent_dropout_works_on_every_cell_in_training_only(name: str, named
 
 @pytest.mark.parametrize("name", LINEAR)
 def test_a_linear_recurrence_drops_what_it_writes(name: str, named: Fixture) -> None:
-    scanned = layer_of(named(name), recurrent=0.4)
-    looped = layer_of(named(name), recurrent=0.4)
+    scanned = layer_of(named(name), recurrent_dropout=0.4)
+    looped = layer_of(named(name), recurrent_dropout=0.4)
     looped.requested = "eager"
     x, lengths = inputs(), torch.tensor([6, 2, 4])
     for options in ({}, {"lengths": lengths}):
@@ -159,7 +158,7 @@ def test_a_linear_recurrence_drops_what_it_writes(name: str, named: Fixture) -> 
 def test_what_is_written_is_dropped_and_what_is_kept_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    layer = layer_of(MinGRU, recurrent=0.5)
+    layer = layer_of(MinGRU, recurrent_dropout=0.5)
     mask_of(monkeypatch, torch.zeros(3, 8, dtype=torch.float64))
     x = inputs()
     start = ((torch.rand(3, 8, dtype=torch.float64),),)
@@ -180,9 +179,13 @@ class Unmaskable(RnnTanh):
 def test_a_weight_that_is_read_in_another_way_is_refused() -> None:
     assert layer_of(Unmaskable)(inputs())[0].isfinite().all()
     with pytest.raises(ConfigError, match=r"recurrent_dropout: .* weight_hh by einsum.*linear\(h"):
-        Recurrence(Unmaskable, 3, 8, backend="eager", inside=Disturbance(recurrent=0.1))(
-            torch.randn(2, 2, 3)
-        )
+        Recurrence(
+            Unmaskable,
+            3,
+            8,
+            backend="eager",
+            regularization=RecurrentRegularization(recurrent_dropout=0.1),
+        )(torch.randn(2, 2, 3))
 
 
 @pytest.mark.parametrize("backend", ["native", "eager"])
@@ -190,7 +193,9 @@ def test_weight_dropout_drops_recurrent_weights_alone(
     backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(4)
-    layer = Recurrence(GRU, 3, 8, backend=backend, inside=Disturbance(weight=0.5)).double()
+    layer = Recurrence(
+        GRU, 3, 8, backend=backend, regularization=RecurrentRegularization(weight_dropout=0.5)
+    ).double()
     plain = Recurrence(GRU, 3, 8, backend=backend).double()
     plain.load_state_dict(layer.state_dict())
     x = inputs()

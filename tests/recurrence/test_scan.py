@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from unrolled.recurrence.scan import InOrder, InRounds, Way, scan
+from unrolled.recurrence.scan import ParallelScan, ScanMethod, SequentialScan, scan
 from unrolled.recurrence.stack import Recurrence
 from unrolled.recurrence.steps import Steps
 
-WAYS = [InOrder(), InRounds()]
+METHODS = [SequentialScan(), ParallelScan()]
 LAYOUTS = [[3] * 9, [4, 4, 2, 2, 1, 1, 1], [2]]
 Fixture = Callable[..., Any]
 
@@ -27,9 +27,9 @@ def naive(a: Tensor, b: Tensor, initial: Tensor, steps: Steps) -> Tensor:
 @pytest.mark.parametrize("broadcast", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
 @pytest.mark.parametrize("sizes", LAYOUTS, ids=str)
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: type(way).__name__)
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
 def test_it_is_the_recurrence_with_its_gradients(
-    way: Way,
+    method: ScanMethod,
     sizes: list[int],
     dtype: torch.dtype,
     broadcast: bool,
@@ -48,24 +48,24 @@ def test_it_is_the_recurrence_with_its_gradients(
         found: list[Tensor] = with_gradients([real], [a, b, initial])
         return [torch.view_as_real(f) if f.is_complex() else f for f in found]
 
-    same(measured(scan(a, b, initial, steps, way)), measured(naive(a, b, initial, steps)))
+    same(measured(scan(a, b, initial, steps, method)), measured(naive(a, b, initial, steps)))
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: type(way).__name__)
-def test_a_vanishing_decay_gives_no_nan(way: Way) -> None:
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
+def test_a_vanishing_decay_gives_no_nan(method: ScanMethod) -> None:
     a = torch.zeros(50, 3, requires_grad=True)
     b = torch.randn(50, 3, requires_grad=True)
-    states = scan(a, b, torch.ones(1, 3), Steps([1] * 50), way)
+    states = scan(a, b, torch.ones(1, 3), Steps([1] * 50), method)
     assert torch.equal(states, b)
     states.sum().backward()
     assert a.grad is not None
     assert torch.isfinite(a.grad).all()
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: type(way).__name__)
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
 @pytest.mark.parametrize("name", ["min_gru", "min_lstm", "sru", "qrnn", "lru"])
 def test_four_thousand_steps_in_single_precision(
-    name: str, way: Way, named: Fixture, loop: Fixture, monkeypatch: pytest.MonkeyPatch
+    name: str, method: ScanMethod, named: Fixture, loop: Fixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(3)
     layer = Recurrence(named(name), 8, 16, backend="scan")
@@ -75,8 +75,8 @@ def test_four_thousand_steps_in_single_precision(
     exact = Recurrence(named(name), 8, 16, backend="eager").double()
     exact.load_state_dict(layer.state_dict())
     monkeypatch.setattr(
-        "unrolled.recurrence.backends.scan",
-        lambda a, b, initial, steps: scan(a, b, initial, steps, way),
+        "unrolled.recurrence.layer.scan",
+        lambda a, b, initial, steps: scan(a, b, initial, steps, method),
     )
     x = torch.randn(4096, 2, 8)
     y, _ = layer(x)

@@ -15,7 +15,7 @@ from unrolled.cells.min_gru import MinGRU
 from unrolled.cells.rnn_tanh import RnnTanh
 from unrolled.config.locations import config_directory
 from unrolled.errors import ConfigError
-from unrolled.recurrence.layer import Disturbance
+from unrolled.recurrence.dropout import RecurrentRegularization
 from unrolled.recurrence.stack import Recurrence, States, detach
 
 CELLS = sorted(path.stem for path in (config_directory() / "cell").glob("*.yaml"))
@@ -202,8 +202,10 @@ def test_recomputation_changes_nothing(
 
 @pytest.mark.parametrize("name", ["lstm", "gru_reset_before", "min_gru"])
 def test_recomputation_draws_the_same_masks_again(name: str, named: Fixture) -> None:
-    inside = Disturbance(recurrent=0.3, zoneout=0.2)
-    stack = double(named(name), layers=2, dropout=0.3, inside=inside, recompute=True)
+    regularization = RecurrentRegularization(recurrent_dropout=0.3, zoneout=0.2)
+    stack = double(
+        named(name), layers=2, dropout=0.3, regularization=regularization, recompute=True
+    )
     x = inputs(9, 2)
     torch.manual_seed(7)
     y, _ = stack(x)
@@ -310,9 +312,20 @@ def test_a_single_precision_state_is_carried_through_half_precision(
 
 
 def test_weights_for_dropout_must_be_there() -> None:
-    for inside, said in (
-        (Disturbance(weight=0.3), r"model\.weight_dropout=0\.3: MinGRU has no recurrent weights"),
-        (Disturbance(recurrent=0.3), r"model\.recurrent_dropout=0\.3: Through names no recurrent"),
+    for regularization, said in (
+        (
+            RecurrentRegularization(weight_dropout=0.3),
+            r"model\.weight_dropout=0\.3: MinGRU has no recurrent weights",
+        ),
+        (
+            RecurrentRegularization(recurrent_dropout=0.3),
+            r"model\.recurrent_dropout=0\.3: Through names no recurrent",
+        ),
     ):
         with pytest.raises(ConfigError, match=said):
-            Recurrence(MinGRU if inside.weight else Through, 3, 4, inside=inside)
+            Recurrence(
+                MinGRU if regularization.weight_dropout else Through,
+                3,
+                4,
+                regularization=regularization,
+            )

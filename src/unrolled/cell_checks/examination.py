@@ -1,45 +1,29 @@
-"""What the tests hold our own cells to, for any cell: the checks of ``unrolled check``."""
+"""The checks of ``unrolled check``, which all of our own cells pass."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError
 
+from unrolled.cell_checks.construction import FAILURES, first_line, place
+from unrolled.cell_checks.measurement import (
+    Finding,
+    Make,
+    Size,
+    measured_size,
+    measured_speed,
+)
 from unrolled.cell_checks.soundness import require_sound
 from unrolled.cells.base import Cell, State
-from unrolled.cells.cost import flops, state_size
 from unrolled.errors import CellError, ConfigError
 from unrolled.recurrence.backends import BACKENDS, choose
+from unrolled.recurrence.parameters import replaced_parameters
 from unrolled.recurrence.stack import Recurrence, States
-from unrolled.recurrence.weights import Loop, lent
 
-Make = Callable[[int, int], Cell]
 EXACT = 1e-10
 LONG = 1000
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The outcome of one check; ``passed`` is None for a figure that is neither good nor bad."""
-
-    check: str
-    passed: bool | None
-    detail: str
-
-
-@dataclass(frozen=True)
-class Size:
-    """The layer whose cost is measured."""
-
-    hidden_size: int = 256
-    batch: int = 32
-    length: int = 64
-    repeats: int = 9
 
 
 def examine(
@@ -65,26 +49,25 @@ def examine(
         f"{name} [{width}]" for name, width in zip(cell.state_names, cell.state_sizes, strict=True)
     )
     yield Finding("structure", True, f"project, step and output keep the contract; state {parts}")
-    yield _tried("parameters", _parameters, make, hidden)
-    yield _tried("gradients against finite differences", _finite_differences, make, multiple)
+
+    def tried(check: str, attempt: Callable[..., Finding], *args: Any) -> Finding:
+        try:
+            return attempt(*args)
+        except FAILURES as error:
+            return Finding(check, False, f"{first_line(error)} ({place(error, type(cell))})")
+
+    yield tried("parameters", _parameters, make, hidden)
+    yield tried("gradients against finite differences", _finite_differences, make, multiple)
     for backend in BACKENDS[1:]:
         if _runs(make(3, hidden), backend) and (backend != "compiled" or compiled):
-            yield _tried(f"{backend} backend against the loop", _backend, make, hidden, backend)
-    yield _tried("carried state", _halves, make, hidden)
-    yield _tried("unequal lengths", _lengths, make, hidden, 1)
-    yield _tried("unequal lengths in both directions", _lengths, make, hidden, 2)
-    yield _tried("single against double precision", _single_precision, make, hidden)
-    yield _tried(f"{LONG:,} steps", _long, make, hidden)
-    yield _tried(f"size at width {size.hidden_size}", _size, make, size.hidden_size)
-    yield _tried("speed", _speed, make, size)
-
-
-def _tried(check: str, attempt: Callable[..., Finding], *args: Any) -> Finding:
-    try:
-        return attempt(*args)
-    except Exception as error:  # noqa: BLE001 - what somebody's cell raises is the finding
-        reason = str(error).strip().splitlines() or [""]
-        return Finding(check, False, f"{type(error).__name__}: {reason[0]}")
+            yield tried(f"{backend} backend against the loop", _backend, make, hidden, backend)
+    yield tried("carried state", _halves, make, hidden)
+    yield tried("unequal lengths", _lengths, make, hidden, 1)
+    yield tried("unequal lengths in both directions", _lengths, make, hidden, 2)
+    yield tried("single against double precision", _single_precision, make, hidden)
+    yield tried(f"{LONG:,} steps", _long, make, hidden)
+    yield tried(f"size at width {size.hidden_size}", measured_size, make, size.hidden_size)
+    yield tried("speed", measured_speed, make, size)
 
 
 def _runs(cell: Cell, backend: str) -> bool:
@@ -122,7 +105,9 @@ def _parameters(make: Make, hidden: int) -> Finding:
         return Finding(
             "parameters", False, f"{count} on the CPU and {promised} on the meta device"
         )
-    _disturb(cell)
+    if not count:
+        return Finding("parameters", None, "none: nothing of this cell is trained")
+    _perturb(cell)
     x = _inputs(6, 3)
     y, state = one_step_loop(cell, x, _state(cell, 3))
     # The start may be learned, too.
@@ -140,14 +125,14 @@ def _parameters(make: Make, hidden: int) -> Finding:
 
 def _finite_differences(make: Make, multiple: int) -> Finding:
     cell = make(2, 2 * multiple).double()
-    _disturb(cell)
+    _perturb(cell)
     names = [name for name, _ in cell.named_parameters()]
     leaves = [parameter.detach().requires_grad_() for parameter in cell.parameters()]
     x, state = _inputs(3, 2, 2).requires_grad_(), _state(cell, 2)
 
     def run(x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         state, parameters = rest[: len(cell.state_names)], rest[len(cell.state_names) :]
-        with lent(cell, Loop(), dict(zip(names, parameters, strict=True)), plain=True):
+        with replaced_parameters(cell, dict(zip(names, parameters, strict=True))):
             y, final = one_step_loop(cell, x, state)
         return (y, *final)
 
@@ -164,7 +149,7 @@ def _backend(make: Make, hidden: int, backend: str) -> Finding:
     check = f"{backend} backend against the loop"
     layer = Recurrence(make, 3, hidden, backend=backend).double()
     (cell,) = (cell for cell in layer.cells if isinstance(cell, Cell))
-    _disturb(cell)
+    _perturb(cell)
     x, state = _inputs(11, 3).requires_grad_(), _state(cell, 3)
     leaves = [x, *state, *cell.parameters()]
     y, final = one_step_loop(cell, x, state)
@@ -220,54 +205,25 @@ def _long(make: Make, hidden: int) -> Finding:
     layer = Recurrence(make, 3, hidden)
     y, states = layer(0.1 * _inputs(LONG, 2).float())
     gradients = _gradients([y], list(layer.parameters()))
-    finite = all(part.isfinite().all() for part in [y, *_flat(states), *gradients])
-    detail = "outputs, states and gradients are finite" if finite else "something is not finite"
-    return Finding(f"{LONG:,} steps", finite, detail)
-
-
-def _size(make: Make, width: int) -> Finding:
-    cell = make(width, width)
-    count = sum(parameter.numel() for parameter in cell.parameters())
-    return Finding(
-        f"size at width {width}",
-        None,
-        f"{count:,} parameters, {flops(cell):,} FLOPs per token, state of {state_size(cell):,}",
-    )
-
-
-def _speed(make: Make, size: Size) -> Finding:
-    width = size.hidden_size
-    layer = Recurrence(make, width, width)
-    cell = next(cell for cell in layer.cells if isinstance(cell, Cell))
-    peer = nn.LSTM(width, width)
-    x = torch.randn(size.length, size.batch, width, requires_grad=True)
-
-    def work(module: nn.Module) -> float:
-        start = time.perf_counter()
-        module(x)[0].sum().backward()
-        return time.perf_counter() - start
-
-    work(layer), work(peer)
-    pairs = [(work(layer), work(peer)) for _ in range(size.repeats)]
-    ratio = median(ours / theirs for ours, theirs in pairs)
-    per_flop = ratio * (2 * 4 * width * 2 * width) / max(flops(cell), 1)
-    backend = layer.backend_on(torch.device("cpu"), size.batch)
-    return Finding(
-        "speed",
-        None,
-        f"{ratio:.2f} x the native LSTM's time forwards and backwards ({backend}; {per_flop:.2f} "
-        f"x per FLOP; batch {size.batch}, length {size.length}, median of {size.repeats} pairs)",
-    )
+    check = f"{LONG:,} steps"
+    if not (finite := y.isfinite().flatten(1).all(1)).all():
+        first = int(finite.int().argmin())
+        what = "NaN" if y[first].isnan().any() else "infinite"
+        return Finding(check, False, f"the output is {what} from step {first + 1} on, not finite")
+    for what, parts in (("states", _flat(states)), ("gradients", gradients)):
+        if not all(part.isfinite().all() for part in parts):
+            return Finding(check, False, f"the outputs are finite, and the {what} are not")
+    return Finding(check, True, "outputs, states and gradients are finite")
 
 
 def _stack(make: Make, hidden: int, directions: int) -> Recurrence:
     layer = Recurrence(make, 3, hidden, 3, bidirectional=directions == 2).double()
-    _disturb(layer)
+    _perturb(layer)
     return layer
 
 
 @torch.no_grad()
-def _disturb(module: nn.Module) -> None:
+def _perturb(module: nn.Module) -> None:
     """No weight at zero, where a fault would not show."""
     for parameter in module.parameters():
         parameter.add_(0.1 * torch.randn_like(parameter))

@@ -11,14 +11,15 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
+from unrolled.cell_checks.construction import FAILURES, first_line, place
 from unrolled.cell_checks.counted import require_counted, require_early, require_known
 from unrolled.cells.base import Cell, State
 from unrolled.cells.linear import LinearCell
 from unrolled.errors import CellError
 
 TIME, BATCH = 4, 3
-# A state may be renewed only now and then: so many steps are waited for it.
-PATIENCE = 64
+# A state may be renewed only now and then, and a cell may fail only after some steps.
+LONG_ENOUGH = 64
 
 
 def require_sound(cell: Cell) -> None:
@@ -52,8 +53,9 @@ class _Examination:
         z = self._projection()
         state = self._initial_state()
         self._step(z[0], state)
+        self._numbers_over_time(state)
         self._output_of_all(z, state)
-        self._rows_apart(z[0], state)
+        self._rows_are_independent(z[0], state)
         self._coefficients(z, state)
         self._states_matter(state)
         self._weights_counted(z[0], state)
@@ -65,7 +67,8 @@ class _Examination:
                 f"project turns [{TIME}, {BATCH}, features] into {_shape(z)}; it must keep the "
                 "leading dimensions and change the last alone"
             )
-        before = self._kept(self.x)
+        self._require_numbers("project", {"": z})
+        before = _copies(self.x)
         again = self._call("project", self.x)
         self._require_unchanged("project", ["x"], [self.x], before)
         self._require_same("project", [z], [again])
@@ -94,13 +97,14 @@ class _Examination:
                     f"{_word(self.x.dtype)}; take the type and device of like, as like.new_zeros "
                     "does"
                 )
+        self._require_numbers("initial_state", dict(zip(names, start, strict=True)))
         # Parts that must be positive (a normalizer) are so, and those at -∞ have been left.
         return tuple(torch.rand_like(part) + 0.1 for part in start)
 
     def _step(self, z: Tensor, state: State) -> None:
         names = self.cell.state_names
         read = ["z", *(f"the state {name}" for name in names)]
-        before = self._kept(z, *state)
+        before = _copies(z, *state)
         new = self._call("step", z, state)
         self._require_unchanged("step", read, [z, *state], before)
         if not isinstance(new, tuple):
@@ -116,8 +120,9 @@ class _Examination:
                     f"step returns {name} of shape {_shape(part)}, and was given "
                     f"{_shape(old_part)}; a step must keep the shape of the state"
                 )
+        self._require_numbers("step", dict(zip(names, new, strict=True)))
         self._require_same("step", new, self._call("step", z, state))
-        before = self._kept(z, *new)
+        before = _copies(z, *new)
         y = self._call("output", z, new)
         self._require_unchanged("output", read, [z, *new], before)
         if y.shape != (BATCH, self.cell.output_size):
@@ -125,6 +130,7 @@ class _Examination:
                 f"output has shape {_shape(y)}; with output_size={self.cell.output_size} it must "
                 f"be {[BATCH, self.cell.output_size]}"
             )
+        self._require_numbers("output", {"": y})
 
     def _output_of_all(self, z: Tensor, state: State) -> None:
         states = self._states(z, state)
@@ -147,14 +153,14 @@ class _Examination:
         now = state
         for t in range(TIME):
             plain = self._call("step", z[t], now)
-            now = self.cell.leave(a[t] * self.cell.enter(now) + b[t])
+            now = self.cell.unpack_state(a[t] * self.cell.pack_state(now) + b[t])
             if not all(_close(one, other) for one, other in zip(plain, now, strict=True)):
                 self._refuse(
                     "step is not a * s + b with what coefficients gives for all steps at once; "
                     "write coefficients step by step and leave step to LinearCell"
                 )
 
-    def _rows_apart(self, z: Tensor, state: State) -> None:
+    def _rows_are_independent(self, z: Tensor, state: State) -> None:
         def outcome(x: Tensor, z: Tensor, state: State) -> list[Tensor]:
             new = self._call("step", z, state)
             return [self._call("project", x), *new, self._call("output", z, new)]
@@ -163,7 +169,7 @@ class _Examination:
         first = outcome(self.x[0], z, state)
         # Both ends: a sum over the rows before a row leaves the first as it is.
         for kept in (0, BATCH - 1):
-            others = [self._others(part, kept) for part in (self.x[0], z, *state)]
+            others = [_other_rows(part, kept) for part in (self.x[0], z, *state)]
             second = outcome(others[0], others[1], tuple(others[2:]))
             for name, one, other in zip(names, first, second, strict=True):
                 if not _close(one[kept], other[kept]):
@@ -172,9 +178,23 @@ class _Examination:
                         "others'; normalize and reduce over features, never over dimension 0"
                     )
 
+    def _numbers_over_time(self, state: State) -> None:
+        """A cell may return NaN only after some steps, or only from where it starts."""
+        names, z = self.cell.state_names, self._long_input()
+        for start, steps in ((self._call("initial_state", BATCH, self.x), z), (state, z[:TIME])):
+            for number, (z_t, new) in enumerate(self._with_states(steps, start), 1):
+                when = f" at step {number}"
+                self._require_numbers("step", dict(zip(names, new, strict=True)), when)
+                self._require_numbers("output", {"": self._call("output", z_t, new)}, when)
+
+    def _long_input(self) -> Tensor:
+        """The projection of many steps."""
+        x = torch.randn(LONG_ENOUGH, *self.x.shape[1:], dtype=self.x.dtype)
+        z: Tensor = self._call("project", x)
+        return z
+
     def _states_matter(self, state: State) -> None:
-        x = torch.randn(PATIENCE, *self.x.shape[1:], dtype=self.x.dtype)
-        z = self._call("project", x)
+        z = self._long_input()
         # A counter is a whole number only from its start on.
         starts = [state, self._call("initial_state", BATCH, self.x)]
         for index, name in enumerate(self.cell.state_names):
@@ -228,22 +248,11 @@ class _Examination:
     def _call(self, name: str, *args: Any) -> Any:
         try:
             return getattr(self.cell, name)(*args)
-        except Exception as error:
-            said = (str(error).strip() or "no message").splitlines()[0]
-            where = f"{type(error).__name__}: {said}"
-            message = (
-                f"{self.name}.{name} fails on a batch of {BATCH} in double precision: {where}"
-            )
-            raise CellError(message) from error
-
-    def _others(self, x: Tensor, kept: int) -> Tensor:
-        """Every row but one replaced."""
-        others = torch.rand_like(x) + 0.5
-        others[kept] = x[kept]
-        return others
-
-    def _kept(self, *tensors: Tensor) -> list[Tensor]:
-        return [tensor.clone() for tensor in tensors]
+        except FAILURES as error:
+            raise CellError(
+                f"{self.name}.{name} fails on a batch of {BATCH} in double precision: "
+                f"{first_line(error)} ({place(error, type(self.cell))})"
+            ) from error
 
     def _require_unchanged(
         self, where: str, names: list[str], now: list[Tensor], before: list[Tensor]
@@ -253,6 +262,15 @@ class _Examination:
                 self._refuse(
                     f"{where} changes {name} in place; make a new tensor (x = x + 1 and not "
                     "x += 1)"
+                )
+
+    def _require_numbers(self, where: str, results: dict[str, Tensor], when: str = "") -> None:
+        for name, result in results.items():
+            if result.isnan().any():
+                self._refuse(
+                    f"{where} returns NaN{f' in {name}' if name else ''}{when}, though inputs and "
+                    "weights are finite; look for 0/0, the root or logarithm of a negative "
+                    "number, or an overflow"
                 )
 
     def _require_same(self, where: str, one: Sequence[Tensor], other: Sequence[Tensor]) -> None:
@@ -271,6 +289,17 @@ def _changed(state: State, index: int) -> Iterator[State]:
     part = state[index]
     for other in (1.5 * part + 0.25, part + 10 * torch.randn_like(part)):
         yield (*state[:index], other, *state[index + 1 :])
+
+
+def _copies(*tensors: Tensor) -> list[Tensor]:
+    return [tensor.clone() for tensor in tensors]
+
+
+def _other_rows(x: Tensor, kept: int) -> Tensor:
+    """Every row but one replaced."""
+    others = torch.rand_like(x) + 0.5
+    others[kept] = x[kept]
+    return others
 
 
 def _word(dtype: torch.dtype) -> str:

@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from unrolled.errors import CellError
+
 State = tuple[Tensor, ...]
 
 
@@ -47,6 +49,16 @@ class Cell(nn.Module, metaclass=_Initialized):
     state_names: ClassVar[tuple[str, ...]] = ("h",)
     recurrent_weights: tuple[str, ...] = ("weight_hh",)
     window: int = 1
+    _renamed_hooks: ClassVar[dict[str, str]] = {"mix": "apply_zoneout"}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for old, new in cls._renamed_hooks.items():
+            if old in vars(cls):
+                raise CellError(
+                    f"{cls.__module__}.{cls.__name__} defines {old}, which is now called {new}: "
+                    "rename it (nothing calls it by the old name)"
+                )
 
     def __init__(
         self, input_size: int, hidden_size: int, *, output_size: int | None = None
@@ -86,7 +98,7 @@ class Cell(nn.Module, metaclass=_Initialized):
         """
 
     def output(self, z: Tensor, state: State) -> Tensor:
-        """What the layer above reads: the first part of the state, unless a cell says otherwise.
+        """What the layer above reads; by default the first part of the state.
 
         Args:
             z: ``[..., projected size]``.
@@ -109,14 +121,14 @@ class Cell(nn.Module, metaclass=_Initialized):
             )
 
     def constrain(self) -> None:
-        """Bring parameters back into the range that the cell's source holds them in; the engine
-        calls it, without gradients, before each pass of training."""
+        """Clip parameters to the range that the cell's source prescribes; the engine calls it,
+        without gradients, before each pass of training."""
 
     def initial_state(self, batch_size: int, like: Tensor) -> State:
         """Zeros ``[batch_size, size]`` for each part, of the type and device of ``like``."""
         return tuple(like.new_zeros(batch_size, size) for size in self.state_sizes)
 
-    def mix(self, old: State, new: State, keep: State) -> State:
+    def apply_zoneout(self, old: State, new: State, keep: State) -> State:
         """Zoneout: of each unit the share ``keep`` stays as it was (Krueger et al. 2017, eq. 4).
 
         Args:
@@ -142,14 +154,14 @@ class Cell(nn.Module, metaclass=_Initialized):
 
     @property
     def has_native(self) -> bool:
-        """Whether ``native`` is there."""
+        """Whether the cell has a fused kernel."""
         return type(self).native is not Cell.native
 
     def native_suits(self, device: torch.device, *, batch: int, unequal: bool) -> bool:
         """Whether ``native`` is the fastest way on ``device``.
 
         PyTorch's kernels leave oneDNN for sequences of unequal length on a CPU; the engine's loop,
-        which knows no padding either, is then as fast or faster.
+        which computes no padding either, is then as fast or faster.
 
         Args:
             batch: how many sequences there are.
@@ -166,11 +178,14 @@ class Cell(nn.Module, metaclass=_Initialized):
         """Hidden sizes must be multiples of this; a budget is solved among them."""
         return 1
 
-    @classmethod
-    def parameter_count(cls, input_size: int, hidden_size: int, **options: Any) -> int:
-        """How many parameters a cell of this size has, counted on a cell without storage."""
-        with torch.device("meta"):
-            return sum(p.numel() for p in cls(input_size, hidden_size, **options).parameters())
+
+def recurrent_parameters(cell: Cell) -> dict[str, nn.Parameter]:
+    """The parameters through which a cell's step reads its state."""
+    return {
+        name: parameter
+        for name, parameter in cell.named_parameters()
+        if name in cell.recurrent_weights
+    }
 
 
 def uniform(parameters: Sequence[nn.Parameter], bound: float) -> None:

@@ -14,8 +14,8 @@ class IndRNN(Cell):
     h_t = max(0, W x_t + u ⊙ h_{t-1} + b)
 
     State: ``h`` ``[batch, hidden_size]``. Each unit sees itself alone; layers mix them, so use two
-    or more. The paper holds |u| to at most 2^(1/T) for sequences of T steps, all through
-    training; a state that is carried from chunk to chunk sees no last step, and the bound is 1.
+    or more. The paper bounds |u| by 2^(1/T) for sequences of T steps, all through training; a
+    state that is carried from chunk to chunk sees no last step, and the bound is 1.
     Initialization: u from U(recurrent_min, recurrent_max); its default U(0, 1) is the paper's
     range for long sequences, whose upper end 2^(1/T) goes to 1. W and b as PyTorch's linear
     layers, U(-1/√input_size, 1/√input_size).
@@ -23,7 +23,7 @@ class IndRNN(Cell):
     Args:
         recurrent_min: the lower end of u; near 1, a layer starts with long memories alone.
         recurrent_max: the upper end of u.
-        recurrent_bound: what |u| is held to in training; None holds nothing.
+        recurrent_bound: the bound of |u| in training; None for no bound.
 
     Raises:
         ConfigError: ``recurrent_min`` is above ``recurrent_max``, or the bound is not positive.

@@ -14,6 +14,8 @@ class LinearCell(Cell):
     (Blelloch 1990; Martin & Cundy 2018).
     """
 
+    _renamed_hooks = {**Cell._renamed_hooks, "enter": "pack_state", "leave": "unpack_state"}
+
     @abstractmethod
     def coefficients(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """``a_t`` and ``b_t`` of every step.
@@ -26,14 +28,18 @@ class LinearCell(Cell):
             where it is the same at all steps.
         """
 
-    def enter(self, state: State) -> Tensor:
-        """``s`` from the parts of the state: the first part, unless a cell says otherwise."""
+    def pack_state(self, state: State) -> Tensor:
+        """``s`` from the parts of the state; by default the only one is ``s``."""
         return state[0]
 
-    def leave(self, s: Tensor) -> State:
-        """The parts of the state from ``s``."""
+    def unpack_state(self, s: Tensor) -> State:
+        """The parts of the state from ``s``: the inverse of ``pack_state``."""
         return (s,)
 
     def step(self, z: Tensor, state: State) -> State:
         a, b = self.coefficients(z)
-        return self.leave(a * self.enter(state) + b)
+        return self.unpack_state(a * self.pack_state(state) + b)
+
+    def apply_zoneout(self, old: State, new: State, keep: State) -> State:
+        """As for any cell; the parts of this state are one number, kept or renewed together."""
+        return super().apply_zoneout(old, new, tuple(keep[0] for _ in keep))

@@ -99,10 +99,10 @@ class LRU(LinearCell):
         gamma = torch.exp(self.gamma_log)
         return a, torch.complex(gamma * re, gamma * im)
 
-    def enter(self, state: State) -> Tensor:
+    def pack_state(self, state: State) -> Tensor:
         return torch.complex(_full(state[0]), _full(state[1]))
 
-    def leave(self, s: Tensor) -> State:
+    def unpack_state(self, s: Tensor) -> State:
         return s.real, s.imag
 
     def output(self, z: Tensor, state: State) -> Tensor:

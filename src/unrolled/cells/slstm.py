@@ -106,7 +106,7 @@ class SLSTM(Cell):
         h = torch.sigmoid(o) * c / n
         return h, c, n, m
 
-    def mix(self, old: State, new: State, keep: State) -> State:
+    def apply_zoneout(self, old: State, new: State, keep: State) -> State:
         """Zoneout, where c, n and m are one memory with one share, that of c.
 
         The true c and n, which are exp(m) times those kept, are mixed: k exp(m_old) c_old + (1 -

@@ -27,7 +27,7 @@ class SRU(LinearCell):
 
     Args:
         highway_bias: where b_r starts; negative, a layer passes its input on at first. The
-            authors' code has 0 unless told otherwise.
+            authors' code has 0 by default.
     """
 
     state_names = ("c",)

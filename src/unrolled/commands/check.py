@@ -1,13 +1,23 @@
 """The checks of ``unrolled check``, as a person reads them."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
+import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import OverrideType
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from unrolled.cell_checks.examination import Size, examine
+from unrolled.cell_checks.construction import construct
+from unrolled.cell_checks.examination import examine
+from unrolled.cell_checks.measurement import Size
+from unrolled.cell_checks.memory import available_bytes, written
+from unrolled.cells.base import Cell
 from unrolled.config.build import EVERYTHING
 from unrolled.errors import ConfigError
 from unrolled.models.build import cell_of
@@ -15,25 +25,33 @@ from unrolled.models.build import cell_of
 WORDS = {True: ("ok", "green"), False: ("FAILED", "red"), None: ("", "")}
 
 
-def examine_cell(node: DictConfig, size: Size, compiled: bool, console: Console) -> int:
+def examine_cell(
+    node: DictConfig, overrides: Sequence[str], size: Size, compiled: bool, console: Console
+) -> int:
     """Examine the cell that a ``cell`` node names and print each finding as it is made.
+
+    Args:
+        overrides: hyperparameters, as ``key=value``.
 
     Returns:
         How many checks failed.
 
     Raises:
-        ConfigError: it is not a cell, does not take these hyperparameters, or cannot be built.
+        ConfigError: it is not a cell, does not take these hyperparameters, cannot be built, or
+            would not fit into memory.
     """
-    cell, options = cell_of(node, EVERYTHING)
+    cell, options = cell_of(node, EVERYTHING, hyperparameters(overrides))
     multiple = cell.size_multiple(**options)
     if size.hidden_size % multiple:
         raise ConfigError(
             f"--hidden-size {size.hidden_size}: {cell.__name__} takes multiples of {multiple}"
         )
+    make = partial(construct, cell, **options)
+    require_memory(make, size)
     made = ", ".join(f"{key}={value}" for key, value in options.items())
     console.print(Text(f"{cell.__module__}.{cell.__name__}({made})", style="bold"))
     failed = 0
-    for finding in examine(partial(cell, **options), size, multiple=multiple, compiled=compiled):
+    for finding in examine(make, size, multiple=multiple, compiled=compiled):
         failed += finding.passed is False
         line = Table.grid(padding=(0, 1, 0, 0))
         line.add_column(width=6)
@@ -45,3 +63,49 @@ def examine_cell(node: DictConfig, size: Size, compiled: bool, console: Console)
     verdict = f"is not sound: {failed} check{'s' * (failed > 1)} failed" if failed else "is sound"
     console.print(Text(f"{cell.__name__} {verdict}", style="bold"))
     return failed
+
+
+def hyperparameters(overrides: Sequence[str]) -> dict[str, Any]:
+    """``key=value`` pairs, with values as ``unrolled train`` reads them.
+
+    Raises:
+        ConfigError: one is something else.
+    """
+    parser = OverridesParser.create()
+    values: dict[str, Any] = {}
+    for text in overrides:
+        try:
+            override = parser.parse_override(text)
+            plain = override.type == OverrideType.CHANGE and not override.is_sweep_override()
+        except HydraException:
+            plain = False
+        if not plain:
+            raise ConfigError(f"{text}: give a hyperparameter as key=value, such as rank=4")
+        values[override.key_or_group] = override.value()
+    return values
+
+
+def require_memory(make: Callable[[int, int], Cell], size: Size) -> None:
+    """Refuse to time a layer for which memory would not suffice.
+
+    Raises:
+        ConfigError: it would not; the message says what is needed and what there is.
+    """
+    available = available_bytes()
+    if available is None:
+        return
+    width = size.hidden_size
+    # The native LSTM that is timed beside the layer: its weights and their gradients; of both,
+    # input, projections and outputs of all steps.
+    needed = 4 * (2 * 8 * width * (width + 1) + 8 * size.length * size.batch * width)
+    if needed <= available:
+        with torch.device("meta"):
+            needed += (
+                4 * 2 * sum(parameter.numel() for parameter in make(width, width).parameters())
+            )
+    if needed > available:
+        raise ConfigError(
+            f"--hidden-size {width}, --batch-size {size.batch}, --length {size.length}: timing "
+            f"this layer takes at least {written(needed)} of memory, and {written(available)} are "
+            "free; give smaller ones"
+        )

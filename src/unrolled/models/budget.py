@@ -17,17 +17,18 @@ def solve_hidden_size(
     *,
     of: str = "parameters",
     multiple: int = 1,
-    apart: int | None = None,
+    without_projection: int | None = None,
 ) -> int:
     """The hidden size whose model comes nearest to ``budget``.
 
     Args:
         count: the parameters, or the floating-point operations per token, of the model at a hidden
-            size; it grows with it, at every size but ``apart``.
+            size; it grows with it, at every size but ``without_projection``.
         tolerance: how far off the nearest may be, relative to ``budget``.
         of: what is counted, ``parameters`` or ``flops``.
         multiple: the hidden size must be a multiple of this.
-        apart: a size whose count is out of line with those around it.
+        without_projection: the size at which a tied head needs no projection, so that the count is
+            below what the sizes around it suggest.
 
     Raises:
         BudgetError: the smallest model is larger, no size is large enough, or the nearest one is
@@ -42,13 +43,12 @@ def solve_hidden_size(
         return counted[size]
 
     sizes = range(multiple, LARGEST + 1, multiple)
-    if apart not in sizes:
-        apart = None
+    special = without_projection if without_projection in sizes else None
 
     def at(index: int) -> int:
-        """The sizes in order, without the one apart: among them a bisection finds its way."""
+        """The sizes at which the count only grows, in order."""
         size = sizes[index]
-        return size if apart is None or size < apart else size + multiple
+        return size if special is None or size < special else size + multiple
 
     low = high = 0
     while cost(at(high)) < budget:
@@ -61,7 +61,7 @@ def solve_hidden_size(
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if cost(at(middle)) < budget else (low, middle)
-    candidates = {at(low), at(high)} | ({apart} if apart is not None else set())
+    candidates = {at(low), at(high)} | ({special} if special is not None else set())
     best = min(candidates, key=lambda size: (abs(cost(size) - budget), size))
     error = abs(cost(best) - budget) / budget
     if error <= tolerance:

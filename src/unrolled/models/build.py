@@ -1,6 +1,6 @@
 """From the configuration to a model: its size solved, its weights initialized."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -9,8 +9,9 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
+from unrolled.cell_checks.construction import construct, is_ours
 from unrolled.cell_checks.soundness import require_sound
-from unrolled.cells.base import Cell
+from unrolled.cells.base import Cell, recurrent_parameters
 from unrolled.cells.gated import GatedCell
 from unrolled.config.build import OURS, arguments_of, target_of
 from unrolled.config.hyperparameters import typed_arguments
@@ -20,7 +21,7 @@ from unrolled.models.encoders import Encoder
 from unrolled.models.heads import Head
 from unrolled.models.memory import require_memory
 from unrolled.models.model import Readout, RecurrentModel
-from unrolled.recurrence.layer import Disturbance, recurrent_parameters
+from unrolled.recurrence.dropout import RecurrentRegularization
 from unrolled.recurrence.stack import Recurrence
 
 # From this width on a model's memory is counted before it is allocated.
@@ -53,7 +54,7 @@ def build_model(config: DictConfig, parts: Parts, trusted: Iterable[str] = OURS)
         DeviceError: the model is larger than the machine's memory.
     """
     cell, options = cell_of(config.cell, trusted)
-    make = partial(cell, **options)
+    make = partial(construct, cell, **options)
     hidden_size = config.model.hidden_size
     for of in UNITS:
         if config.budget[of] is not None:
@@ -62,7 +63,8 @@ def build_model(config: DictConfig, parts: Parts, trusted: Iterable[str] = OURS)
         count = _count(config, make, parts, hidden_size, "parameters")
         require_memory(config, count, hidden_size)
     model = _assemble(config, make, parts, hidden_size)
-    require_sound(cast(Cell, model.recurrence.cells[0]))
+    if not is_ours(cell):
+        require_sound(cast(Cell, model.recurrence.cells[0]))
     initialize(model, config.model.initialization, config.model.initialization_range)
     if config.model.forget_bias is not None:
         for layer in model.recurrence.cells:
@@ -70,8 +72,13 @@ def build_model(config: DictConfig, parts: Parts, trusted: Iterable[str] = OURS)
     return model
 
 
-def cell_of(node: DictConfig, trusted: Iterable[str] = OURS) -> tuple[type[Cell], dict[str, Any]]:
+def cell_of(
+    node: DictConfig, trusted: Iterable[str] = OURS, overrides: Mapping[str, Any] | None = None
+) -> tuple[type[Cell], dict[str, Any]]:
     """The class that a ``cell`` node names, and its hyperparameters.
+
+    Args:
+        overrides: hyperparameters that take precedence over the node's.
 
     Raises:
         ConfigError: it is not a cell, or does not take these hyperparameters.
@@ -82,13 +89,17 @@ def cell_of(node: DictConfig, trusted: Iterable[str] = OURS) -> tuple[type[Cell]
             f"cell._target_={node._target_}: not a cell; a cell is a subclass of "
             "unrolled.cells.base.Cell"
         )
-    options = arguments_of(node, "name", "backend")
+    options = {**arguments_of(node, "name", "backend"), **(overrides or {})}
+    if options and cell.__init__ in (Cell.__init__, GatedCell.__init__):
+        # Their output_size is what a subclass decides, and no hyperparameter.
+        raise ConfigError(f"cell.{next(iter(options))}: {cell.__name__} has no hyperparameters")
     return cell, typed_arguments(cell, options, "cell", given=2)
 
 
 def _solve(config: DictConfig, make: "partial[Cell]", parts: Parts, of: str) -> int:
     """The hidden size that meets ``config.budget[of]``."""
-    multiple = cast(type[Cell], make.func).size_multiple(**make.keywords)
+    cell: type[Cell] = make.args[0]
+    multiple = cell.size_multiple(**make.keywords)
     model, budget = config.model, config.budget
     return solve_hidden_size(
         lambda size: _count(config, make, parts, size, of),
@@ -96,8 +107,7 @@ def _solve(config: DictConfig, make: "partial[Cell]", parts: Parts, of: str) -> 
         budget.tolerance,
         of=of,
         multiple=multiple,
-        # There the matrix between recurrence and tied head falls away.
-        apart=model.embedding_size if model.tied_weights else None,
+        without_projection=model.embedding_size if model.tied_weights else None,
     )
 
 
@@ -162,7 +172,9 @@ def _assemble(
         locked=model.locked_dropout,
         backend=config.cell.backend,
         residual=model.residual,
-        inside=Disturbance(model.recurrent_dropout, model.weight_dropout, model.zoneout),
+        regularization=RecurrentRegularization(
+            model.recurrent_dropout, model.weight_dropout, model.zoneout
+        ),
         recompute=model.recompute,
     )
     encoder = parts.encoder()

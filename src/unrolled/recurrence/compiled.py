@@ -1,7 +1,7 @@
 """The loop over time in compiled chunks of steps.
 
 A chunk is traced once, with its products with recurrent weights as operations of our own: they go
-to the fastest kernel, and their weights' gradients are gathered over all chunks as in the eager
+to the fastest kernel, and their weights' gradients are accumulated over all chunks as in the eager
 loop. What lies between the products is fused by the compiler, forwards and backwards.
 """
 
@@ -17,10 +17,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 
 from unrolled.cells.base import Cell, State
-from unrolled.recurrence.eager import Past
-from unrolled.recurrence.products import Slot, product
-from unrolled.recurrence.steps import Steps
-from unrolled.recurrence.weights import Loop, lent
+from unrolled.recurrence.parameters import PassProducts, wrapped_parameters
+from unrolled.recurrence.products import LateInput, product
+from unrolled.recurrence.steps import StateHistory, Steps
 
 # Longer chunks take longer to compile (a whole loop of 64 steps a minute and more) and are hardly
 # faster.
@@ -48,34 +47,35 @@ def compiled_steps(
     steps: Steps,
     state: State,
     keep: State | None,
-    loop: Loop,
+    products: PassProducts,
     parameters: Mapping[str, Tensor],
 ) -> tuple[State, State]:
-    """As ``eager_steps``; runs of ``CHUNK`` steps with the same sequences are compiled, and what
+    """As the eager loop; runs of ``CHUNK`` steps with the same sequences are compiled, and what
     is left over is not.
 
     Args:
         parameters: the cell's, with dropped weights in place of their own.
     """
-    past = Past(cell, state, loop)
+    history = StateHistory(cell, state)
     rows = steps.split(z)
     kept: list[State] = [()] * len(rows)
     if keep is not None:
         kept = [*zip(*map(steps.split, keep), strict=True)]
     start = 0
     while start < len(rows):
-        state = past.shrink(steps.sizes[start])
+        products.sequences = steps.sizes[start]
+        state = history.of_first(steps.sizes[start])
         stop = start + CHUNK
         if stop <= len(rows) and steps.sizes[stop - 1] == steps.sizes[start]:
             span = slice(start, stop)
-            for new in _run(cell, rows[span], state, kept[span], loop, parameters):
-                past.add(new)
+            for new in _run(cell, rows[span], state, kept[span], products, parameters):
+                history.add(new)
             start = stop
         else:
             new = cell.step(rows[start], state)
-            past.add(cell.mix(state, new, kept[start]) if keep is not None else new)
+            history.add(cell.apply_zoneout(state, new, kept[start]) if kept[start] else new)
             start += 1
-    return past.states(), past.final()
+    return history.states(), history.final()
 
 
 @dataclass(frozen=True)
@@ -83,42 +83,43 @@ class Chunk:
     """A compiled chunk of steps.
 
     Attributes:
-        products: the weight and the bias (or None) of each product that is gathered, in the order
-            in which the chunk takes them.
-        read: where each product's factor is in the list of what goes in and what comes out.
-        function: takes the projections, the state, what zoneout keeps, a row for each product and
-            the parameters, all in one list; gives the states and what products read beside them.
+        products: the weight and the bias (or None) of each product, in the order in which the
+            chunk takes them.
+        inputs: where each product's input is in the list of what goes in and what comes out.
+        function: takes the projections, the state, what zoneout keeps, an addend for each product
+            and the parameters, all in one list; gives the states and the products' inputs that are
+            not among them.
     """
 
     products: tuple[tuple[str, str | None], ...]
-    read: tuple[int, ...]
+    inputs: tuple[int, ...]
     function: Callable[[list[Tensor]], list[Tensor]]
 
 
-class _Traced(Loop):
-    """The loop as a trace sees it: a product adds its row and notes what it read."""
+class _TracedProducts(PassProducts):
+    """The products of a trace: each adds what it is given, and notes its input."""
 
-    def __init__(self, recurrent: Any, names: Mapping[int, str], rows: Iterator[Tensor]) -> None:
-        super().__init__(None, recurrent)
+    def __init__(self, names: Mapping[int, str], addends: Iterator[Tensor]) -> None:
+        super().__init__()
         self.names = names
-        self.own_rows = rows
-        self.products: list[tuple[str, str | None]] = []
-        self.read: list[Tensor] = []
+        self.addends = addends
+        self.found: list[tuple[str, str | None]] = []
+        self.inputs: list[Tensor] = []
         self.places: tuple[int, ...] = ()
 
-    def product(self, name: str, weight: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
+    def multiply(self, name: str, weight: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
         if weight.dim() == 3:
             return x @ weight
         if x.dim() != 2 or torch.is_autocast_enabled(x.device.type):
             return F.linear(x, weight, bias)
         if bias is not None and id(bias) not in self.names:
-            return self.product(name, weight, x, None) + bias
-        self.products.append((name, None if bias is None else self.names[id(bias)]))
-        self.read.append(x)
-        row = next(self.own_rows, None)
-        # The row is zero, or the bias, and its gradient is the product's.
+            return self.multiply(name, weight, x, None) + bias
+        self.found.append((name, None if bias is None else self.names[id(bias)]))
+        self.inputs.append(x)
+        addend = next(self.addends, None)
+        # The addend is zero, or the bias, and its gradient is the product's.
         y = product(x, weight.detach())
-        return y if row is None else y + row
+        return y if addend is None else y + addend
 
 
 def _run(
@@ -126,7 +127,7 @@ def _run(
     zs: tuple[Tensor, ...],
     state: State,
     kept: list[State],
-    loop: Loop,
+    products: PassProducts,
     parameters: Mapping[str, Tensor],
 ) -> list[State]:
     """The states of a chunk of steps."""
@@ -142,18 +143,18 @@ def _run(
     if key not in chunks:
         chunks[key] = _compile(cell, zs, state, kept, parameters)
     chunk = chunks[key]
-    rows, slots = [], []
+    addends, inputs = [], []
     for weight, bias in chunk.products:
-        slot: Slot = []
-        gathered = loop.gathered(
+        late: LateInput = []
+        accumulated = products.accumulated(
             weight, parameters[weight], None if bias is None else parameters[bias]
         )
-        rows.append(gathered.row(len(zs[0]), slot))
-        slots.append(slot)
-    out = chunk.function([*flat, *rows, *parameters.values()])
+        addends.append(accumulated.addend(len(zs[0]), late))
+        inputs.append(late)
+    out = chunk.function([*flat, *addends, *parameters.values()])
     known = [*flat, *out]
-    for slot, place in zip(slots, chunk.read, strict=True):
-        slot.append(known[place].detach())
+    for late, place in zip(inputs, chunk.inputs, strict=True):
+        late.append(known[place].detach())
     return [tuple(out[t * len(state) : (t + 1) * len(state)]) for t in range(len(zs))]
 
 
@@ -166,7 +167,7 @@ def _compile(
 ) -> Chunk:
     """Trace and compile a chunk of so many steps of such shapes."""
     parts, kinds = len(state), len(kept[0])
-    loops: list[_Traced] = []
+    passes: list[_TracedProducts] = []
 
     def advance(flat: list[Tensor]) -> list[Tensor]:
         given = flat[: len(zs) * (1 + kinds) + parts]
@@ -174,38 +175,36 @@ def _compile(
         zs_ = [next(left) for _ in zs]
         state_: State = tuple(next(left) for _ in range(parts))
         kept_ = [tuple(next(left) for _ in range(kinds)) for _ in zs_]
-        products = len(flat) - len(zs) - parts - len(zs) * kinds - len(parameters)
-        rows = iter([next(left) for _ in range(products)])
+        count = len(flat) - len(given) - len(parameters)
+        addends = iter([next(left) for _ in range(count)])
         own = dict(zip(parameters, left, strict=True))
-        names = {id(tensor): name for name, tensor in own.items()}
-        loop = _Traced(cell.recurrent_weights, names, rows)
-        loops.append(loop)
+        products = _TracedProducts({id(tensor): name for name, tensor in own.items()}, addends)
+        passes.append(products)
         out: list[Tensor] = []
-        with lent(cell, loop, own):
-            loop.rows = len(zs_[0])
+        with wrapped_parameters(cell, products, own):
             for z, keep in zip(zs_, kept_, strict=True):
                 new = cell.step(z, state_)
-                state_ = cell.mix(state_, new, keep) if keep else new
+                state_ = cell.apply_zoneout(state_, new, keep) if keep else new
                 out.extend(state_)
         known = {id(tensor): place for place, tensor in enumerate([*given, *out])}
-        for x in loop.read:
+        for x in products.inputs:
             if id(x) not in known:
                 known[id(x)] = len(given) + len(out)
                 out.append(x)
-        loop.places = tuple(known[id(x)] for x in loop.read)
+        products.places = tuple(known[id(x)] for x in products.inputs)
         return out
 
     example = [*zs, *state, *(k for keep in kept for k in keep)]
     own = [tensor.detach() for tensor in parameters.values()]
     example = [tensor.detach() for tensor in example]
     with torch.no_grad():
-        # Once to see the products, once to trace with a row for each.
+        # Once to see the products, once to trace with an addend for each.
         advance([*example, *own])
-        seen = loops[0]
-        rows = [
+        seen = passes[0]
+        addends = [
             x.new_zeros(len(x), len(parameters[weight]))
-            for x, (weight, _) in zip(seen.read, seen.products, strict=True)
+            for x, (weight, _) in zip(seen.inputs, seen.found, strict=True)
         ]
-        graph = make_fx(advance)([*example, *rows, *own])
+        graph = make_fx(advance)([*example, *addends, *own])
     function = torch.compile(graph, fullgraph=True, dynamic=False)
-    return Chunk(tuple(seen.products), seen.places, function)
+    return Chunk(tuple(seen.found), seen.places, function)

@@ -1,16 +1,17 @@
-"""Dropout along time, on the state's way into the next step, on weights, and zoneout.
+"""Dropout along time, dropout inside the recurrence, dropout of weights, and zoneout.
 
-All of it belongs to the engine, for every cell alike; a cell computes its equations and no more.
+The engine does all of it, for every cell alike; a cell computes its equations and no more.
 """
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.cells.base import State
+from unrolled.cells.base import Cell, State, recurrent_parameters
 
 
 class TimeDropout(nn.Module):
@@ -37,9 +38,10 @@ class TimeDropout(nn.Module):
 
 
 @dataclass(frozen=True)
-class ReadDropout:
-    """Recurrent dropout: what a recurrent weight reads of the state is dropped, with one mask for
-    all steps (Gal & Ghahramani 2016, eq. 7), and the way on which a gate keeps the state is not.
+class RecurrentDropout:
+    """The masks of recurrent dropout in one pass: what a recurrent weight reads of the state is
+    dropped, with one mask for all steps (Gal & Ghahramani 2016, eq. 7); the path on which a gate
+    keeps the state is not.
 
     A linear recurrence has no such weight; there, what a step writes is dropped, again with one
     mask (Semeniuta, Severyn & Barth 2016, eq. 9).
@@ -67,9 +69,53 @@ class ReadDropout:
         return self._masks[name]
 
 
-def drawn_seed() -> int:
-    """A seed for masks, drawn from the global generator."""
-    return int(torch.randint(2**62, ()))
+@dataclass(frozen=True)
+class DrawnRegularization:
+    """Recurrent regularization as it applies to one cell in one pass.
+
+    Attributes:
+        zoneout: the share of the state that a step leaves as it was.
+        training: whether zoneout draws masks; otherwise every unit keeps that share.
+        recurrent_dropout: its masks, or None.
+        weights: dropped weights, by name, to use in place of the cell's own.
+    """
+
+    zoneout: float = 0.0
+    training: bool = False
+    recurrent_dropout: RecurrentDropout | None = None
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RecurrentRegularization:
+    """The rates of dropout inside the recurrence and of zoneout.
+
+    Attributes:
+        recurrent_dropout: on what recurrent weights read of the state, one mask for all steps
+            (Gal & Ghahramani 2016); on what a linear recurrence writes (Semeniuta et al. 2016).
+        weight_dropout: on the recurrent weights, drawn anew for each call (Merity et al. 2018).
+        zoneout: the share of the state that a step leaves as it was (Krueger et al. 2017).
+    """
+
+    recurrent_dropout: float = 0.0
+    weight_dropout: float = 0.0
+    zoneout: float = 0.0
+
+    def draw(self, cell: Cell, batch: int, *, training: bool) -> DrawnRegularization:
+        """Draw the masks of one pass of ``cell`` over a batch of sequences."""
+        if not training:
+            return DrawnRegularization(zoneout=self.zoneout)
+        recurrent_dropout = None
+        if self.recurrent_dropout:
+            seed = int(torch.randint(2**62, ()))
+            recurrent_dropout = RecurrentDropout(self.recurrent_dropout, batch, seed)
+        weights = {}
+        if self.weight_dropout:
+            weights = {
+                name: F.dropout(parameter, self.weight_dropout)
+                for name, parameter in recurrent_parameters(cell).items()
+            }
+        return DrawnRegularization(self.zoneout, True, recurrent_dropout, weights)
 
 
 def zoneout_masks(rate: float, state: State, rows: int, *, training: bool) -> State:

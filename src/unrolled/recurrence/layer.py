@@ -1,57 +1,24 @@
-"""One cell over a span of time: the inputs it reads, and what disturbs it."""
-
-from dataclasses import dataclass
+"""One cell over a span of time, by the backend that ``backends.choose`` gives."""
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from unrolled.cells.base import Cell, State
-from unrolled.recurrence.backends import Noise, run
-from unrolled.recurrence.dropout import ReadDropout, drawn_seed
-from unrolled.recurrence.steps import Steps
+from unrolled.cells.linear import LinearCell
+from unrolled.recurrence.compiled import compiled_steps
+from unrolled.recurrence.dropout import DrawnRegularization, RecurrentDropout, zoneout_masks
+from unrolled.recurrence.parameters import PassProducts, replaced_parameters, wrapped_parameters
+from unrolled.recurrence.scan import scan
+from unrolled.recurrence.steps import StateHistory, Steps
 
 
-@dataclass(frozen=True)
-class Disturbance:
-    """Dropout inside the recurrence, and zoneout; rates.
-
-    Attributes:
-        recurrent: on what recurrent weights read of the state, one mask for all steps (Gal &
-            Ghahramani 2016); on what a linear recurrence writes (Semeniuta et al. 2016).
-        weight: on the recurrent weights themselves, drawn anew for each call (Merity et al. 2018).
-        zoneout: the share of the state that a step leaves as it was (Krueger et al. 2017).
-    """
-
-    recurrent: float = 0.0
-    weight: float = 0.0
-    zoneout: float = 0.0
-
-    def noise(self, cell: Cell, batch: int, *, training: bool) -> Noise:
-        """What one run of ``cell`` over a batch of sequences is disturbed by."""
-        if not training:
-            return Noise(zoneout=self.zoneout)
-        reading = ReadDropout(self.recurrent, batch, drawn_seed()) if self.recurrent else None
-        weights = {}
-        if self.weight:
-            weights = {
-                name: F.dropout(parameter, self.weight)
-                for name, parameter in recurrent_parameters(cell).items()
-            }
-        return Noise(self.zoneout, True, reading, weights)
-
-
-def recurrent_parameters(cell: Cell) -> dict[str, nn.Parameter]:
-    """The parameters through which a cell's step reads its state."""
-    return {
-        name: parameter
-        for name, parameter in cell.named_parameters()
-        if name in cell.recurrent_weights
-    }
-
-
-def advance(
-    cell: Cell, x: Tensor, steps: Steps, state: State, backend: str, noise: Noise
+def run_layer(
+    cell: Cell,
+    x: Tensor,
+    steps: Steps,
+    state: State,
+    backend: str,
+    regularization: DrawnRegularization,
 ) -> tuple[Tensor, State]:
     """One cell over a span of time, in which some sequences may already be over.
 
@@ -64,18 +31,116 @@ def advance(
         Outputs ``[rows, output_size]`` and the new state of all sequences.
     """
     now = tuple(part[: steps.batch] for part in state)
-    past: State = ()
+    before: State = ()
     if cell.window > 1:
-        *parts, before = now
+        *parts, inputs = now
         now = tuple(parts)
         windows = [x]
-        for first in before.to(x.dtype).split(cell.input_size, -1):
+        for first in inputs.to(x.dtype).split(cell.input_size, -1):
             windows.append(steps.previous(windows[-1], first))
         x = torch.cat(windows, -1)
-        past = (steps.final(x)[:, : before.shape[-1]],)
-    y, now = run(cell, x, steps, now, backend, noise)
-    now = (*now, *past)
+        before = (steps.final(x)[:, : inputs.shape[-1]],)
+    if backend == "native":
+        with replaced_parameters(cell, regularization.weights):
+            y, now = _native(cell, x, steps, now)
+    else:
+        y, now = _recurrence(cell, x, steps, now, backend, regularization)
+    now = (*now, *before)
     if steps.batch == len(state[0]):
         return y, now
     pairs = zip(now, state, strict=True)
     return y, tuple(torch.cat([new, old[steps.batch :]]) for new, old in pairs)
+
+
+def _native(cell: Cell, x: Tensor, steps: Steps, state: State) -> tuple[Tensor, State]:
+    # bf16 autocast gives bf16 activations, and a carried fp32 state beside them.
+    state = tuple(part.to(x.dtype) for part in state)
+    if not steps.regular:
+        return cell.native(x, state, torch.tensor(steps.sizes))
+    y, state = cell.native(x.reshape(len(steps.sizes), steps.batch, -1), state)
+    return y.flatten(0, 1), state
+
+
+def _recurrence(
+    cell: Cell,
+    x: Tensor,
+    steps: Steps,
+    state: State,
+    backend: str,
+    regularization: DrawnRegularization,
+) -> tuple[Tensor, State]:
+    """All steps' projection at once, the steps in order or by a scan, all steps' output at once.
+
+    Args:
+        x: ``[rows, window * input_size]``.
+    """
+    dropout = regularization.recurrent_dropout
+    products = PassProducts(dropout, cell.recurrent_weights)
+    parameters = {**dict(cell.named_parameters()), **regularization.weights}
+    with wrapped_parameters(cell, products, regularization.weights):
+        z = cell.project(x)
+        keep = None
+        if regularization.zoneout:
+            training = regularization.training
+            keep = zoneout_masks(regularization.zoneout, state, steps.rows, training=training)
+        # From here on what recurrent weights read is the state, of so many sequences.
+        products.sequences = steps.batch
+        if isinstance(cell, LinearCell) and (backend == "scan" or dropout is not None):
+            states, state = _linear(cell, z, steps, state, keep, dropout, backend)
+        elif backend == "compiled":
+            states, state = compiled_steps(cell, z, steps, state, keep, products, parameters)
+        else:
+            states, state = _eager_steps(cell, z, steps, state, keep, products)
+        return cell.output(z, states), state
+
+
+def _eager_steps(
+    cell: Cell, z: Tensor, steps: Steps, state: State, keep: State | None, products: PassProducts
+) -> tuple[State, State]:
+    """One step after the other.
+
+    Args:
+        z: ``[rows, projected size]``.
+        state: before the first step, ``[batch, size]`` for each part.
+        keep: zoneout's masks or rates for each part, ``[rows, size or 1]``.
+
+    Returns:
+        The states of all steps, ``[rows, size]`` for each part that the output reads, and each
+        sequence's final state.
+    """
+    history = StateHistory(cell, state)
+    kept = None if keep is None else [*zip(*map(steps.split, keep), strict=True)]
+    for t, z_t in enumerate(steps.split(z)):
+        products.sequences = len(z_t)
+        state = history.of_first(len(z_t))
+        new = cell.step(z_t, state)
+        history.add(new if kept is None else cell.apply_zoneout(state, new, kept[t]))
+    return history.states(), history.final()
+
+
+def _linear(
+    cell: LinearCell,
+    z: Tensor,
+    steps: Steps,
+    state: State,
+    keep: State | None,
+    dropout: RecurrentDropout | None,
+    backend: str,
+) -> tuple[State, State]:
+    """The states of all steps of a linear recurrence, and the last; as ``_eager_steps``."""
+    a, b = cell.coefficients(z)
+    if dropout is not None:
+        b = steps.times(b, dropout.mask("b", b.real)[: steps.batch])
+    if keep is not None:
+        a, b = keep[0] + (1 - keep[0]) * a, (1 - keep[0]) * b
+    s = cell.pack_state(state)
+    if backend == "scan":
+        s = scan(a, b, s, steps)
+    else:
+        rows = []
+        for a_t, b_t in zip(steps.split(a.expand_as(b)), steps.split(b), strict=True):
+            s = a_t * s[: len(b_t)] + b_t
+            rows.append(s)
+        s = torch.cat(rows)
+    # A copy, so that the last state does not keep all of them in memory.
+    return cell.unpack_state(s), cell.unpack_state(steps.final(s).clone())

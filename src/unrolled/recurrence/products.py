@@ -1,4 +1,4 @@
-"""Products with a weight, by the fastest exact kernel, and gathered over time.
+"""Products with a weight by the fastest exact kernel, and its gradient accumulated over time.
 
 PyTorch sends fp32 products on CPUs to MKL, which reaches half of oneDNN's rate on AMD processors
 and about the same on Intel's. So a product that is large enough goes to oneDNN here; both round
@@ -32,19 +32,19 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return y
 
 
-# What a product read, once it has.
-Slot = list[Tensor]
+# The input of a product that is computed elsewhere; filled by the time of the backward pass.
+LateInput = list[Tensor]
 
 _operations = torch.library.Library("unrolled", "DEF")
 _operations.define("product(Tensor x, Tensor weight) -> Tensor")
 
 
-class Gathered:
+class AccumulatedGradient:
     """The products of all steps with one weight, whose gradient is one product at the end.
 
     Each step alone would pay for a product with few rows and for adding up a whole matrix. Here a
-    step's backward pass keeps its rows, and the weight's gradient is taken from all of them once
-    every step has been through.
+    step's backward pass notes its input and its output's gradient, and the weight's gradient is
+    one product of all of them once every step's backward pass has run.
 
     Args:
         weight: ``[outputs, inputs]``, or ``[blocks, inputs, outputs]`` of a block-diagonal one.
@@ -52,41 +52,45 @@ class Gathered:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        self.kept = Kept(weight.detach(), None if bias is None else bias.detach())
-        # Every product depends on the token, so autograd runs the token's backward pass last.
-        # What is kept must not know the token: the two would keep each other alive.
-        self.token: Tensor = _Gather.apply(weight, bias, self.kept)  # type: ignore[no-untyped-call]
+        self.packed = PackedWeight(weight.detach(), None if bias is None else bias.detach())
+        # A number that stands for the weight in autograd's graph: each step's product depends on
+        # it, so autograd runs its backward pass after all of theirs. The packed weight must not
+        # know it: the two would keep each other alive.
+        self.node: Tensor = _WeightNode.apply(weight, bias, self.packed)  # type: ignore[no-untyped-call]
 
     def __call__(self, x: Tensor) -> Tensor:
         """``[rows, inputs]`` to ``[rows, outputs]``, or ``[blocks, rows, ...]``."""
-        y: Tensor = _Product.apply(x, self.token, self.kept)  # type: ignore[no-untyped-call]
+        y: Tensor = _StepProduct.apply(x, self.node, self.packed)  # type: ignore[no-untyped-call]
         return y
 
-    def row(self, rows: int, slot: Slot) -> Tensor:
-        """What a product computed elsewhere adds, so that its gradient is gathered here, too.
+    def addend(self, rows: int, late: LateInput) -> Tensor:
+        """What is added to a product that is computed elsewhere, so that its gradient is
+        accumulated here, too: the bias or zeros, ``[rows, outputs]``.
 
         Args:
             rows: of the product.
-            slot: holds what the product read by the time of the backward pass.
-
-        Returns:
-            The bias or zeros, ``[rows, outputs]``.
+            late: holds the product's input by the time of the backward pass.
         """
-        row: Tensor = _Row.apply(self.token, self.kept, rows, slot)  # type: ignore[no-untyped-call]
+        row: Tensor = _Addend.apply(self.node, self.packed, rows, late)  # type: ignore[no-untyped-call]
         return row
 
 
-class Kept:
-    """A weight in the layouts that its products want, and the rows of the backward pass so far."""
+class PackedWeight:
+    """A weight in the layouts that its products want, and what its gradient is made of.
+
+    Attributes:
+        steps: of each step whose backward pass has run: which pass that was, the step's input and
+            its output's gradient.
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self.weight = weight
         self.bias = bias
-        self.rows: list[tuple[int, Tensor, Tensor]] = []
+        self.steps: list[tuple[int, Tensor, Tensor]] = []
         self._suits: dict[torch.Size, bool] = {}
         self._packed: dict[bool, Tensor] = {}
 
-    def forwards(self, x: Tensor) -> Tensor:
+    def product(self, x: Tensor) -> Tensor:
         """``x weightᵀ + bias``, block by block where there are blocks."""
         if self.weight.dim() == 3:
             return x @ self.weight
@@ -94,7 +98,7 @@ class Kept:
             return _onednn(x, self._pack(len(x), transposed=False), self.bias)
         return F.linear(x, self.weight, self.bias)
 
-    def backwards(self, grad: Tensor) -> Tensor:
+    def input_gradient(self, grad: Tensor) -> Tensor:
         """The gradient of ``x``."""
         if self.weight.dim() == 3:
             return grad @ self.weight.mT
@@ -174,40 +178,44 @@ class _Linear(torch.autograd.Function):
         )
 
 
-class _Product(torch.autograd.Function):
+class _StepProduct(torch.autograd.Function):
+    """One step's product; its backward pass notes what the weight's gradient is made of."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, token: Tensor, kept: Kept) -> Tensor:
-        ctx.kept = kept
+    def forward(ctx: Any, x: Tensor, node: Tensor, packed: PackedWeight) -> Tensor:
+        ctx.packed = packed
         ctx.save_for_backward(x)
-        return kept.forwards(x)
+        return packed.product(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None]:
-        kept: Kept = ctx.kept
+        packed: PackedWeight = ctx.packed
         if ctx.needs_input_grad[1]:
             (x,) = ctx.saved_tensors
-            kept.rows.append((_backward_pass(), x, grad))
-        grad_x = kept.backwards(grad) if ctx.needs_input_grad[0] else None
+            packed.steps.append((_backward_pass(), x, grad))
+        grad_x = packed.input_gradient(grad) if ctx.needs_input_grad[0] else None
         return grad_x, None, None
 
 
-class _Gather(torch.autograd.Function):
+class _WeightNode(torch.autograd.Function):
+    """The weight in autograd's graph; its backward pass takes the gradient of all steps."""
+
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, bias: Tensor | None, kept: Kept) -> Tensor:
-        ctx.kept = kept
+    def forward(ctx: Any, weight: Tensor, bias: Tensor | None, packed: PackedWeight) -> Tensor:
+        ctx.packed = packed
         return weight.new_empty(())
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        rows = ctx.kept.rows
-        ctx.kept.rows = []
-        # A pass that did not ask for the weight's gradient has left its rows behind.
-        rows = [(x, grad) for which, x, grad in rows if which == _backward_pass()]
-        if not rows:
+        steps = ctx.packed.steps
+        ctx.packed.steps = []
+        # A pass that did not ask for the weight's gradient has left its steps behind.
+        steps = [(x, grad) for which, x, grad in steps if which == _backward_pass()]
+        if not steps:
             return None, None, None
-        x, grad = (torch.cat(parts, dim=-2) for parts in zip(*rows, strict=True))
+        x, grad = (torch.cat(parts, dim=-2) for parts in zip(*steps, strict=True))
         if x.dim() == 3:
             return x.mT @ grad, None, None
         for_weight, for_bias = ctx.needs_input_grad[:2]
@@ -218,18 +226,22 @@ class _Gather(torch.autograd.Function):
         )
 
 
-class _Row(torch.autograd.Function):
+class _Addend(torch.autograd.Function):
+    """The bias of a product that is computed elsewhere; its gradient is the product's."""
+
     @staticmethod
-    def forward(ctx: Any, token: Tensor, kept: Kept, rows: int, slot: Slot) -> Tensor:
-        ctx.kept, ctx.slot = kept, slot
-        row = kept.weight.new_zeros(()) if kept.bias is None else kept.bias
-        return row.expand(rows, len(kept.weight))
+    def forward(
+        ctx: Any, node: Tensor, packed: PackedWeight, rows: int, late: LateInput
+    ) -> Tensor:
+        ctx.packed, ctx.late = packed, late
+        row = packed.weight.new_zeros(()) if packed.bias is None else packed.bias
+        return row.expand(rows, len(packed.weight))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[None, None, None, None]:
         if ctx.needs_input_grad[0]:
-            ctx.kept.rows.append((_backward_pass(), ctx.slot[0], grad))
+            ctx.packed.steps.append((_backward_pass(), ctx.late[0], grad))
         return None, None, None, None
 
 
@@ -241,7 +253,7 @@ def _product_shape(x: Tensor, weight: Tensor) -> Tensor:
     return x.new_empty(*x.shape[:-1], weight.shape[0])
 
 
-def _keep_weight(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+def _save_weight(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
     ctx.save_for_backward(inputs[1])
 
 
@@ -254,7 +266,7 @@ _operations.impl("product", _product_without_bias, "CPU")
 _operations.impl("product", _product_without_bias, "CUDA")
 torch.library.register_fake("unrolled::product", _product_shape, lib=_operations)
 torch.library.register_autograd(
-    "unrolled::product", _gradient_of_x, setup_context=_keep_weight, lib=_operations
+    "unrolled::product", _gradient_of_x, setup_context=_save_weight, lib=_operations
 )
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -9,12 +10,13 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.checkpoint import checkpoint
 
-from unrolled.cells.base import Cell, State
+from unrolled.cells.base import Cell, State, recurrent_parameters
 from unrolled.cells.cost import flops, state_size
 from unrolled.cells.linear import LinearCell
 from unrolled.errors import ConfigError
 from unrolled.recurrence.backends import choose
-from unrolled.recurrence.layer import Disturbance, advance, recurrent_parameters
+from unrolled.recurrence.dropout import RecurrentRegularization
+from unrolled.recurrence.layer import run_layer
 from unrolled.recurrence.steps import Steps
 
 # A state for each cell, layer by layer; with both directions the forward one comes first. A cell
@@ -34,7 +36,7 @@ class Recurrence(nn.Module):
         bidirectional: each layer also reads backwards in time, by a cell of its own; the outputs
             of both stand side by side.
         residual: each layer but the first adds its input to its output.
-        inside: dropout inside the recurrence, and zoneout.
+        regularization: dropout inside the recurrence, and zoneout.
         recompute: keep only the states between spans of √time steps, and compute the rest of a
             span again in the backward pass. What the engine keeps beside its input and output
             then grows with the square root of time; with both directions each layer's input and
@@ -57,7 +59,7 @@ class Recurrence(nn.Module):
         backend: str = "auto",
         bidirectional: bool = False,
         residual: bool = False,
-        inside: Disturbance | None = None,
+        regularization: RecurrentRegularization | None = None,
         recompute: bool = False,
     ) -> None:
         super().__init__()
@@ -72,7 +74,7 @@ class Recurrence(nn.Module):
         self.dropout = dropout
         self.locked = locked
         self.residual = residual
-        self.inside = inside or Disturbance()
+        self.regularization = regularization or RecurrentRegularization()
         self.recompute = recompute
         self.requested = backend
         self._check_weights()
@@ -83,11 +85,6 @@ class Recurrence(nn.Module):
     def layers(self) -> int:
         """The number of layers."""
         return len(self.cells) // self.directions
-
-    @property
-    def backend(self) -> str:
-        """What runs in training on the device where the parameters are."""
-        return self.backend_on(next(self.cells.parameters()).device)
 
     def backend_on(self, device: torch.device, batch: int = 1) -> str:
         """What runs in training on a device, for so many sequences of equal length.
@@ -165,22 +162,22 @@ class Recurrence(nn.Module):
                 for cell in self._cells():
                     cell.constrain()
         backend = self._choose(x.device, steps, training=self.training)
-        noises = [
-            self.inside.noise(cell, steps.batch, training=self.training) for cell in self._cells()
+        drawn = [
+            self.regularization.draw(cell, steps.batch, training=self.training)
+            for cell in self._cells()
         ]
         masks = self._masks_between(x, steps.batch)
 
         def one(index: int, x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
-            y, state = advance(self._cells()[index], x, steps, states[0], backend, noises[index])
+            cell = self._cells()[index]
+            y, state = run_layer(cell, x, steps, states[0], backend, drawn[index])
             return y, (state,)
 
         def both(layer: int, x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
             forwards, backwards = 2 * layer, 2 * layer + 1
-            y, ahead = self._over(
-                lambda *span: one(forwards, *span), x, steps, (states[forwards],)
-            )
+            y, ahead = self._over(partial(one, forwards), x, steps, (states[forwards],))
             y_back, behind = self._over(
-                lambda *span: one(backwards, *span), steps.reversed(x), steps, (states[backwards],)
+                partial(one, backwards), steps.reversed(x), steps, (states[backwards],)
             )
             return torch.cat([y, steps.reversed(y_back)], -1), (*ahead, *behind)
 
@@ -208,7 +205,7 @@ class Recurrence(nn.Module):
         length = math.isqrt(len(steps.sizes) - 1) + 1
         spans = [steps.span(start, start + length) for start in range(0, len(steps.sizes), length)]
         outputs = []
-        draws = self.training and (self.dropout > 0 or self.inside.zoneout > 0)
+        draws = self.training and (self.dropout > 0 or self.regularization.zoneout > 0)
         # Split once: each slice of its own would get a gradient as large as the whole.
         for span, rows in zip(spans, x.split([span.rows for span in spans]), strict=True):
             y, states = checkpoint(
@@ -236,25 +233,25 @@ class Recurrence(nn.Module):
             self._cells()[0],
             self.requested,
             device,
-            zoneout=self.inside.zoneout > 0,
-            recurrent_dropout=training and self.inside.recurrent > 0,
+            zoneout=self.regularization.zoneout > 0,
+            recurrent_dropout=training and self.regularization.recurrent_dropout > 0,
             batch=steps.batch,
             unequal=not steps.regular,
         )
 
     def _check_weights(self) -> None:
-        cell = self._cells()[0]
+        cell, rates = self._cells()[0], self.regularization
         if recurrent_parameters(cell):
             return
         name = type(cell).__name__
-        if self.inside.weight:
+        if rates.weight_dropout:
             raise ConfigError(
-                f"model.weight_dropout={self.inside.weight}: {name} has no recurrent weights to "
+                f"model.weight_dropout={rates.weight_dropout}: {name} has no recurrent weights to "
                 "drop (recurrent_weights names none of its parameters); set model.weight_dropout=0"
             )
-        if self.inside.recurrent and not isinstance(cell, LinearCell):
+        if rates.recurrent_dropout and not isinstance(cell, LinearCell):
             raise ConfigError(
-                f"model.recurrent_dropout={self.inside.recurrent}: {name} names no recurrent "
+                f"model.recurrent_dropout={rates.recurrent_dropout}: {name} names no recurrent "
                 "weights (recurrent_weights) through which it reads its state; name them in the "
                 "cell, or set model.recurrent_dropout=0"
             )

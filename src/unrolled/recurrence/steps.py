@@ -1,4 +1,5 @@
-"""Which sequences are still there at which step: the layout that every backend works on.
+"""Which sequences are still there at which step: the layout that every backend works on, and the
+states of the steps so far.
 
 The rows of a batch lie step after step; with sequences of unequal length, longest first, a step
 has only the rows of those that are not over, as in PyTorch's packed sequences. So padding costs
@@ -10,6 +11,8 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+
+from unrolled.cells.base import Cell, State
 
 
 class Steps:
@@ -82,13 +85,13 @@ class Steps:
         if self.regular:
             return x.reshape(len(self.sizes), self.batch, -1)
         full = x.new_zeros(len(self.sizes) * self.batch, x.shape[-1])
-        full = full.index_copy(0, self._slots.to(x.device), x)
+        full = full.index_copy(0, self._padded_rows.to(x.device), x)
         return full.view(len(self.sizes), self.batch, -1)
 
     def packed(self, x: Tensor) -> Tensor:
         """``[time, batch, features]`` as rows, without what is padding."""
         x = x.flatten(0, 1)
-        return x if self.regular else x[self._slots.to(x.device)]
+        return x if self.regular else x[self._padded_rows.to(x.device)]
 
     @cached_property
     def _counts(self) -> Tensor:
@@ -111,7 +114,45 @@ class Steps:
         return step, torch.arange(self.rows) - self._starts[step]
 
     @cached_property
-    def _slots(self) -> Tensor:
+    def _padded_rows(self) -> Tensor:
         """The place of each row among all steps of all sequences."""
         step, sequence = self._places
         return step * self.batch + sequence
+
+
+class StateHistory:
+    """The states of the steps so far; of the sequences the shorter ones come last and end first.
+
+    Args:
+        state: before the first step, ``[batch, size]`` for each part.
+    """
+
+    def __init__(self, cell: Cell, state: State) -> None:
+        self._state = state
+        # An output that no cell has overridden reads the first part of the state alone.
+        self._parts = 1 if type(cell).output is Cell.output else len(state)
+        self._history: list[State] = []
+        self._ended: list[State] = []
+
+    def of_first(self, sequences: int) -> State:
+        """The state of the first ``sequences``; the others have ended."""
+        if sequences < len(self._state[0]):
+            self._ended.append(tuple(part[sequences:] for part in self._state))
+            self._state = tuple(part[:sequences] for part in self._state)
+        return self._state
+
+    def add(self, state: State) -> None:
+        """The state after one more step."""
+        self._state = state
+        self._history.append(state)
+
+    def states(self) -> State:
+        """The states of all steps, ``[rows, size]`` for each part that the output reads."""
+        return tuple(torch.cat([state[i] for state in self._history]) for i in range(self._parts))
+
+    def final(self) -> State:
+        """Each sequence's final state."""
+        if not self._ended:
+            return self._state
+        ends = zip(self._state, *reversed(self._ended), strict=True)
+        return tuple(torch.cat(parts) for parts in ends)

@@ -12,7 +12,7 @@ from unrolled.cells.base import Cell, State
 from unrolled.cells.lstm import LSTM
 from unrolled.cells.slstm import SLSTM
 from unrolled.recurrence import products
-from unrolled.recurrence.products import Gathered, linear
+from unrolled.recurrence.products import AccumulatedGradient, linear
 from unrolled.recurrence.stack import Recurrence
 
 Fixture = Callable[..., Any]
@@ -138,7 +138,7 @@ def test_a_layer_leaves_no_garbage_for_the_collector() -> None:
         y, _ = layer(torch.randn(5, 2, 3))
         y.sum().backward()
         del y, _
-        alive = sum(type(thing) is Gathered for thing in gc.get_objects())
+        alive = sum(type(thing) is AccumulatedGradient for thing in gc.get_objects())
     finally:
         gc.enable()
     assert alive == 0

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.cell_checks.examination import Size, examine
 from unrolled.cell_checks.soundness import require_sound
 from unrolled.cells.base import Cell, State
 from unrolled.cells.gated import GatedCell
@@ -174,61 +173,3 @@ def test_the_generators_of_gpus_are_left_alone(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded)
     require_sound(Sound(3, 4))
-
-
-class Frozen(Sound):
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
-        self.weight_hh.requires_grad_(False)
-
-
-class LearnsItsStart(Sound):
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
-        self.start = nn.Parameter(torch.zeros(hidden_size))
-
-    def initial_state(self, batch_size: int, like: Tensor) -> State:
-        return (self.start.expand(batch_size, -1),)
-
-
-class WithoutParameters(Cell):
-    recurrent_weights = ()
-
-    def project(self, x: Tensor) -> Tensor:
-        return x.mean(-1, keepdim=True).expand(*x.shape[:-1], self.hidden_size)
-
-    def step(self, z: Tensor, state: State) -> State:
-        return (state[0] / 2 + z,)
-
-
-@pytest.mark.parametrize("cell", [Frozen, LearnsItsStart, WithoutParameters, Delays])
-def test_the_examination_passes_what_is_unusual_and_sound(cell: type[Cell]) -> None:
-    failed = [found for found in examine(cell, Size(8, 2, 3, 1)) if found.passed is False]
-    assert not failed
-
-
-class BrokenKernel(Sound):
-    def native(
-        self, x: Tensor, state: State, batch_sizes: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        raise ValueError("no kernel\nafter all")
-
-
-def test_an_examination_goes_on_where_a_cell_raises() -> None:
-    found = {finding.check: finding for finding in examine(BrokenKernel, Size(8, 2, 3, 1))}
-    kernel = found["native backend against the loop"]
-    assert kernel.passed is False
-    assert kernel.detail == "ValueError: no kernel"
-    assert found["eager backend against the loop"].passed
-
-
-class LeavesTorch(Sound):
-    def step(self, z: Tensor, state: State) -> State:
-        a = z + self.recur(state[0])
-        return (torch.from_numpy(a.detach().numpy()).tanh(),)
-
-
-def test_a_step_without_gradients_is_told_which_weights_it_does_not_train() -> None:
-    found = {finding.check: finding for finding in examine(LeavesTorch, Size(8, 2, 3, 1))}
-    assert "no gradient reaches weight_ih, weight_hh" in found["parameters"].detail
-    assert "leaves autograd" in found["gradients against finite differences"].detail
