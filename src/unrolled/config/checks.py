@@ -5,7 +5,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from unrolled.config.schema import Strategy
 from unrolled.errors import ConfigError
 
 # Key: (lowest, highest), both allowed; None where there is no such bound, or no value at all.
@@ -124,9 +123,7 @@ def _check_training(config: DictConfig) -> None:
         raise ConfigError(f"optimizer.betas={betas}: two numbers, each at least 0 and below 1")
     if optimizer.get("nesterov") and not optimizer.momentum:
         raise ConfigError("optimizer.nesterov=true: needs optimizer.momentum above 0")
-    # A word in a stored configuration, one of the schema's in a composed one.
-    distributed = trainer.strategy in ("ddp", Strategy.ddp)
-    if distributed and config.task.batch_size % trainer.devices:
+    if trainer.strategy == "ddp" and config.task.batch_size % trainer.devices:
         raise ConfigError(
             f"task.batch_size={config.task.batch_size}: cannot be shared out evenly among "
             f"trainer.devices={trainer.devices}"

@@ -1,14 +1,16 @@
 """What is wrong with a key, a choice or a value, and what comes nearest to it."""
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
-from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError, YAMLError
 
-from unrolled.config.schema import SCHEMAS, Config
+from unrolled.config.locations import config_directory
 from unrolled.errors import ConfigError
 
 
@@ -26,7 +28,7 @@ def require_key(config: DictConfig, key: str, groups: Sequence[str] = ()) -> Non
         # A set of the keys, since a key whose value is still missing is not `in` the
         # configuration.
         if not isinstance(node, DictConfig) or part not in set(node):
-            hint = _other_choices(config, key) or _nearest_key(key, [*keys(config), *groups])
+            hint = _other_choices(config, key) or nearest_key(key, [*keys(config), *groups])
             raise ConfigError(f"{key}: no such key{hint}")
         node = None if OmegaConf.is_missing(node, part) else node._get_node(part)
 
@@ -49,35 +51,12 @@ def set_value(config: DictConfig, key: str, value: Any) -> None:
     """Set a key.
 
     Raises:
-        ConfigError: the value does not have the key's type.
+        ConfigError: the key cannot hold the value.
     """
     try:
         OmegaConf.update(config, key, value)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{key}={value!s}: {first_line(error)}") from error
-
-
-def typed(config: DictConfig, key: str, value: Any) -> Any:
-    """A value for a key of a stored configuration, which has no types, as the schema wants it.
-
-    Raises:
-        ConfigError: the value does not have the key's type.
-    """
-    group, _, rest = key.partition(".")
-    name = rest.partition(".")[0]
-    schemas = [*SCHEMAS.get(group, {}).values(), Config]
-    for schema in schemas:
-        within = rest if schema is not Config else key
-        if (name if schema is not Config else group) in schema.__dataclass_fields__:
-            node = OmegaConf.structured(schema)
-            try:
-                OmegaConf.update(node, within, value)
-            except OmegaConfBaseException as error:
-                raise ConfigError(f"{key}={value!s}: {first_line(error)}") from error
-            result = OmegaConf.select(node, within)
-            return result.name if isinstance(result, Enum) else result
-    # A hyperparameter of a person's own cell.
-    return value
 
 
 def keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
@@ -97,8 +76,16 @@ def explain(error: Exception, known: Sequence[str]) -> str:
     message = first_line(error)
     for word in message.replace("'", " ").split():
         if known and "." in word and word not in known:
-            return f"{message}{_nearest_key(word, known)}"
+            return f"{message}{nearest_key(word, known)}"
     return message
+
+
+def explain_file(error: YAMLError | UnicodeDecodeError) -> str:
+    """Which line of which configuration file cannot be read, and why."""
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"{mark.name}, line {mark.line + 1}: {error.problem or error.context}"
+    return f"a configuration file cannot be read: {str(error).splitlines()[0]}"
 
 
 def first_line(error: Exception) -> str:
@@ -108,18 +95,8 @@ def first_line(error: Exception) -> str:
     return message.strip().splitlines()[0].rstrip(".")
 
 
-def _other_choices(config: DictConfig, key: str) -> str:
-    """A clause for a key that the chosen option of a group lacks and others have."""
-    group, _, name = key.partition(".")
-    schemas = SCHEMAS.get(group, {})
-    having = [choice for choice, node in schemas.items() if name in node.__dataclass_fields__]
-    if not having:
-        return ""
-    chosen = OmegaConf.select(config, f"{group}.name")
-    return f" with {group}={chosen}; {name} belongs to {group}={', '.join(having)}"
-
-
-def _nearest_key(word: str, candidates: Sequence[str]) -> str:
+def nearest_key(word: str, candidates: Sequence[str]) -> str:
+    """A clause that names the candidate nearest to an unknown key."""
     # A key typed without its group (lr, hidden_size), or in a wrong one, is nearest by its last
     # part.
     last = word.rpartition(".")[2]
@@ -127,3 +104,21 @@ def _nearest_key(word: str, candidates: Sequence[str]) -> str:
     near = near or difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
     near = near or difflib.get_close_matches(last, candidates, n=1, cutoff=0.4)
     return f"; did you mean {near[0]}?" if near else "; `unrolled train --cfg` shows all keys"
+
+
+def _other_choices(config: DictConfig, key: str) -> str:
+    """A clause for a key that the chosen option of a group lacks and others have."""
+    group, _, name = key.partition(".")
+    having = [
+        path.stem
+        for path in sorted(config_directory().glob(f"{group}/*.yaml"))
+        if name in _top_level_keys(path)
+    ]
+    if not having or not name:
+        return ""
+    chosen = OmegaConf.select(config, f"{group}.name")
+    return f" with {group}={chosen}; {name} belongs to {group}={', '.join(having)}"
+
+
+def _top_level_keys(path: Path) -> list[str]:
+    return re.findall(r"^(\w+):", path.read_text(encoding="utf-8"), flags=re.MULTILINE)

@@ -13,9 +13,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.version import setbase
+from omegaconf import DictConfig, OmegaConf
 
 from unrolled.config.locations import config_directory
-from unrolled.config.schema import register_schemas
+from unrolled.config.overrides import choice_of
 from unrolled.errors import ConfigError
 
 
@@ -56,7 +57,7 @@ class Panel:
 
     def _ask_options(self, group: str) -> list[str]:
         options = self.hydra.config_loader.get_group_options(group)
-        # The schemas are choices to Hydra; only our own files refer to them.
+        # The schemas of Hydra's plugins are choices to Hydra; only files refer to them.
         return sorted(option for option in options if not option.startswith("schema_"))
 
 
@@ -67,7 +68,7 @@ def control_panel(config_dir: str | None = None) -> Iterator[Panel]:
     Raises:
         ConfigError: there is no such config folder.
     """
-    register_schemas()
+    OmegaConf.register_new_resolver("class_name", _class_name, replace=True)
     path = create_config_search_path(str(config_directory()))
     # Hydra wants the schemas last.
     path.prepend("unrolled", "experiments://", SearchPathQuery(provider="schema"))
@@ -82,3 +83,10 @@ def control_panel(config_dir: str | None = None) -> Iterator[Panel]:
         yield Panel(Hydra.create_main_hydra2("unrolled", path))
     finally:
         GlobalHydra.instance().clear()
+
+
+def _class_name(*, _parent_: DictConfig) -> str:
+    """What a choice is called that names its class or function alone: as the choice that builds
+    the same, or as the class."""
+    target = str(_parent_._get_node("_target_"))
+    return choice_of(str(_parent_._key()), target) or target.rpartition(".")[2]
