@@ -1,21 +1,76 @@
-"""The checks of ``unrolled check``, as a person reads them."""
+"""``unrolled check``: the checks that our own cells pass, for any cell."""
 
+import argparse
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from unrolled.cell_checks.examination import Size, examine
-from unrolled.config.build import EVERYTHING
+from unrolled.commands.options import FAILED, make_console
+from unrolled.config.build import EVERYTHING, object_at
+from unrolled.config.working_folder import search_working_folder
 from unrolled.errors import ConfigError
-from unrolled.models.build import cell_of
+
+if TYPE_CHECKING:
+    from unrolled.cell_checks.examination import Size
 
 WORDS = {True: ("ok", "green"), False: ("FAILED", "red"), None: ("", "")}
 
+HELP = """\
+examples:
+  unrolled check my_cells.MyCell rank=4    a cell in my_cells.py of the working folder
+  unrolled check slstm heads=2             one of ours
+"""
 
-def examine_cell(node: DictConfig, size: Size, compiled: bool, console: Console) -> int:
+
+def add_parser(subparsers: Any, summary: str) -> argparse.ArgumentParser:
+    """Add the subcommand."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "check",
+        allow_abbrev=False,
+        help=summary,
+        description="The checks that our own cells pass, for any cell.",
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("cell", metavar="CELL", help="my_cells.MyCell, or a choice such as lstm")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="hyperparameters")
+    parser.add_argument("--hidden-size", type=int, default=256, help="of the timed layer (256)")
+    parser.add_argument("--batch-size", type=int, default=32, help="of the timed layer (32)")
+    parser.add_argument("--length", type=int, default=64, help="of the timed sequences (64)")
+    parser.add_argument(
+        "--compiled", action="store_true", help="the compiled backend, too (some ten seconds)"
+    )
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check a cell and print what was found."""
+    from unrolled.config.compose import compose_run
+
+    search_working_folder()
+    for name in ("hidden_size", "batch_size", "length"):
+        if getattr(options, name) < 1:
+            raise ConfigError(f"--{name.replace('_', '-')}: must be at least 1")
+    own = "." in options.cell
+    which = f"cell._target_={options.cell}" if own else f"cell={options.cell}"
+    plus = "+" if own and not options.cell.startswith("unrolled.") else ""
+    config = compose_run([which, *(f"{plus}cell.{value}" for value in options.overrides)])
+    if own:
+        object_at(options.cell)
+    from unrolled.cell_checks.examination import Size
+    from unrolled.comparison.table import readable
+
+    size, console = Size(options.hidden_size, options.batch_size, options.length), make_console()
+    with readable(console):
+        failed = examine_cell(config.cell, size, options.compiled, console)
+    return FAILED if failed else 0
+
+
+def examine_cell(node: DictConfig, size: "Size", compiled: bool, console: Console) -> int:
     """Examine the cell that a ``cell`` node names and print each finding as it is made.
 
     Returns:
@@ -24,6 +79,9 @@ def examine_cell(node: DictConfig, size: Size, compiled: bool, console: Console)
     Raises:
         ConfigError: it is not a cell, does not take these hyperparameters, or cannot be built.
     """
+    from unrolled.cell_checks.examination import examine
+    from unrolled.models.build import cell_of
+
     cell, options = cell_of(node, EVERYTHING)
     multiple = cell.size_multiple(**options)
     if size.hidden_size % multiple:

@@ -19,8 +19,11 @@ from yaml import YAMLError
 
 from unrolled.config import hints
 from unrolled.config.checks import check
+from unrolled.config.hyperparameters import written
 from unrolled.config.overrides import choose_custom, require_allowed
 from unrolled.config.panel import Panel, control_panel
+from unrolled.config.schema import Config
+from unrolled.config.signatures import signature_of
 from unrolled.config.typed import takes_whole_numbers, typed
 from unrolled.errors import ConfigError
 
@@ -118,7 +121,7 @@ def _compose(panel: Panel, overrides: Sequence[Override]) -> DictConfig:
     there."""
     choices = [o for o in overrides if _is_choice(panel, o)]
     values = [o for o in overrides if o not in choices]
-    config = _attempt(choices, [])
+    config = _attempt(panel, choices, [])
     if not values:
         return config
     probe = config.copy()
@@ -127,7 +130,7 @@ def _compose(panel: Panel, overrides: Sequence[Override]) -> DictConfig:
         require_allowed(probe, override, panel.groups)
         if not override.is_add() and not override.key_or_group.startswith("hydra."):
             hints.set_value(probe, override.key_or_group, override.value())
-    return _attempt(overrides, list(hints.keys(config)))
+    return _attempt(panel, overrides, list(hints.keys(config)))
 
 
 def _is_choice(panel: Panel, override: Override) -> bool:
@@ -138,19 +141,20 @@ def _is_choice(panel: Panel, override: Override) -> bool:
     value: Any = override.value()
     if override.is_delete():
         return False
-    if value is not None:
-        for choice in value if isinstance(value, list) else [value]:
-            hints.require_choice(group, str(choice), panel.options(group))
+    if override.is_add() and group in signature_of(Config).parameters:
+        raise ConfigError(f"{override.input_line}: leave out the +, there is a choice already")
+    for choice in value if isinstance(value, list) else [value]:
+        hints.require_choice(group, written(choice), panel.options(group))
     return True
 
 
-def _attempt(overrides: Sequence[Override], known: Sequence[str]) -> DictConfig:
+def _attempt(panel: Panel, overrides: Sequence[Override], known: Sequence[str]) -> DictConfig:
     lines = [str(override.input_line) for override in overrides]
     try:
         return compose(PRIMARY, overrides=lines, return_hydra_config=True)
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(hints.explain_file(error)) from error
-    except (HydraException, OmegaConfBaseException) as error:
+    except (YAMLError, OSError, UnicodeDecodeError) as error:
+        raise ConfigError(panel.explain_file(error)) from error
+    except (HydraException, OmegaConfBaseException, ValueError, RecursionError) as error:
         raise ConfigError(hints.explain(error, known)) from error
 
 
@@ -217,14 +221,14 @@ def run_config(composed: DictConfig) -> DictConfig:
     OmegaConf.set_readonly(config, False)
     OmegaConf.set_struct(config, False)
     config.pop("hydra", None)
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        raise ConfigError(f"{missing[0]} is needed and has no default: give {missing[0]}=…")
     return _typed_and_checked(config)
 
 
 def _typed_and_checked(config: DictConfig, *, read_own: bool = True) -> DictConfig:
     try:
+        missing = sorted(OmegaConf.missing_keys(config))
+        if missing:
+            raise ConfigError(f"{missing[0]} is needed and has no default: give {missing[0]}=…")
         values = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(hints.first_line(error)) from error

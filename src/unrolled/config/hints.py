@@ -8,7 +8,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import MarkedYAMLError, YAMLError
 
 from unrolled.config.locations import config_directory
 from unrolled.errors import ConfigError
@@ -29,6 +28,11 @@ def require_key(config: DictConfig, key: str, groups: Sequence[str] = ()) -> Non
         # configuration.
         if not isinstance(node, DictConfig) or part not in set(node):
             hint = _other_choices(config, key) or nearest_key(key, [*keys(config), *groups])
+            if not hint:
+                there = [str(name) for name in node] if isinstance(node, DictConfig) else []
+                shown = "`unrolled train --cfg` shows all keys"
+                within = key.rpartition(".")[0]
+                hint = f" ({within} has: {', '.join(there)})" if within else f"; {shown}"
             raise ConfigError(f"{key}: no such key{hint}")
         node = None if OmegaConf.is_missing(node, part) else node._get_node(part)
 
@@ -80,14 +84,6 @@ def explain(error: Exception, known: Sequence[str]) -> str:
     return message
 
 
-def explain_file(error: YAMLError | UnicodeDecodeError) -> str:
-    """Which line of which configuration file cannot be read, and why."""
-    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        return f"{mark.name}, line {mark.line + 1}: {error.problem or error.context}"
-    return f"a configuration file cannot be read: {str(error).splitlines()[0]}"
-
-
 def first_line(error: Exception) -> str:
     """The first line of an error's message, or of what caused it where that says more."""
     cause = error.__cause__
@@ -96,14 +92,16 @@ def first_line(error: Exception) -> str:
 
 
 def nearest_key(word: str, candidates: Sequence[str]) -> str:
-    """A clause that names the candidate nearest to an unknown key."""
+    """A clause that names the candidate nearest to an unknown key; empty where none is near."""
     # A key typed without its group (lr, hidden_size), or in a wrong one, is nearest by its last
     # part.
     last = word.rpartition(".")[2]
     near = [candidate for candidate in candidates if candidate.rpartition(".")[2] == last]
-    near = near or difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
-    near = near or difflib.get_close_matches(last, candidates, n=1, cutoff=0.4)
-    return f"; did you mean {near[0]}?" if near else "; `unrolled train --cfg` shows all keys"
+    # The group of a key is no key to mean.
+    others = [candidate for candidate in candidates if not word.startswith(f"{candidate}.")]
+    near = near or difflib.get_close_matches(word, others, n=1, cutoff=0.6)
+    near = near or difflib.get_close_matches(last, others, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _other_choices(config: DictConfig, key: str) -> str:

@@ -84,7 +84,14 @@ def typed_value(value: Any, annotation: Any, key: str) -> Any:
         # What YAML knows nothing of is the constructor's to judge.
         return value
     allowed = " or ".join(name for member in members for name in _names(member))
-    raise ConfigError(f"{key}={value}: must be {allowed}")
+    raise ConfigError(f"{key}={written(value)}: must be {allowed}")
+
+
+def written(value: Any) -> str:
+    """A value as it is typed in an override."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 _NO: Any = object()
@@ -110,7 +117,7 @@ def _converted(value: Any, member: Any, key: str) -> Any:
         each = inner[0] if kind is list or inner[-1] is ... else None
         kinds = [each] * len(value) if each is not None else [*inner]
         if len(kinds) != len(value):
-            raise ConfigError(f"{key}={[*value]}: {len(kinds)} values")
+            raise ConfigError(f"{key}={[*value]}: must be a list of {len(kinds)} values")
         return [typed_value(v, k, key) for v, k in zip(value, kinds, strict=True)]
     if kind is dict and isinstance(value, Mapping):
         inner = (get_args(member) or (Any, Any))[1]

@@ -3,6 +3,7 @@ person wrote themselves."""
 
 import re
 from collections.abc import Sequence
+from dataclasses import is_dataclass
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
@@ -51,26 +52,34 @@ def require_allowed(config: DictConfig, override: Override, groups: Sequence[str
         ConfigError: the message names the nearest key, or the way out.
     """
     line, key = str(override.input_line), override.key_or_group
-    if key.startswith("hydra."):
-        # Hydra's own schema refuses what it does not have.
-        return
     if override.is_delete():
         raise ConfigError(
-            f"{line}: a key cannot be taken away; {key}=null empties one that may be empty"
+            f"{line}: nothing can be taken away from a configuration; give {key} another value"
         )
-    if override.is_add():
+    if key.startswith("hydra."):
+        if override.is_add() or override.is_force_add():
+            _require_in_hydra(config, key)
+    elif override.is_add():
         _require_addition(config, line, key, groups)
     else:
         hints.require_key(config, key, groups)
 
 
 def _require_addition(config: DictConfig, line: str, key: str, groups: Sequence[str]) -> None:
+    """Refuse a new key anywhere but among the options of what a person wrote themselves."""
     group, _, name = key.partition(".")
     built = BUILT.get(group)
-    target = None
-    if built is not None and built.own and not OmegaConf.is_missing(config[group], "_target_"):
-        target = config[group].get("_target_")
+    target = OmegaConf.select(config, f"{group}._target_") if built and built.own else None
     if target is None or str(target).startswith(OURS) or not name:
         hints.require_key(config, key, groups)
-    if name in set(config.get(group, {})) or not name:
+    if not name or name in set(config[group]):
         raise ConfigError(f"{line}: this key is there already; leave out the +")
+
+
+def _require_in_hydra(config: DictConfig, key: str) -> None:
+    """Refuse a new key of Hydra's that its schema does not have; some of its nodes are free."""
+    parent, _, _ = key.rpartition(".")
+    hints.require_key(config, parent)
+    node = OmegaConf.select(config, parent)
+    if isinstance(node, DictConfig) and is_dataclass(OmegaConf.get_type(node)):
+        hints.require_key(config, key)

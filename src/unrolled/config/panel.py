@@ -14,6 +14,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
+from yaml import MarkedYAMLError, YAMLError
 
 from unrolled.config.locations import config_directory
 from unrolled.config.overrides import choice_of
@@ -54,6 +55,26 @@ class Panel:
                 f"cannot read an override: {reason}; write key=value, and a value with spaces, "
                 "commas or letters beyond ASCII in quotes: 'key=\"value\"'"
             ) from error
+
+    def explain_file(self, error: YAMLError | OSError | UnicodeDecodeError) -> str:
+        """Which line of which configuration file cannot be read, and why."""
+        if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+            mark = error.problem_mark
+            return f"{mark.name}, line {mark.line + 1}: {error.problem or error.context}"
+        if isinstance(error, OSError):
+            return f"{error.filename}: cannot be read ({error.strerror})"
+        if isinstance(error, UnicodeDecodeError):
+            return f"{self._first_not_utf8()}: not UTF-8 ({error.reason})"
+        return f"{getattr(error, 'name', 'a file')}: {str(error).splitlines()[0]}"
+
+    def _first_not_utf8(self) -> str:
+        for place in self.hydra.config_loader.get_search_path().get_path():
+            for path in sorted(Path((place.path or "").removeprefix("file://")).rglob("*.yaml")):
+                try:
+                    path.read_text(encoding="utf-8")
+                except UnicodeDecodeError:
+                    return str(path)
+        return "a configuration file"
 
     def _ask_options(self, group: str) -> list[str]:
         options = self.hydra.config_loader.get_group_options(group)

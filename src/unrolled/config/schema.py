@@ -33,14 +33,6 @@ class Cell(Target):
     backend: Literal["auto", "native", "eager", "compiled", "scan"] = "auto"
 
 
-@dataclass
-class Optimizer(Target):
-    """PyTorch's own annotations of these two allow tensors as well."""
-
-    lr: float = 0.0
-    weight_decay: float = 0.0
-
-
 @dataclass(frozen=True)
 class Built:
     """A group whose choices build something.
@@ -62,7 +54,7 @@ BUILT = {
     "dataset": Built(Target),
     "tokenizer": Built(Target),
     "cell": Built(Cell, given=2),
-    "optimizer": Built(Optimizer, given=1, own=False),
+    "optimizer": Built(Target, given=1, own=False),
     "scheduler": Built(Target, given=2, own=False),
 }
 

@@ -7,7 +7,6 @@ a misspelt or ill-typed option is refused at once.
 import ast
 import dataclasses
 import difflib
-import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Optional, Union, get_type_hints
+from typing import Any, Literal, Union, get_type_hints
 
 from unrolled.errors import ConfigError
 
@@ -188,15 +187,15 @@ class _Module:
     def _generic(self, origin: str, inner: list[ast.expr]) -> Any:
         if origin == "Literal":
             return Literal[tuple(ast.literal_eval(node) for node in inner)]
-        arguments = tuple(map(self.annotation, inner))
-        if origin in ("Union", "Optional"):
-            return Union[arguments] if origin == "Union" else Optional[arguments[0]]  # noqa: UP007
+        arguments: Any = tuple(map(self.annotation, inner))
         if origin == "Annotated":
             return arguments[0]
-        kind = BUILTIN.get(origin)
-        if kind is tuple and ast.unparse(inner[-1]) == "...":
-            return tuple[arguments[0], ...]
-        return kind[arguments] if kind in (list, dict, tuple) else Any
+        if origin == "tuple" and ast.unparse(inner[-1]) == "...":
+            arguments = (arguments[0], ...)
+        makers: dict[str, Any] = {"Union": Union, "Optional": Union, **BUILTIN}
+        if origin == "Optional":
+            arguments = (*arguments, None)
+        return makers[origin][arguments] if origin in makers else Any
 
     def of_function(self, name: str, node: ast.FunctionDef, skip: int) -> Signature:
         arguments = node.args

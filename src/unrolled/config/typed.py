@@ -1,7 +1,7 @@
 """A whole configuration, each value of its type: composed or stored, it goes through here."""
 
 from collections.abc import Mapping
-from dataclasses import is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
@@ -29,8 +29,9 @@ def typed(values: Mapping[str, Any], *, read_own: bool = True) -> dict[str, Any]
     """
     result: dict[str, Any] = {}
     _require_keys(values, Config, "")
+    annotation: Any
     for key, annotation in signature_of(Config).parameters.items():
-        value = values.get(key)
+        value: Any = values.get(key)
         if key in BUILT or is_dataclass(annotation):
             if not isinstance(value, Mapping):
                 raise ConfigError(f"{key}={value}: a choice of a group has several keys")
@@ -60,6 +61,8 @@ def _typed_node(values: Mapping[str, Any], group: str, read_own: bool) -> dict[s
     common = signature_of(BUILT[group].common)
     shared = {key: value for key, value in values.items() if key in common.parameters}
     options = {key: value for key, value in values.items() if key not in common.parameters}
+    if "name" not in shared:
+        raise ConfigError(f"{group}.name is needed: what the choice is called")
     shared = typed_values(shared, common, group)
     target = shared.get("_target_")
     if target is None:
@@ -68,10 +71,15 @@ def _typed_node(values: Mapping[str, Any], group: str, read_own: bool) -> dict[s
         options = typed_values(options, Signature(str(values["name"]), {}, frozenset()), group)
     elif (signature := _constructor(group, target, read_own)) is not None:
         needed = signature.required - shared.keys()
-        right = typed_values(options, replace(signature, required=needed), group)
-        # The names of runs with a cell of one's own are made of its values as they were typed.
-        options = right if target.startswith(OURS) else options
-    return {key: shared[key] if key in shared else options[key] for key in values}
+        given = options
+        options = typed_values(options, replace(signature, required=needed), group)
+        if group == "cell" and not target.startswith(OURS):
+            # A run's name is made of its configuration; those of cells of one's own have a whole
+            # number where one was typed for a fraction, and its constructor gets the fraction.
+            options |= {key: value for key, value in given.items() if type(value) is int}
+    absent = {f.name: f.default for f in fields(BUILT[group].common) if f.name not in shared}
+    absent.pop("_target_", None)
+    return {key: {**shared, **options}[key] for key in values} | absent
 
 
 def _constructor(group: str, target: str, read_own: bool) -> Signature | None:
@@ -79,6 +87,8 @@ def _constructor(group: str, target: str, read_own: bool) -> Signature | None:
     if not target.startswith(OURS) and not read_own:
         return None
     signature = PENDING.get(target) or read_signature(target)
+    if signature is None and target.startswith("unrolled."):
+        raise ConfigError(f"{group}._target_={target}: there is nothing of this name in unrolled")
     if signature is None and not target.startswith(OURS):
         try:
             signature = signature_of(object_at(target))

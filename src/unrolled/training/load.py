@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from unrolled.config.build import OURS
+from unrolled.config.stored import stored_config
 from unrolled.data.text_tokenizer import TextTokenizer
 from unrolled.data.tokenizers import load_tokenizer
 from unrolled.errors import DataError, RunError
@@ -15,37 +16,6 @@ from unrolled.runs.record import Record, read_record
 
 if TYPE_CHECKING:
     from unrolled.models.language_model import RecurrentLanguageModel
-
-
-# What every run's configuration has.
-GROUPS = (
-    "task",
-    "dataset",
-    "tokenizer",
-    "cell",
-    "model",
-    "budget",
-    "optimizer",
-    "scheduler",
-    "trainer",
-)
-
-
-# Keys that the first versions' runs do not have, as they were without them.
-ADDED = {
-    "retry_failed": None,
-    "fail_fast": False,
-    "time_limit_minutes": None,
-    "trial": {"storage": None, "search": None, "number": None},
-    "trainer.checkpoint_every_steps": None,
-    "trainer.checkpoint_every_minutes": None,
-    "budget.flops": None,
-    "model.recurrent_dropout": 0.0,
-    "model.weight_dropout": 0.0,
-    "model.zoneout": 0.0,
-    "model.residual": False,
-    "model.recompute": False,
-}
 
 
 @dataclass(frozen=True)
@@ -97,15 +67,9 @@ def load_run(folder: Path) -> StoredRun:
         raise RunError(
             f"{folder}: no tokenizer.json in it; the run ended before it began to train"
         )
-    config = OmegaConf.create(record.config)
-    OmegaConf.set_struct(config, True)
-    lacking = [group for group in GROUPS if not isinstance(config.get(group), DictConfig)]
-    if lacking:
-        raise RunError(f"{folder}: its record is damaged, its configuration lacks {lacking[0]}")
-    for key, value in ADDED.items():
-        group, _, name = key.rpartition(".")
-        if name not in (config[group] if group else config):
-            OmegaConf.update(config, key, value, force_add=True)
+    config = stored_config(record.config, folder)
+    if record.study != config.study:
+        raise RunError(f"{folder}: its record is damaged, it names two studies")
     try:
         tokenizer = load_tokenizer(path.read_text(encoding="utf-8"))
     except DataError as error:
