@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 
 from unrolled.commands.evaluate import evaluate, print_evaluation
+from unrolled.config.stored import ADDED
 from unrolled.errors import ConfigError, DataError, RunError
 from unrolled.runs.record import read_record
-from unrolled.config.stored import ADDED
 
 
 def test_a_finished_run_has_exactly_its_recorded_figures(trained: Path) -> None:

@@ -56,13 +56,8 @@ def object_at(name: str) -> Callable[..., Any]:
         ConfigError: there is no such thing, it cannot be called, or its module cannot be imported;
             the message has the line of the person's own file.
     """
+    require_name(name)
     module_name, _, attribute = name.rpartition(".")
-    if not module_name:
-        raise ConfigError(f"{name}: name a module and what is in it, such as my_cells.MyCell")
-    if module_name.partition(".")[0] in sys.stdlib_module_names:
-        raise ConfigError(
-            f"{name}: {module_name} is part of Python, which has no cell, task or data set"
-        )
     module = _imported(module_name, name)
     if not hasattr(module, attribute):
         near = difflib.get_close_matches(attribute, dir(module), n=1, cutoff=0.5)
@@ -76,6 +71,19 @@ def object_at(name: str) -> Callable[..., Any]:
     if not callable(target):
         raise ConfigError(f"{name}: a {type(target).__name__}, which builds nothing")
     return target
+
+
+def require_name(name: str) -> None:
+    """Refuse a name that no class or function of one's own can have.
+
+    Raises:
+        ConfigError: it names no module, or one of Python's.
+    """
+    module = name.rpartition(".")[0]
+    if not module:
+        raise ConfigError(f"{name}: name a module and what is in it, such as my_cells.MyCell")
+    if module.partition(".")[0] in sys.stdlib_module_names:
+        raise ConfigError(f"{name}: {module} is part of Python; call a file of your own otherwise")
 
 
 def arguments_of(node: DictConfig, *without: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from hydra import compose
 from hydra.core.override_parser.types import IntervalSweep, Override
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -117,20 +117,21 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 
 def _compose(panel: Panel, overrides: Sequence[Override]) -> DictConfig:
-    """Compose, group choices first, so that each other override can be held against what is
-    there."""
+    """Compose by Hydra what is chosen, and what is Hydra's own; then set our keys, each held
+    against what is there."""
     choices = [o for o in overrides if _is_choice(panel, o)]
     values = [o for o in overrides if o not in choices]
-    config = _attempt(panel, choices, [])
-    if not values:
-        return config
-    probe = config.copy()
-    # What is added last: it may belong to what another override names.
-    for override in sorted(values, key=Override.is_add):
-        require_allowed(probe, override, panel.groups)
-        if not override.is_add() and not override.key_or_group.startswith("hydra."):
-            hints.set_value(probe, override.key_or_group, override.value())
-    return _attempt(panel, overrides, list(hints.keys(config)))
+    config = _attempt(panel, choices)
+    theirs = [o for o in values if o.key_or_group.startswith("hydra.")]
+    for override in theirs:
+        require_allowed(config, override, panel.groups)
+    if theirs:
+        config = _attempt(panel, [*choices, *theirs])
+    # What is added comes last: it may belong to what another override names.
+    for override in sorted((o for o in values if o not in theirs), key=Override.is_add):
+        require_allowed(config, override, panel.groups)
+        hints.set_value(config, override.key_or_group, override.value())
+    return config
 
 
 def _is_choice(panel: Panel, override: Override) -> bool:
@@ -148,14 +149,16 @@ def _is_choice(panel: Panel, override: Override) -> bool:
     return True
 
 
-def _attempt(panel: Panel, overrides: Sequence[Override], known: Sequence[str]) -> DictConfig:
+def _attempt(panel: Panel, overrides: Sequence[Override]) -> DictConfig:
     lines = [str(override.input_line) for override in overrides]
     try:
         return compose(PRIMARY, overrides=lines, return_hydra_config=True)
+    except MissingConfigException as error:
+        raise ConfigError(hints.first_line(error)) from error
     except (YAMLError, OSError, UnicodeDecodeError) as error:
         raise ConfigError(panel.explain_file(error)) from error
     except (HydraException, OmegaConfBaseException, ValueError, RecursionError) as error:
-        raise ConfigError(hints.explain(error, known)) from error
+        raise ConfigError(hints.first_line(error)) from error
 
 
 def _listed(override: Override) -> bool:
@@ -231,7 +234,8 @@ def _typed_and_checked(config: DictConfig, *, read_own: bool = True) -> DictConf
             raise ConfigError(f"{missing[0]} is needed and has no default: give {missing[0]}=…")
         values = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(hints.first_line(error)) from error
+        where = f"{error.full_key}: " if error.full_key else ""
+        raise ConfigError(f"{where}{hints.first_line(error)}") from error
     assert isinstance(values, dict)
     result = OmegaConf.create(typed({str(k): v for k, v in values.items()}, read_own=read_own))
     check(result)

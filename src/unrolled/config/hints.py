@@ -52,13 +52,13 @@ def require_choice(group: str, choice: str, options: Sequence[str]) -> None:
 
 
 def set_value(config: DictConfig, key: str, value: Any) -> None:
-    """Set a key.
+    """Set a key, which may be new.
 
     Raises:
         ConfigError: the key cannot hold the value.
     """
     try:
-        OmegaConf.update(config, key, value)
+        OmegaConf.update(config, key, value, force_add=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{key}={value!s}: {first_line(error)}") from error
 
@@ -74,21 +74,15 @@ def keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
                 yield from keys(child, f"{name}.")
 
 
-def explain(error: Exception, known: Sequence[str]) -> str:
-    """One line of what Hydra says, with the nearest of the ``known`` keys where it names an
-    unknown one."""
-    message = first_line(error)
-    for word in message.replace("'", " ").split():
-        if known and "." in word and word not in known:
-            return f"{message}{nearest_key(word, known)}"
-    return message
-
-
 def first_line(error: Exception) -> str:
-    """The first line of an error's message, or of what caused it where that says more."""
+    """The first line of an error's message, and of what caused it where that says more."""
+    said = str(error).strip().splitlines()[0].rstrip(".")
     cause = error.__cause__
-    message = str(cause) if isinstance(cause, OmegaConfBaseException) else str(error)
-    return message.strip().splitlines()[0].rstrip(".")
+    if not isinstance(cause, OmegaConfBaseException):
+        return said
+    override = said.removeprefix("Error merging override ")
+    because = str(cause).strip().splitlines()[0].rstrip(".")
+    return because if override == said else f"{override}: {because}"
 
 
 def nearest_key(word: str, candidates: Sequence[str]) -> str:

@@ -57,8 +57,7 @@ def require_allowed(config: DictConfig, override: Override, groups: Sequence[str
             f"{line}: nothing can be taken away from a configuration; give {key} another value"
         )
     if key.startswith("hydra."):
-        if override.is_add() or override.is_force_add():
-            _require_in_hydra(config, key)
+        _require_in_hydra(config, key, new=override.is_add() or override.is_force_add())
     elif override.is_add():
         _require_addition(config, line, key, groups)
     else:
@@ -76,10 +75,10 @@ def _require_addition(config: DictConfig, line: str, key: str, groups: Sequence[
         raise ConfigError(f"{line}: this key is there already; leave out the +")
 
 
-def _require_in_hydra(config: DictConfig, key: str) -> None:
-    """Refuse a new key of Hydra's that its schema does not have; some of its nodes are free."""
-    parent, _, _ = key.rpartition(".")
+def _require_in_hydra(config: DictConfig, key: str, *, new: bool) -> None:
+    """Refuse a key of Hydra's that its schema does not have; some of its nodes take new ones."""
+    parent = key.rpartition(".")[0]
     hints.require_key(config, parent)
     node = OmegaConf.select(config, parent)
-    if isinstance(node, DictConfig) and is_dataclass(OmegaConf.get_type(node)):
+    if not new or not isinstance(node, DictConfig) or is_dataclass(OmegaConf.get_type(node)):
         hints.require_key(config, key)

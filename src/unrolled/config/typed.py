@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from omegaconf import DictConfig, OmegaConf
 
-from unrolled.config.build import OURS, object_at
+from unrolled.config.build import OURS, object_at, require_name
 from unrolled.config.hints import nearest_key
 from unrolled.config.hyperparameters import typed_value, typed_values
 from unrolled.config.pending import PENDING
@@ -38,7 +38,7 @@ def typed(values: Mapping[str, Any], *, read_own: bool = True) -> dict[str, Any]
             if key in BUILT:
                 result[key] = _typed_node(value, key, read_own)
                 continue
-            _require_keys(value, annotation, f"{key}.")
+            _require_keys(value, cast(type, annotation), f"{key}.")
         result[key] = typed_value(value, annotation, key)
     return result
 
@@ -51,7 +51,7 @@ def takes_whole_numbers(config: DictConfig, key: str) -> bool:
         target = OmegaConf.select(config, f"{group}._target_")
         annotation = _parameters(group, str(target), read_own=True).get(name, Any)
     elif is_dataclass(annotation):
-        annotation = signature_of(annotation).parameters.get(name, Any)
+        annotation = signature_of(cast(type, annotation)).parameters.get(name, Any)
     members = get_args(annotation) or (annotation,)
     return int in members and float not in members
 
@@ -84,8 +84,10 @@ def _typed_node(values: Mapping[str, Any], group: str, read_own: bool) -> dict[s
 
 def _constructor(group: str, target: str, read_own: bool) -> Signature | None:
     """What ``target`` takes of a configuration; None where that is found out when it is built."""
-    if not target.startswith(OURS) and not read_own:
-        return None
+    if not target.startswith(OURS):
+        require_name(target)
+        if not read_own:
+            return None
     signature = PENDING.get(target) or read_signature(target)
     if signature is None and target.startswith("unrolled."):
         raise ConfigError(f"{group}._target_={target}: there is nothing of this name in unrolled")
@@ -104,7 +106,7 @@ def _parameters(group: str, target: str, read_own: bool) -> Mapping[str, Any]:
     return {**own, **signature_of(BUILT[group].common).parameters}
 
 
-def _require_keys(values: Mapping[str, Any], schema: Any, prefix: str) -> None:
+def _require_keys(values: Mapping[str, Any], schema: type, prefix: str) -> None:
     """Refuse keys that the schema lacks, and the lack of keys that it has."""
     signature = signature_of(schema)
     names = [f"{prefix}{name}" for name in signature.parameters]
