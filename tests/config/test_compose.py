@@ -5,7 +5,7 @@ from omegaconf import OmegaConf
 
 from unrolled.config.compose import apply_overrides, compose_run, plan
 from unrolled.errors import ConfigError, UnrolledError
-from unrolled.runs.identity import plain
+from unrolled.runs.identity import identity, plain
 
 CELLS = """
 raise RuntimeError("a configuration is composed without running this")
@@ -356,3 +356,21 @@ def test_stored_configurations_take_known_keys_of_the_same_type() -> None:
         apply_overrides(stored, ["task.evaluation_batchsize=4"])
     with pytest.raises(ConfigError, match=r"task\.batch_size=many: must be int"):
         apply_overrides(stored, ["task.batch_size=many"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "beginning"),
+    [
+        ([], "874e182f4374"),
+        (["cell=irnn", "cell.scale=2"], "2778e045ece3"),
+        (["cell=lru", "cell.r_min=0", "cell.activation=none"], "b88837f57076"),
+        (["optimizer.betas=[0,0.9]"], "5748d84033d8"),
+        (["tokenizer=word", "tokenizer.vocabulary_size=500", "tokenizer.punctuation=split",
+          "tokenizer.lowercase=true"], "3fb9cfb5e7e7"),
+        (["scheduler=plateau", "scheduler.factor=0.5", "scheduler.minimum_lr=0"], "33f53b429ca3"),
+    ],
+)  # fmt: skip
+def test_runs_are_the_same_runs_as_in_the_first_versions(
+    overrides: list[str], beginning: str
+) -> None:
+    assert identity(compose_run(overrides), "f").startswith(beginning)

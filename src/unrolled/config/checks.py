@@ -117,7 +117,7 @@ def check(config: DictConfig) -> None:
     for name in ("outputs", "cache"):
         path = config.paths[name]
         if path is not None and (not path.strip() or has_control_characters(path)):
-            raise ConfigError(f"paths.{name}={printable(path)!r}: the path of a folder is needed")
+            raise ConfigError(f"paths.{name}='{printable(path)}': the path of a folder is needed")
 
 
 def _check_study(study: str) -> None:
@@ -125,7 +125,7 @@ def _check_study(study: str) -> None:
     if not study.strip():
         raise ConfigError("study is empty; it names the folder of the runs")
     if has_control_characters(study):
-        raise ConfigError(f"study={printable(study)!r}: control characters name no folder")
+        raise ConfigError(f"study='{printable(study)}': control characters name no folder")
     if "/" in study:
         raise ConfigError(f"study={study}: the name of one folder is needed, without a slash")
     if RESERVED.fullmatch(study):
