@@ -160,6 +160,12 @@ def test_the_plugins_are_above_sweeps_only() -> None:
     [
         "unrolled.cli",
         "unrolled.config.compose",
+        "unrolled.config.stored",
+        "unrolled.commands.train",
+        "unrolled.commands.check",
+        "unrolled.commands.generate",
+        "unrolled.commands.evaluate",
+        "unrolled.commands.reproduce",
         "unrolled.training.run",
         "unrolled.training.load",
         "unrolled.tasks.language_modeling",

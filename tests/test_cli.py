@@ -1,6 +1,9 @@
 """The command as a person types it: exit codes, what it prints, and how soon."""
 
 import json
+import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,6 +124,15 @@ raise SystemExit(code)
 """
 
 
+OWN_CODE = {
+    "my": "class A:\n    def __init__(self, i, h, leak: float = 0.5): ...\n",
+    "torn": "class A(:\n    pass\n",
+    "lost": "import os\nimport absent_library\n\nclass A: ...\n",
+    "fails": "x = 1 / 0\n\nclass A: ...\n",
+    "leaves": "raise SystemExit(0)\n\nclass A: ...\n",
+}
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -131,7 +143,35 @@ raise SystemExit(code)
         (["train", "modle.layers=2"], 2, "did you mean model.layers?"),
         (["train", "cell=lstmm"], 2, "did you mean lstm?"),
         (["train", "-m", "cell=lstm,gruu"], 2, "did you mean gru?"),
-        (["train", "model.layers=two"], 2, "could not be converted"),
+        (["train", "model.layers=two"], 2, "model.layers=two: must be int"),
+        (["train", "cell=slstm", "cell.heads=two"], 2, "cell.heads=two: must be int"),
+        (["train", "+model.hiden_size=3"], 2, "did you mean model.hidden_size?"),
+        (["train", "++trainer.max_stepz=4"], 2, "did you mean trainer.max_steps?"),
+        (["train", "+foo=1"], 2, "foo: no such key"),
+        (["train", "~trainer.max_steps"], 2, "nothing can be taken away"),
+        (["train", "trainer.devices=7"], 2, "trainer.devices=7 needs trainer=ddp"),
+        (["train", "paths.outputs="], 2, "the path of a folder is needed"),
+        (["train", "study='a\x1b[2Jb'"], 2, "study='a\\x1b[2Jb': control characters"),
+        (["train", "optimizer.eps=0"], 2, "0 / (0 + eps)"),
+        (["train", "trainer.max_steps=1e3", "--cfg"], 0, "max_steps: 1000\n"),
+        (
+            ["train", "-m", "cell=lstm,gru", "trainer.max_steps=1e2", "--cfg"],
+            0,
+            "max_steps: 100\n",
+        ),
+        (["train", "dataset=text", "dataset.path=pipe"], 2, "a named pipe"),
+        (["train", "-cd", "torn", "cell=torn"], 2, "torn/cell/torn.yaml, line 2: "),
+        (["train", "cell._target_=my.A", "+cell.leek=1"], 2, "did you mean cell.leak?"),
+        (["train", "cell._target_=my.A", "+cell.leak=high"], 2, "cell.leak=high: must be float"),
+        (["train", "cell._target_=torn.A"], 2, "torn.py, line 1: invalid syntax\n  class A(:\n"),
+        (["train", "cell._target_=lost.A"], 2, "lost.py, line 2: ModuleNotFoundError: No module"),
+        (["train", "cell._target_=fails.A"], 2, "fails.py, line 1: ZeroDivisionError: division"),
+        (["train", "cell._target_=leaves.A"], 2, "leaves.py, line 1: SystemExit: 0"),
+        (["train", "task._target_=lost.A"], 2, "lost.py, line 2: ModuleNotFoundError"),
+        (["train", "dataset._target_=lost.A"], 2, "lost.py, line 2: ModuleNotFoundError"),
+        (["check", "torn.A"], 2, "torn.py, line 1: invalid syntax"),
+        (["check", "lost.A"], 2, "lost.py, line 2: ModuleNotFoundError"),
+        (["check", "lstm", "foo=3"], 2, "cell.foo: no such key (cell has: name, _target_"),
         (["train", "dataset=text", "dataset.path=absent.txt"], 2, "no such file or folder"),
         (
             ["train", "-m", "dataset=text", "dataset.path=absent.txt", "seed=1,2"],
@@ -152,6 +192,11 @@ def test_help_and_mistakes_are_answered_before_anything_heavy(
     arguments: list[str], code: int, says: str
 ) -> None:
     Path("occupied").write_text("a file")
+    os.mkfifo("pipe")
+    Path("torn/cell").mkdir(parents=True)
+    Path("torn/cell/torn.yaml").write_text("name: torn\n\tleak: 1\n")
+    for name, source in OWN_CODE.items():
+        Path(f"{name}.py").write_text(source)
     result = subprocess.run(
         [sys.executable, "-c", HEAVY, *arguments], capture_output=True, text=True, check=False
     )
@@ -159,6 +204,57 @@ def test_help_and_mistakes_are_answered_before_anything_heavy(
     assert says in result.stdout + result.stderr
     assert result.stderr.splitlines()[-1] == "loaded:"
     assert "Traceback" not in result.stderr
+    if "usage" not in result.stderr:
+        assert result.stderr.count("\n") <= 3
+
+
+def test_a_file_of_the_working_folder_stands_in_for_no_library(overrides: Overrides) -> None:
+    for name in ("tokenizers", "torch", "rich", "random"):
+        Path(f"{name}.py").write_text("raise RuntimeError('not the library')")
+    assert "validation/perplexity" in unrolled("train", *overrides("trainer.max_steps=2")).stdout
+
+
+@pytest.mark.slow
+def test_it_does_so_in_no_worker_process_and_in_no_rank(overrides: Overrides) -> None:
+    for name in ("tokenizers", "torch", "rich", "random"):
+        Path(f"{name}.py").write_text("raise RuntimeError('not the library')")
+    Path("my_cells.py").write_text(OWN_CELL)
+    own = overrides("cell._target_=my_cells.Leaky", "trainer.max_steps=2", "seed=1,2")
+    assert "2 finished" in unrolled("train", "-m", *own).stdout
+    folder = find_runs(Path("outputs"))[0]
+    assert "exactly" in unrolled("evaluate", str(folder), "--trust", "my_cells").stdout
+    ranks = overrides("trainer=ddp", "cell._target_=my_cells.Leaky", "trainer.max_steps=2")
+    assert "validation/perplexity" in unrolled("train", *ranks).stdout
+
+
+def test_a_cell_that_ends_the_program_is_a_failure(overrides: Overrides) -> None:
+    Path("my_cells.py").write_text(OWN_CELL.replace("(h,) = state", "raise SystemExit(0)"))
+    result = unrolled("train", *overrides("cell._target_=my_cells.Leaky"), code=1)
+    assert "failed: something called sys.exit(0)" in result.stderr
+
+
+def test_a_cell_without_a_step_is_its_own_file_and_line(overrides: Overrides) -> None:
+    Path("my_cells.py").write_text(OWN_CELL.replace("def step", "def stop"))
+    result = unrolled("train", *overrides("cell._target_=my_cells.Leaky"), code=2)
+    assert re.search(
+        r"my_cells\.py, line 5: Leaky is no whole cell, it lacks step\n$", result.stderr
+    )
+
+
+@pytest.mark.parametrize("command", ["reproduce", "evaluate", "generate"])
+@pytest.mark.parametrize("where", ["config", "record"])
+def test_a_record_that_names_a_path_as_its_study_is_refused(
+    command: str, where: str, trained: Path
+) -> None:
+    folder = Path("outputs/study/run")
+    shutil.copytree(trained, folder)
+    record = json.loads((folder / "record.json").read_text())
+    (record["config"] if where == "config" else record)["study"] = "../../../elsewhere"
+    (folder / "record.json").write_text(json.dumps(record))
+    before = sorted(Path().rglob("*"))
+    result = unrolled(command, str(folder), code=2)
+    assert re.search("study=../../../elsewhere|names two studies", result.stderr)
+    assert sorted(Path().rglob("*")) == before
 
 
 @pytest.mark.slow

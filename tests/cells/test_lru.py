@@ -13,7 +13,7 @@ from unrolled.errors import ConfigError
 @pytest.mark.parametrize("activation", ["gelu", "none"])
 def test_the_steps_are_the_published_equations(activation: str) -> None:
     torch.manual_seed(3)
-    cell = LRU(4, 5, activation=activation).double()
+    cell = LRU(4, 5, activation=activation).double()  # type: ignore[arg-type]
     p = {name: value.detach().numpy() for name, value in cell.named_parameters()}
     eigenvalues = np.exp(-np.exp(p["nu_log"]) + 1j * np.exp(p["theta_log"]))
     B = p["weight_ih"][:5] + 1j * p["weight_ih"][5:10]
@@ -97,4 +97,4 @@ def test_an_option_out_of_range_is_refused(options: dict[str, float], key: str) 
 
 def test_another_activation_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"cell\.activation=relu: choose gelu or none"):
-        LRU(4, 5, activation="relu")
+        LRU(4, 5, activation="relu")  # type: ignore[arg-type]

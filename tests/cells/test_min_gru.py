@@ -11,7 +11,7 @@ from unrolled.errors import ConfigError
 @pytest.mark.parametrize("candidate", ["linear", "positive"])
 def test_the_steps_are_the_published_equations(candidate: str) -> None:
     torch.manual_seed(3)
-    cell = MinGRU(4, 5, candidate=candidate).double()
+    cell = MinGRU(4, 5, candidate=candidate).double()  # type: ignore[arg-type]
     W_z, W_h = (block.detach().numpy() for block in cell.weight_ih.chunk(2))
     b_z, b_h = (block.detach().numpy() for block in cell.bias_ih.chunk(2))
     x = 3 * torch.randn(6, 4, dtype=torch.float64)
@@ -50,4 +50,4 @@ def test_everything_starts_as_in_a_linear_layer() -> None:
 
 def test_another_candidate_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"cell\.candidate=log: choose linear or positive"):
-        MinGRU(4, 5, candidate="log")
+        MinGRU(4, 5, candidate="log")  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from unrolled.errors import ConfigError
 @pytest.mark.parametrize("candidate", ["linear", "positive"])
 def test_the_steps_are_the_published_equations(candidate: str) -> None:
     torch.manual_seed(3)
-    cell = MinLSTM(4, 5, candidate=candidate).double()
+    cell = MinLSTM(4, 5, candidate=candidate).double()  # type: ignore[arg-type]
     W_f, W_i, W_h = (block.detach().numpy() for block in cell.weight_ih.chunk(3))
     b_f, b_i, b_h = (block.detach().numpy() for block in cell.bias_ih.chunk(3))
     x = 3 * torch.randn(6, 4, dtype=torch.float64)
@@ -53,4 +53,4 @@ def test_an_open_forget_gate_beside_a_shut_input_gate_keeps_the_memory() -> None
 
 def test_another_candidate_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"cell\.candidate=log: choose linear or positive"):
-        MinLSTM(4, 5, candidate="log")
+        MinLSTM(4, 5, candidate="log")  # type: ignore[arg-type]

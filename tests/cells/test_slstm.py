@@ -60,7 +60,7 @@ def test_gate_inputs_of_any_size_stay_finite_from_the_first_step(
     forget_gate: str, size: float
 ) -> None:
     torch.manual_seed(3)
-    cell = SLSTM(4, 8, forget_gate=forget_gate)
+    cell = SLSTM(4, 8, forget_gate=forget_gate)  # type: ignore[arg-type]
     z = (size * torch.rand(20, 2, 32)).requires_grad_()
     state = cell.initial_state(2, z)
     outputs = []
@@ -172,4 +172,4 @@ def test_an_option_out_of_range_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"cell\.heads=0"):
         SLSTM(4, 4, heads=0)
     with pytest.raises(ConfigError, match=r"cell\.forget_gate=tanh: choose sigmoid or exp"):
-        SLSTM(4, 4, forget_gate="tanh")
+        SLSTM(4, 4, forget_gate="tanh")  # type: ignore[arg-type]

@@ -8,9 +8,9 @@ from rich.console import Console
 
 from unrolled.cli import main
 from unrolled.commands.evaluate import evaluate, print_evaluation
+from unrolled.config.stored import ADDED
 from unrolled.errors import ConfigError, DataError, RunError
 from unrolled.runs.record import read_record
-from unrolled.training.load import ADDED
 
 
 def test_a_finished_run_has_exactly_its_recorded_figures(trained: Path) -> None:

@@ -12,6 +12,8 @@ from unrolled.runs.identity import plain
 CHOICES = sorted(path for path in config_directory().glob("*/*.yaml"))
 NEEDS = {
     "cell/custom": ["cell._target_=unrolled.cells.gru.GRU", "cell.name=custom"],
+    "task/custom": ["task._target_=my_tasks.MyTask", "task.name=custom"],
+    "dataset/custom": ["dataset._target_=my_data.load", "dataset.name=custom"],
     "dataset/text": ["dataset.path=x.txt"],
     "dataset/splits": ["dataset.path=x"],
     "dataset/hub": ["dataset.path=x"],
@@ -20,6 +22,13 @@ NEEDS = {
 
 def name_of(path: Path) -> str:
     return f"{path.parent.name}/{path.stem}"
+
+
+@pytest.fixture(autouse=True)
+def _own_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("my_tasks.py").write_text("class MyTask: pass\n")
+    Path("my_data.py").write_text("def load(): pass\n")
+    monkeypatch.syspath_prepend(str(Path.cwd()))
 
 
 @pytest.mark.parametrize("path", CHOICES, ids=name_of)

@@ -1,4 +1,7 @@
+import os
 import re
+import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +134,28 @@ def test_a_missing_file(tmp_path: Path, values: dict[str, str], key: str) -> Non
     # The folder looked in tells where a relative path went wrong.
     with pytest.raises(DataError, match=f"{key}=nowhere.txt: no such file .*{tmp_path}"):
         load(**{"path": str(tmp_path / "a.txt"), **values})
+
+
+@pytest.mark.parametrize("key", ["path", "validation_path", "test_path"])
+def test_what_would_be_waited_for_or_never_ends_is_refused(tmp_path: Path, key: str) -> None:
+    (tmp_path / "a.txt").write_text(lines(30))
+    os.mkfifo(tmp_path / "pipe")
+    waiting = socket.socket(socket.AF_UNIX)
+    waiting.bind("socket")
+    with waiting:
+        for path, kind in (("pipe", "named pipe"), ("socket", "socket"), ("/dev/zero", "device")):
+            with pytest.raises(DataError, match=rf"dataset\.{key}={path}: a {kind}"):
+                load(**{"path": "a.txt", key: path})
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("nowhere")])
+def test_a_text_of_a_folder_that_cannot_be_read_is_not_passed_over(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    (tmp_path / "a.txt").write_text(lines(30))
+    make(tmp_path / "b.txt")
+    with pytest.raises(DataError, match=r"b\.txt: a (named pipe|link to nothing), and a file"):
+        load(tmp_path)
 
 
 @pytest.mark.parametrize("path", ["~nobody-of-that-name/a.txt", "a" * 5000])

@@ -1,6 +1,7 @@
 """The linear recurrent unit."""
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +55,7 @@ class LRU(LinearCell):
         r_min: float = 0.0,
         r_max: float = 1.0,
         max_phase: float = 2 * math.pi,
-        activation: str = "gelu",
+        activation: Literal["gelu", "none"] = "gelu",
     ) -> None:
         super().__init__(input_size, hidden_size)
         if not 0 <= r_min < r_max <= 1:

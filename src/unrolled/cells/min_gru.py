@@ -1,5 +1,7 @@
 """The minimal gated recurrent unit of "Were RNNs all we needed?"."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,7 +34,13 @@ class MinGRU(LinearCell):
         ConfigError: another ``candidate``.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, *, candidate: str = "linear") -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        candidate: Literal["linear", "positive"] = "linear",
+    ) -> None:
         super().__init__(input_size, hidden_size)
         self.positive = is_positive(candidate)
         self.weight_ih = nn.Parameter(torch.empty(2 * hidden_size, input_size))

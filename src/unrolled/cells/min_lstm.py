@@ -1,5 +1,7 @@
 """The minimal long short-term memory of "Were RNNs all we needed?"."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,7 +33,13 @@ class MinLSTM(LinearCell):
         ConfigError: another ``candidate``.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, *, candidate: str = "linear") -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        candidate: Literal["linear", "positive"] = "linear",
+    ) -> None:
         super().__init__(input_size, hidden_size)
         self.positive = is_positive(candidate)
         self.weight_ih = nn.Parameter(torch.empty(3 * hidden_size, input_size))

@@ -1,6 +1,6 @@
 """The scalar LSTM of xLSTM, with exponential gates and a normalized, stabilized memory."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +45,12 @@ class SLSTM(Cell):
     state_names = ("h", "c", "n", "m")
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, heads: int = 4, forget_gate: str = "sigmoid"
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        heads: int = 4,
+        forget_gate: Literal["sigmoid", "exp"] = "sigmoid",
     ) -> None:
         super().__init__(input_size, hidden_size)
         if heads < 1:

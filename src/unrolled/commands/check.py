@@ -1,10 +1,10 @@
-"""The checks of ``unrolled check``, as a person reads them."""
+"""``unrolled check``: the checks that our own cells pass, for any cell."""
 
-from collections.abc import Callable, Sequence
+import argparse
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 from hydra.errors import HydraException
@@ -13,25 +13,78 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from unrolled.cell_checks.construction import construct
-from unrolled.cell_checks.examination import examine
-from unrolled.cell_checks.measurement import Size
-from unrolled.cell_checks.memory import available_bytes, written
-from unrolled.cells.base import Cell
-from unrolled.config.build import EVERYTHING
+from unrolled.commands.options import FAILED, make_console
+from unrolled.config.build import EVERYTHING, object_at
+from unrolled.config.working_folder import search_working_folder
 from unrolled.errors import ConfigError
-from unrolled.models.build import cell_of
+
+if TYPE_CHECKING:
+    from unrolled.cell_checks.measurement import Size
+    from unrolled.cells.base import Cell
 
 WORDS = {True: ("ok", "green"), False: ("FAILED", "red"), None: ("", "")}
 
+HELP = """\
+examples:
+  unrolled check my_cells.MyCell rank=4    a cell in my_cells.py of the working folder
+  unrolled check slstm heads=2             one of ours
+"""
+
+
+def add_parser(subparsers: Any, summary: str) -> argparse.ArgumentParser:
+    """Add the subcommand."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "check",
+        allow_abbrev=False,
+        help=summary,
+        description="The checks that our own cells pass, for any cell.",
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("cell", metavar="CELL", help="my_cells.MyCell, or a choice such as lstm")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="hyperparameters")
+    parser.add_argument("--hidden-size", type=int, default=256, help="of the timed layer (256)")
+    parser.add_argument("--batch-size", type=int, default=32, help="of the timed layer (32)")
+    parser.add_argument("--length", type=int, default=64, help="of the timed sequences (64)")
+    parser.add_argument(
+        "--compiled", action="store_true", help="the compiled backend, too (some ten seconds)"
+    )
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check a cell and print what was found."""
+    from unrolled.config.compose import compose_run
+
+    search_working_folder()
+    for name in ("hidden_size", "batch_size", "length"):
+        if getattr(options, name) < 1:
+            raise ConfigError(f"--{name.replace('_', '-')}: must be at least 1")
+    given = hyperparameters(options.overrides)
+    own = "." in options.cell
+    config = compose_run([f"cell._target_={options.cell}" if own else f"cell={options.cell}"])
+    if own:
+        object_at(options.cell)
+    from unrolled.cell_checks.measurement import Size
+    from unrolled.comparison.table import readable
+
+    size, console = Size(options.hidden_size, options.batch_size, options.length), make_console()
+    with readable(console):
+        failed = examine_cell(config.cell, given, size, options.compiled, console)
+    return FAILED if failed else 0
+
 
 def examine_cell(
-    node: DictConfig, overrides: Sequence[str], size: Size, compiled: bool, console: Console
+    node: DictConfig,
+    given: Mapping[str, Any],
+    size: "Size",
+    compiled: bool,
+    console: Console,
 ) -> int:
     """Examine the cell that a ``cell`` node names and print each finding as it is made.
 
     Args:
-        overrides: hyperparameters, as ``key=value``.
+        given: hyperparameters that take precedence over the node's.
 
     Returns:
         How many checks failed.
@@ -40,7 +93,11 @@ def examine_cell(
         ConfigError: it is not a cell, does not take these hyperparameters, cannot be built, or
             would not fit into memory.
     """
-    cell, options = cell_of(node, EVERYTHING, hyperparameters(overrides))
+    from unrolled.cell_checks.construction import construct
+    from unrolled.cell_checks.examination import examine
+    from unrolled.models.build import cell_of
+
+    cell, options = cell_of(node, EVERYTHING, given)
     multiple = cell.size_multiple(**options)
     if size.hidden_size % multiple:
         raise ConfigError(
@@ -85,12 +142,16 @@ def hyperparameters(overrides: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def require_memory(make: Callable[[int, int], Cell], size: Size) -> None:
+def require_memory(make: "Callable[[int, int], Cell]", size: "Size") -> None:
     """Refuse to time a layer for which memory would not suffice.
 
     Raises:
         ConfigError: it would not; the message says what is needed and what there is.
     """
+    import torch
+
+    from unrolled.cell_checks.memory import available_bytes, written
+
     available = available_bytes()
     if available is None:
         return

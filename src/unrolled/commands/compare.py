@@ -1,13 +1,16 @@
-"""``unrolled compare``: its arguments, and what it prints."""
+"""``unrolled compare``: many runs to one answer."""
 
 import argparse
 from pathlib import Path
+from typing import Any
+
+from unrolled.commands.options import make_console
 
 
-def add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(subparsers: Any, summary: str) -> argparse.ArgumentParser:
     """Add the subcommand."""
-    parser = commands.add_parser(
-        "compare", allow_abbrev=False, help="many runs to one answer: table, plots, CSV, JSON"
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "compare", allow_abbrev=False, help=summary
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="studies to read")
     parser.add_argument(
@@ -23,13 +26,11 @@ def add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         help="where to write; default: DIR/comparison, of several DIR a folder beside them",
     )
     parser.add_argument("--csv", action="store_true", help="print CSV in place of the table")
-    parser.set_defaults(run=run_compare)
+    return parser
 
 
-def run_compare(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Compare, write the files, and print the table."""
-    from rich.console import Console
-
     from unrolled.comparison.export import to_csv
     from unrolled.comparison.report import compare
     from unrolled.comparison.table import print_comparison
@@ -44,5 +45,5 @@ def run_compare(options: argparse.Namespace) -> int:
     if options.csv:
         print(to_csv(comparison), end="")
     else:
-        print_comparison(comparison, written.next_steps, Console())
+        print_comparison(comparison, written.next_steps, make_console())
     return 0

@@ -1,5 +1,7 @@
-"""A finished run again: on its own data exactly the recorded figures, or on other data."""
+"""``unrolled evaluate``: a finished run again, on its own data exactly the recorded figures, or on
+other data."""
 
+import argparse
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -10,6 +12,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
+from unrolled.commands.options import FAILED, add_trust, make_console, trusted_prefixes
 from unrolled.commands.reproduce import changed
 from unrolled.config.build import EVERYTHING, OURS
 from unrolled.config.compose import apply_overrides, compose_run
@@ -31,6 +34,36 @@ CHANGEABLE = (
     "trainer.threads",
     "trainer.limit_batches",
 )
+
+
+def add_parser(subparsers: Any, summary: str) -> argparse.ArgumentParser:
+    """Add the subcommand."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "evaluate", allow_abbrev=False, help=summary
+    )
+    parser.add_argument("folder", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as dataset.path=…")
+    parser.add_argument(
+        "--split",
+        choices=["train", "validation", "test"],
+        action="append",
+        help="default: validation and test",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_trust(parser)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluate a run and print its figures."""
+    evaluation = evaluate(
+        options.folder,
+        options.overrides,
+        splits=options.split or ["validation", "test"],
+        trusted=trusted_prefixes(options),
+    )
+    print_evaluation(evaluation, make_console(), as_json=options.json)
+    return FAILED if evaluation.failed else 0
 
 
 @dataclass(frozen=True)

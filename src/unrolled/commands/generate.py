@@ -1,14 +1,57 @@
-"""Text from trained runs: streamed as it is drawn, several runs side by side on one prompt."""
+"""``unrolled generate``: text from trained runs, streamed as it is drawn, side by side on one
+prompt."""
 
+import argparse
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
+from unrolled.commands.options import add_trust, trusted_prefixes
 from unrolled.config.build import OURS
 from unrolled.errors import ConfigError
 from unrolled.runs.text import printable
 from unrolled.tasks.generation import Request, TextTask
 from unrolled.training.load import StoredRun, load_run
+
+
+def add_parser(subparsers: Any, summary: str) -> argparse.ArgumentParser:
+    """Add the subcommand."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "generate", allow_abbrev=False, help=summary
+    )
+    parser.add_argument("folders", nargs="+", type=Path, metavar="RUN", help="run folders")
+    parser.add_argument("--prompt", default="", help="what the text begins with")
+    parser.add_argument("--length", type=int, default=200, help="tokens at most (200)")
+    parser.add_argument("--temperature", type=float, default=0.8, help="0 is greedy (0.8)")
+    parser.add_argument("--greedy", action="store_true", help="the most probable token each time")
+    parser.add_argument("--top-k", type=int, help="draw among the k most probable tokens")
+    parser.add_argument("--top-p", type=float, help="draw among tokens of this total probability")
+    parser.add_argument("--seed", type=int, default=1, help="of the draws (1)")
+    parser.add_argument(
+        "--stop-at-end-of-sentence", action="store_true", help="stop there, or at a line's end"
+    )
+    parser.add_argument(
+        "--allow-unknown", action="store_true", help="accept a prompt that the model never saw"
+    )
+    add_trust(parser)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Generate text from some runs."""
+    request = Request(
+        prompt=options.prompt,
+        length=options.length,
+        temperature=0.0 if options.greedy else options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        seed=options.seed,
+        stop=options.stop_at_end_of_sentence,
+        allow_unknown=options.allow_unknown,
+    )
+    generate_side_by_side(options.folders, request, sys.stdout, trusted_prefixes(options))
+    return 0
 
 
 def generate_side_by_side(

@@ -1,5 +1,7 @@
-"""A finished run made again from its record alone, and whether it came out the same."""
+"""``unrolled reproduce``: a finished run made again from its record alone, and whether it came out
+the same."""
 
+import argparse
 import json
 import shutil
 from collections.abc import Iterable
@@ -11,14 +13,40 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
+from unrolled.commands.options import FAILED, add_trust, make_console, trusted_prefixes
 from unrolled.config.build import OURS, target_of
 from unrolled.errors import RunError
 from unrolled.runs.record import Record, read_record
 from unrolled.training.load import StoredRun, load_run
 from unrolled.training.prepare import prepare_data
-from unrolled.training.run import run, standing
+from unrolled.training.run import run as make_run
+from unrolled.training.run import standing
 
 PREFIX = "reproduced-"
+
+
+def add_parser(subparsers: Any, summary: str) -> argparse.ArgumentParser:
+    """Add the subcommand."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "reproduce", allow_abbrev=False, help=summary
+    )
+    parser.add_argument("folder", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.01,
+        help="the largest relative difference that counts as the same result (0.01)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_trust(parser)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Reproduce a run and say how it came out."""
+    result = reproduce(options.folder, options.tolerance, trusted_prefixes(options))
+    print_reproduction(result, make_console(), as_json=options.json)
+    return FAILED if result.verdict == "different" else 0
 
 
 @dataclass(frozen=True)
@@ -91,7 +119,7 @@ def reproduce(
     if before.state != "busy" and before.folder.is_dir():
         # What an earlier reproduction left would only be skipped.
         shutil.rmtree(before.folder)
-    outcome = run(config, trusted=trusted)
+    outcome = make_run(config, trusted=trusted)
     assert outcome.folder is not None
     now = read_record(outcome.folder)
     return Reproduction(

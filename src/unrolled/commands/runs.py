@@ -1,27 +1,28 @@
-"""``unrolled runs``: its arguments, and what it prints."""
+"""``unrolled runs``: what runs there are, and in which state."""
 
 import argparse
 from pathlib import Path
+from typing import Any
+
+from unrolled.commands.options import make_console
 
 
-def add_runs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(subparsers: Any, summary: str) -> argparse.ArgumentParser:
     """Add the subcommand."""
-    parser = commands.add_parser(
-        "runs", allow_abbrev=False, help="what runs there are, and in which state"
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "runs", allow_abbrev=False, help=summary
     )
     parser.add_argument("folder", nargs="?", type=Path, default=Path("outputs"), metavar="DIR")
     parser.add_argument("--failed", action="store_true", help="what was stopped, by its cause")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--csv", action="store_true", help="print CSV")
     parser.add_argument("--watch", action="store_true", help="follow a study that is under way")
-    parser.set_defaults(run=run_runs)
+    return parser
 
 
-def run_runs(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """List the runs, or follow those under way."""
-    from rich.console import Console
-
-    console = Console()
+    console = make_console()
     if options.watch:
         from unrolled.commands.watch import watch
 

@@ -7,11 +7,18 @@ the module.
 
 import difflib
 import importlib
+import sys
+import sysconfig
+import traceback
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from unrolled.config.hyperparameters import typed_arguments
+from unrolled.config.signatures import find_source, signature_of
 from unrolled.errors import ConfigError
 
 EVERYTHING = ("",)
@@ -29,29 +36,54 @@ def target_of(node: DictConfig, trusted: Iterable[str] = OURS) -> Callable[..., 
     """
     name = str(node._target_)
     if not name.startswith((*OURS, *trusted)):
+        module = name.partition(".")[0]
+        if _is_library(module):
+            raise ConfigError(
+                f"the stored configuration names {name}, which is part of a library and no cell, "
+                "task or data set of a module of one's own; it is not followed"
+            )
         raise ConfigError(
             f"the stored configuration names {name}, code outside unrolled; if you trust it, "
-            f"say so: --trust {name.partition('.')[0]}"
+            f"say so: --trust {module}"
         )
+    return object_at(name)
+
+
+def object_at(name: str) -> Callable[..., Any]:
+    """Import what a name stands for.
+
+    Raises:
+        ConfigError: there is no such thing, it cannot be called, or its module cannot be imported;
+            the message has the line of the person's own file.
+    """
+    require_name(name)
     module_name, _, attribute = name.rpartition(".")
-    if not module_name:
-        raise ConfigError(f"{name}: name a module and what is in it, such as my_cells.MyCell")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        # Only the named module itself being absent is the person's mistake; what it imports is
-        # not.
-        if error.name and f"{module_name}.".startswith(f"{error.name}."):
-            raise ConfigError(
-                f"{name}: there is no module {error.name}; is its file in the working folder?"
-            ) from error
-        raise
+    module = _imported(module_name, name)
     if not hasattr(module, attribute):
         near = difflib.get_close_matches(attribute, dir(module), n=1, cutoff=0.5)
         hint = f"; did you mean {module_name}.{near[0]}?" if near else ""
-        raise ConfigError(f"{name}: the module {module_name} has no {attribute}{hint}")
+        where = getattr(module, "__file__", None)
+        raise ConfigError(
+            f"{name}: the module {module_name} has no {attribute}{hint}"
+            + (f" ({where})" if where else "")
+        )
     target: Callable[..., Any] = getattr(module, attribute)
+    if not callable(target):
+        raise ConfigError(f"{name}: a {type(target).__name__}, which builds nothing")
     return target
+
+
+def require_name(name: str) -> None:
+    """Refuse a name that no class or function of one's own can have.
+
+    Raises:
+        ConfigError: it names no module, or one of Python's.
+    """
+    module = name.rpartition(".")[0]
+    if not module:
+        raise ConfigError(f"{name}: name a module and what is in it, such as my_cells.MyCell")
+    if module.partition(".")[0] in sys.stdlib_module_names:
+        raise ConfigError(f"{name}: {module} is part of Python; call a file of your own otherwise")
 
 
 def arguments_of(node: DictConfig, *without: str) -> dict[str, Any]:
@@ -62,10 +94,58 @@ def arguments_of(node: DictConfig, *without: str) -> dict[str, Any]:
 
 
 def build(node: DictConfig, *args: Any, trusted: Iterable[str] = OURS, **extra: Any) -> Any:
-    """Call the node's target with the node's keys.
+    """Call the node's target with ``args``, the node's keys and ``extra``; with the choice's name
+    where it wants it.
 
     Raises:
         ConfigError: as ``target_of``, or the target does not take these keys.
     """
     target = target_of(node, trusted)
-    return target(*args, **arguments_of(node), **extra)
+    signature = signature_of(target)
+    values = arguments_of(node)
+    if "name" not in signature.parameters and not signature.takes_anything:
+        values.pop("name", None)
+    group = str(node._key() or node.get("name", ""))
+    return target(*args, **typed_arguments(target, {**values, **extra}, group, given=len(args)))
+
+
+def _imported(module: str, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        # The named module itself is absent, or something that it imports.
+        if error.name and f"{module}.".startswith(f"{error.name}."):
+            raise ConfigError(
+                f"{name}: there is no module {error.name}; is its file in the working folder?"
+            ) from error
+        raise _import_error(module, name, error) from error
+    except (Exception, SystemExit) as error:
+        raise _import_error(module, name, error) from error
+
+
+def _import_error(module: str, name: str, error: BaseException) -> ConfigError:
+    """What went wrong in the person's own file, with its line."""
+    said = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(": ")
+    if isinstance(error, SyntaxError):
+        return ConfigError(
+            f"{error.filename}, line {error.lineno}: {error.msg}\n  {(error.text or '').strip()}"
+        )
+    origin = find_source(module)
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if origin is not None and Path(frame.filename).parent == origin.parent
+    ]
+    if not own:
+        return ConfigError(f"{name}: its module cannot be imported: {said}")
+    where = own[-1]
+    return ConfigError(f"{where.filename}, line {where.lineno}: {said}\n  {where.line}")
+
+
+def _is_library(module: str) -> bool:
+    """Whether a module is Python's own, or was installed, and so is no person's own file."""
+    if module in sys.stdlib_module_names:
+        return True
+    origin = find_source(module)
+    places = {Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib")}
+    return origin is not None and any(origin.resolve().is_relative_to(place) for place in places)

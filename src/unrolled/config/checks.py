@@ -1,12 +1,13 @@
 """What a type cannot say: ranges, and keys that need each other."""
 
 import math
+import re
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from unrolled.config.schema import Strategy
 from unrolled.errors import ConfigError
+from unrolled.runs.text import has_control_characters, printable
 
 # Key: (lowest, highest), both allowed; None where there is no such bound, or no value at all.
 LIMITS: dict[str, tuple[float | None, float | None]] = {
@@ -23,8 +24,6 @@ LIMITS: dict[str, tuple[float | None, float | None]] = {
     "task.sequence_length": (1, None),
     "task.evaluation_batch_size": (1, None),
     "task.evaluation_sequence_length": (1, None),
-    "task.sample.length": (0, None),
-    "task.sample.temperature": (0, None),
     "optimizer.weight_decay": (0, None),
     "scheduler.warmup_steps": (0, None),
     "scheduler.first_epoch": (1, None),
@@ -34,7 +33,6 @@ LIMITS: dict[str, tuple[float | None, float | None]] = {
     "scheduler.final_fraction": (0, 1),
     "scheduler.minimum_lr": (0, None),
     "optimizer.momentum": (0, None),
-    "optimizer.eps": (0, None),
     "optimizer.alpha": (0, 1),
     "trainer.devices": (1, None),
     "trainer.threads": (1, None),
@@ -69,7 +67,11 @@ BELOW_ONE = [
         "zoneout",
     )
 ]
-PROFILERS = (None, "simple", "advanced")
+# The smallest number that fp32 has in full.
+TINY = 1.2e-38
+# Names that some file systems keep to themselves.
+RESERVED = re.compile(r"(\.{1,2}|con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+LONGEST_NAME = 200
 
 
 def check(config: DictConfig) -> None:
@@ -109,26 +111,52 @@ def check(config: DictConfig) -> None:
             "meet both; set one of them to null"
         )
     _check_training(config)
-    for name in ("study", "name_by"):
-        if not config[name]:
-            raise ConfigError(f"{name} is empty; it names the folder of the runs")
-    if "/" in config.study or config.study in (".", ".."):
-        raise ConfigError(f"study={config.study}: a folder's name, without a slash")
+    if not config.name_by:
+        raise ConfigError("name_by is empty; it names the folder of a run")
+    _check_study(config.study)
+    for name in ("outputs", "cache"):
+        path = config.paths[name]
+        if path is not None and (not path.strip() or has_control_characters(path)):
+            raise ConfigError(f"paths.{name}='{printable(path)}': the path of a folder is needed")
+
+
+def _check_study(study: str) -> None:
+    """The name of a study is the name of its folder."""
+    if not study.strip():
+        raise ConfigError("study is empty; it names the folder of the runs")
+    if has_control_characters(study):
+        raise ConfigError(f"study='{printable(study)}': control characters name no folder")
+    if "/" in study:
+        raise ConfigError(f"study={study}: the name of one folder is needed, without a slash")
+    if RESERVED.fullmatch(study):
+        raise ConfigError(f"study={study}: a reserved name, which no folder can have")
+    if len(study.encode()) > LONGEST_NAME:
+        raise ConfigError(f"study={study[:20]}…: longer than {LONGEST_NAME} bytes")
 
 
 def _check_training(config: DictConfig) -> None:
     """What the optimizer, the schedule and the trainer need of each other."""
     optimizer, trainer = config.optimizer, config.trainer
     betas = optimizer.get("betas")
+    for beta in betas or ():
+        _require_number("optimizer.betas", beta)
     if betas is not None and (len(betas) != 2 or not all(0 <= beta < 1 for beta in betas)):
         raise ConfigError(f"optimizer.betas={betas}: two numbers, each at least 0 and below 1")
     if optimizer.get("nesterov") and not optimizer.momentum:
         raise ConfigError("optimizer.nesterov=true: needs optimizer.momentum above 0")
-    # A word in a stored configuration, one of the schema's in a composed one.
-    distributed = trainer.strategy in ("ddp", Strategy.ddp)
-    if distributed and config.task.batch_size % trainer.devices:
+    if optimizer.get("eps") is not None:
+        _require_number("optimizer.eps", optimizer.eps)
+        if optimizer.eps < TINY:
+            raise ConfigError(
+                f"optimizer.eps={optimizer.eps:g}: must be at least {TINY:g}, since a weight "
+                "without a gradient, such as an unseen token's, is updated by 0 / (0 + eps)"
+            )
+    batch_size = OmegaConf.select(config, "task.batch_size")
+    if trainer.strategy == "single" and trainer.devices > 1:
+        raise ConfigError(f"trainer.devices={trainer.devices} needs trainer=ddp")
+    if trainer.strategy == "ddp" and batch_size is not None and batch_size % trainer.devices:
         raise ConfigError(
-            f"task.batch_size={config.task.batch_size}: cannot be shared out evenly among "
+            f"task.batch_size={batch_size}: cannot be shared out evenly among "
             f"trainer.devices={trainer.devices}"
         )
     if trainer.max_steps is None and trainer.max_epochs is None:
@@ -136,8 +164,6 @@ def _check_training(config: DictConfig) -> None:
             "trainer.max_steps and trainer.max_epochs are both null, so the run would never end; "
             "give one of them"
         )
-    if trainer.profiler not in PROFILERS:
-        raise ConfigError(f"trainer.profiler={trainer.profiler}: choose simple, advanced or null")
 
 
 def _require_number(key: str, value: Any) -> None:

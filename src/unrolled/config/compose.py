@@ -1,8 +1,8 @@
 """Composing a configuration, and saying what is wrong with it in one sentence.
 
-Hydra refuses what does not fit the schema; its messages name the fault but not the way out. Here
-each override is looked at first, so that the answer can name the nearest key, choice or type. No
-torch: the answer to a misspelt key comes before anything slow is imported.
+Hydra composes; its messages name the fault but not the way out. Here each override is looked at
+first, so that the answer can name the nearest key or choice, and every value is given its type
+afterwards. No torch: the answer to a misspelt key comes before anything slow is imported.
 """
 
 import math
@@ -12,13 +12,19 @@ from typing import Any
 
 from hydra import compose
 from hydra.core.override_parser.types import IntervalSweep, Override
-from hydra.errors import HydraException
-from omegaconf import DictConfig, IntegerNode, OmegaConf
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from unrolled.config import hints
 from unrolled.config.checks import check
+from unrolled.config.hyperparameters import written
+from unrolled.config.overrides import choose_custom, require_allowed
 from unrolled.config.panel import Panel, control_panel
+from unrolled.config.schema import Config
+from unrolled.config.signatures import signature_of
+from unrolled.config.typed import takes_whole_numbers, typed
 from unrolled.errors import ConfigError
 
 PRIMARY = "train"
@@ -53,7 +59,7 @@ def plan(
     Raises:
         ConfigError: an unknown key, choice or type, a missing value, or one out of range.
     """
-    overrides = _with_own_cell(overrides)
+    overrides = choose_custom(overrides)
     with control_panel(config_dir) as panel:
         parsed = panel.parse(overrides)
         base = _compose(panel, [o for o in parsed if not o.is_sweep_override()])
@@ -71,7 +77,7 @@ def plan(
             )
         search = str(base.hydra.sweeper._target_).endswith("OptunaSweeper")
         composed = _one_at_a_time(panel, parsed, base, search) if sweep else iter([base])
-        configs = [_finished(config) for config in composed]
+        configs = [run_config(config) for config in composed]
     # Cell and seed are in every name already, as cell.name and seed; experiments differ in their
     # study's folder.
     named = ("cell", "cell._target_", "seed", "experiment")
@@ -103,39 +109,29 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     with control_panel() as panel:
         parsed = panel.parse(overrides)
     for override in parsed:
-        key = override.get_key_element()
         if override.is_sweep_override():
             raise ConfigError(f"{override.input_line}: several values, and this takes one")
-        hints.require_key(config, key)
-        hints.set_value(config, key, hints.typed(config, key, override.value()))
-    check(config)
-    return config
-
-
-def _with_own_cell(overrides: Sequence[str]) -> list[str]:
-    """A cell of one's own comes without the options of the default one."""
-    own = any(override.lstrip("+").startswith("cell._target_=") for override in overrides)
-    chosen = any(override.startswith("cell=") for override in overrides)
-    return ["cell=custom", *overrides] if own and not chosen else list(overrides)
+        require_allowed(config, override, ())
+        hints.set_value(config, override.key_or_group, override.value())
+    return _typed_and_checked(config, read_own=False)
 
 
 def _compose(panel: Panel, overrides: Sequence[Override]) -> DictConfig:
-    """Compose, group choices first, so that each other override can be held against what is
-    there."""
+    """Compose by Hydra what is chosen, and what is Hydra's own; then set our keys, each held
+    against what is there."""
     choices = [o for o in overrides if _is_choice(panel, o)]
     values = [o for o in overrides if o not in choices]
-    config = _attempt(choices, [])
-    if not values:
-        return config
-    probe = config.copy()
-    for override in values:
-        key = override.get_key_element()
-        changes = not (override.is_add() or override.is_force_add() or override.is_delete())
-        # Hydra's own keys are left to Hydra, whose schema refuses them too.
-        if changes and not key.startswith("hydra."):
-            hints.require_key(probe, key, panel.groups)
-            hints.set_value(probe, key, override.value())
-    return _attempt(overrides, list(hints.keys(config)))
+    config = _attempt(panel, choices)
+    theirs = [o for o in values if o.key_or_group.startswith("hydra.")]
+    for override in theirs:
+        require_allowed(config, override, panel.groups)
+    if theirs:
+        config = _attempt(panel, [*choices, *theirs])
+    # What is added comes last: it may belong to what another override names.
+    for override in sorted((o for o in values if o not in theirs), key=Override.is_add):
+        require_allowed(config, override, panel.groups)
+        hints.set_value(config, override.key_or_group, override.value())
+    return config
 
 
 def _is_choice(panel: Panel, override: Override) -> bool:
@@ -144,18 +140,25 @@ def _is_choice(panel: Panel, override: Override) -> bool:
     if group not in panel.groups:
         return False
     value: Any = override.value()
-    if not override.is_delete() and value is not None:
-        for choice in value if isinstance(value, list) else [value]:
-            hints.require_choice(group, str(choice), panel.options(group))
+    if override.is_delete():
+        return False
+    if override.is_add() and group in signature_of(Config).parameters:
+        raise ConfigError(f"{override.input_line}: leave out the +, there is a choice already")
+    for choice in value if isinstance(value, list) else [value]:
+        hints.require_choice(group, written(choice), panel.options(group))
     return True
 
 
-def _attempt(overrides: Sequence[Override], known: Sequence[str]) -> DictConfig:
+def _attempt(panel: Panel, overrides: Sequence[Override]) -> DictConfig:
     lines = [str(override.input_line) for override in overrides]
     try:
         return compose(PRIMARY, overrides=lines, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(hints.explain(error, known)) from error
+    except MissingConfigException as error:
+        raise ConfigError(hints.first_line(error)) from error
+    except (YAMLError, OSError, UnicodeDecodeError) as error:
+        raise ConfigError(panel.explain_file(error)) from error
+    except (HydraException, OmegaConfBaseException, ValueError, RecursionError) as error:
+        raise ConfigError(hints.first_line(error)) from error
 
 
 def _listed(override: Override) -> bool:
@@ -170,9 +173,7 @@ def ends(override: Override, config: DictConfig) -> tuple[float, float]:
     assert interval.start is not None
     assert interval.end is not None
     low, high = interval.start, interval.end
-    group, _, name = override.get_key_element().rpartition(".")
-    node = OmegaConf.select(config, group) if group else config
-    whole = isinstance(node, DictConfig) and isinstance(node._get_node(name), IntegerNode)
+    whole = takes_whole_numbers(config, override.key_or_group)
     if whole and low == int(low) and high == int(high):
         return int(low), int(high)
     return low, high
@@ -212,25 +213,31 @@ def _one_at_a_time(
                 yield variant
 
 
-def without_hydra(config: DictConfig) -> DictConfig:
-    """A copy of a composed configuration that is the run's alone, and can be changed."""
-    config = config.copy()
+def run_config(composed: DictConfig) -> DictConfig:
+    """A run's own part of what Hydra composed: resolved, every value there, of its type and in
+    range, choices as words.
+
+    Raises:
+        ConfigError: a value that is missing, of another type, or out of range.
+    """
+    config = composed.copy()
     OmegaConf.set_readonly(config, False)
     OmegaConf.set_struct(config, False)
-    config.pop("hydra")
-    return config
+    config.pop("hydra", None)
+    return _typed_and_checked(config)
 
 
-def _finished(config: DictConfig) -> DictConfig:
-    """The configuration without Hydra's own part, every value there, resolved and in range."""
-    config = without_hydra(config)
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        raise ConfigError(f"{missing[0]} is needed and has no default: give {missing[0]}=…")
+def _typed_and_checked(config: DictConfig, *, read_own: bool = True) -> DictConfig:
     try:
-        OmegaConf.resolve(config)
+        missing = sorted(OmegaConf.missing_keys(config))
+        if missing:
+            raise ConfigError(f"{missing[0]} is needed and has no default: give {missing[0]}=…")
+        values = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(hints.first_line(error)) from error
-    check(config)
-    OmegaConf.set_struct(config, True)
-    return config
+        where = f"{error.full_key}: " if error.full_key else ""
+        raise ConfigError(f"{where}{hints.first_line(error)}") from error
+    assert isinstance(values, dict)
+    result = OmegaConf.create(typed({str(k): v for k, v in values.items()}, read_own=read_own))
+    check(result)
+    OmegaConf.set_struct(result, True)
+    return result

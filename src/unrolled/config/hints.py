@@ -1,14 +1,15 @@
 """What is wrong with a key, a choice or a value, and what comes nearest to it."""
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
-from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from unrolled.config.schema import SCHEMAS, Config
+from unrolled.config.locations import config_directory
 from unrolled.errors import ConfigError
 
 
@@ -26,7 +27,12 @@ def require_key(config: DictConfig, key: str, groups: Sequence[str] = ()) -> Non
         # A set of the keys, since a key whose value is still missing is not `in` the
         # configuration.
         if not isinstance(node, DictConfig) or part not in set(node):
-            hint = _other_choices(config, key) or _nearest_key(key, [*keys(config), *groups])
+            hint = _other_choices(config, key) or nearest_key(key, [*keys(config), *groups])
+            if not hint:
+                there = [str(name) for name in node] if isinstance(node, DictConfig) else []
+                shown = "`unrolled train --cfg` shows all keys"
+                within = key.rpartition(".")[0]
+                hint = f" ({within} has: {', '.join(there)})" if within else f"; {shown}"
             raise ConfigError(f"{key}: no such key{hint}")
         node = None if OmegaConf.is_missing(node, part) else node._get_node(part)
 
@@ -46,38 +52,15 @@ def require_choice(group: str, choice: str, options: Sequence[str]) -> None:
 
 
 def set_value(config: DictConfig, key: str, value: Any) -> None:
-    """Set a key.
+    """Set a key, which may be new.
 
     Raises:
-        ConfigError: the value does not have the key's type.
+        ConfigError: the key cannot hold the value.
     """
     try:
-        OmegaConf.update(config, key, value)
+        OmegaConf.update(config, key, value, force_add=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{key}={value!s}: {first_line(error)}") from error
-
-
-def typed(config: DictConfig, key: str, value: Any) -> Any:
-    """A value for a key of a stored configuration, which has no types, as the schema wants it.
-
-    Raises:
-        ConfigError: the value does not have the key's type.
-    """
-    group, _, rest = key.partition(".")
-    name = rest.partition(".")[0]
-    schemas = [*SCHEMAS.get(group, {}).values(), Config]
-    for schema in schemas:
-        within = rest if schema is not Config else key
-        if (name if schema is not Config else group) in schema.__dataclass_fields__:
-            node = OmegaConf.structured(schema)
-            try:
-                OmegaConf.update(node, within, value)
-            except OmegaConfBaseException as error:
-                raise ConfigError(f"{key}={value!s}: {first_line(error)}") from error
-            result = OmegaConf.select(node, within)
-            return result.name if isinstance(result, Enum) else result
-    # A hyperparameter of a person's own cell.
-    return value
 
 
 def keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
@@ -91,39 +74,43 @@ def keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
                 yield from keys(child, f"{name}.")
 
 
-def explain(error: Exception, known: Sequence[str]) -> str:
-    """One line of what Hydra says, with the nearest of the ``known`` keys where it names an
-    unknown one."""
-    message = first_line(error)
-    for word in message.replace("'", " ").split():
-        if known and "." in word and word not in known:
-            return f"{message}{_nearest_key(word, known)}"
-    return message
-
-
 def first_line(error: Exception) -> str:
-    """The first line of an error's message, or of what caused it where that says more."""
+    """The first line of an error's message, and of what caused it where that says more."""
+    said = str(error).strip().splitlines()[0].rstrip(".")
     cause = error.__cause__
-    message = str(cause) if isinstance(cause, OmegaConfBaseException) else str(error)
-    return message.strip().splitlines()[0].rstrip(".")
+    if not isinstance(cause, OmegaConfBaseException):
+        return said
+    override = said.removeprefix("Error merging override ")
+    because = str(cause).strip().splitlines()[0].rstrip(".")
+    return because if override == said else f"{override}: {because}"
+
+
+def nearest_key(word: str, candidates: Sequence[str]) -> str:
+    """A clause that names the candidate nearest to an unknown key; empty where none is near."""
+    # A key typed without its group (lr, hidden_size), or in a wrong one, is nearest by its last
+    # part.
+    last = word.rpartition(".")[2]
+    near = [candidate for candidate in candidates if candidate.rpartition(".")[2] == last]
+    # The group of a key is no key to mean.
+    others = [candidate for candidate in candidates if not word.startswith(f"{candidate}.")]
+    near = near or difflib.get_close_matches(word, others, n=1, cutoff=0.6)
+    near = near or difflib.get_close_matches(last, others, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _other_choices(config: DictConfig, key: str) -> str:
     """A clause for a key that the chosen option of a group lacks and others have."""
     group, _, name = key.partition(".")
-    schemas = SCHEMAS.get(group, {})
-    having = [choice for choice, node in schemas.items() if name in node.__dataclass_fields__]
-    if not having:
+    having = [
+        path.stem
+        for path in sorted(config_directory().glob(f"{group}/*.yaml"))
+        if name in _top_level_keys(path)
+    ]
+    if not having or not name:
         return ""
     chosen = OmegaConf.select(config, f"{group}.name")
     return f" with {group}={chosen}; {name} belongs to {group}={', '.join(having)}"
 
 
-def _nearest_key(word: str, candidates: Sequence[str]) -> str:
-    # A key typed without its group (lr, hidden_size), or in a wrong one, is nearest by its last
-    # part.
-    last = word.rpartition(".")[2]
-    near = [candidate for candidate in candidates if candidate.rpartition(".")[2] == last]
-    near = near or difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
-    near = near or difflib.get_close_matches(last, candidates, n=1, cutoff=0.4)
-    return f"; did you mean {near[0]}?" if near else "; `unrolled train --cfg` shows all keys"
+def _top_level_keys(path: Path) -> list[str]:
+    return re.findall(r"^(\w+):", path.read_text(encoding="utf-8"), flags=re.MULTILINE)

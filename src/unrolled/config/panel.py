@@ -13,9 +13,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.version import setbase
+from omegaconf import DictConfig, OmegaConf
+from yaml import MarkedYAMLError, YAMLError
 
 from unrolled.config.locations import config_directory
-from unrolled.config.schema import register_schemas
+from unrolled.config.overrides import choice_of
 from unrolled.errors import ConfigError
 
 
@@ -54,9 +56,29 @@ class Panel:
                 "commas or letters beyond ASCII in quotes: 'key=\"value\"'"
             ) from error
 
+    def explain_file(self, error: YAMLError | OSError | UnicodeDecodeError) -> str:
+        """Which line of which configuration file cannot be read, and why."""
+        if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+            mark = error.problem_mark
+            return f"{mark.name}, line {mark.line + 1}: {error.problem or error.context}"
+        if isinstance(error, OSError):
+            return f"{error.filename}: cannot be read ({error.strerror})"
+        if isinstance(error, UnicodeDecodeError):
+            return f"{self._first_not_utf8()}: not UTF-8 ({error.reason})"
+        return f"{getattr(error, 'name', 'a file')}: {str(error).splitlines()[0]}"
+
+    def _first_not_utf8(self) -> str:
+        for place in self.hydra.config_loader.get_search_path().get_path():
+            for path in sorted(Path((place.path or "").removeprefix("file://")).rglob("*.yaml")):
+                try:
+                    path.read_text(encoding="utf-8")
+                except UnicodeDecodeError:
+                    return str(path)
+        return "a configuration file"
+
     def _ask_options(self, group: str) -> list[str]:
         options = self.hydra.config_loader.get_group_options(group)
-        # The schemas are choices to Hydra; only our own files refer to them.
+        # The schemas of Hydra's plugins are choices to Hydra; only files refer to them.
         return sorted(option for option in options if not option.startswith("schema_"))
 
 
@@ -67,7 +89,7 @@ def control_panel(config_dir: str | None = None) -> Iterator[Panel]:
     Raises:
         ConfigError: there is no such config folder.
     """
-    register_schemas()
+    OmegaConf.register_new_resolver("class_name", _class_name, replace=True)
     path = create_config_search_path(str(config_directory()))
     # Hydra wants the schemas last.
     path.prepend("unrolled", "experiments://", SearchPathQuery(provider="schema"))
@@ -82,3 +104,10 @@ def control_panel(config_dir: str | None = None) -> Iterator[Panel]:
         yield Panel(Hydra.create_main_hydra2("unrolled", path))
     finally:
         GlobalHydra.instance().clear()
+
+
+def _class_name(*, _parent_: DictConfig) -> str:
+    """What a choice is called that names its class or function alone: as the choice that builds
+    the same, or as the class."""
+    target = str(_parent_._get_node("_target_"))
+    return choice_of(str(_parent_._key()), target) or target.rpartition(".")[2]

@@ -1,367 +1,140 @@
 """The type of every configuration key; the values are in ``conf/``.
 
-A dataclass here is the schema of one choice of one group. Each YAML file names its schema first in
-its defaults list (``- schema``, or the choice's own), so Hydra refuses a key that is not here and
-a value that does not have its type. Nothing heavy is imported: the schema is checked before torch
-is.
+The keys that every choice of a group has are typed here. A choice that builds something (a node
+with a ``_target_``) has the parameters of what it builds besides, which are typed there and read
+by ``unrolled.config.signatures``.
 """
 
-from dataclasses import dataclass, field
-from enum import Enum, StrEnum
-from typing import Any
-
-from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
-
-
-class Accelerator(Enum):
-    """Where a run trains."""
-
-    cpu = "cpu"
-    gpu = "gpu"
-
-
-class Strategy(Enum):
-    """How many processes train one model: one, or one per device with averaged gradients."""
-
-    single = "single"
-    ddp = "ddp"
-
-
-class Precision(Enum):
-    """The number format of the forward and backward pass; weights are always kept in fp32."""
-
-    fp32 = "fp32"
-    bf16 = "bf16"
-
-
-class Backend(Enum):
-    """How a cell is run over time: the fastest exact way, its fused kernel, the plain loop, the
-    loop in compiled chunks, or a scan of a linear recurrence."""
-
-    auto = "auto"
-    native = "native"
-    eager = "eager"
-    compiled = "compiled"
-    scan = "scan"
-
-
-class Initialization(Enum):
-    """How weights start: as each cell's paper or PyTorch has it, uniform, or orthogonal."""
-
-    default = "default"
-    uniform = "uniform"
-    orthogonal = "orthogonal"
-
-
-# StrEnum: a cell takes these options as words, and imports no configuration.
-class Candidate(StrEnum):
-    """What ``min_gru`` and ``min_lstm`` write to the state: a linear map, or one made positive."""
-
-    linear = "linear"
-    positive = "positive"
-
-
-class ForgetGate(StrEnum):
-    """The function of sLSTM's forget gate."""
-
-    sigmoid = "sigmoid"
-    exp = "exp"
-
-
-class Activation(StrEnum):
-    """What LRU's output goes through."""
-
-    gelu = "gelu"
-    none = "none"
-
-
-class Punctuation(Enum):
-    """What the word tokenizer does with characters that are neither letters, digits nor spaces."""
-
-    keep = "keep"
-    split = "split"
-    drop = "drop"
+from dataclasses import dataclass
+from typing import Any, Literal
 
 
 @dataclass
 class Target:
-    """A configuration node that builds an object: what every choice with code behind it has."""
+    """A node that builds an object; the data that a task makes itself has no ``_target_``."""
 
-    name: str = MISSING
-    _target_: str = MISSING
-
-
-@dataclass
-class SotuDataset(Target):
-    first_year: int = MISSING
-    last_year: int = MISSING
+    name: str
+    _target_: str | None = None
 
 
 @dataclass
-class TextDataset(Target):
-    path: str = MISSING
-    validation_path: str | None = MISSING
-    test_path: str | None = MISSING
-    validation_fraction: float = MISSING
-    test_fraction: float = MISSING
-    encoding: str = MISSING
+class Task(Target):
+    """``monitor``: what early stopping, the best checkpoint and searches look at; None: the task's
+    primary metric."""
 
-
-@dataclass
-class SplitsDataset(Target):
-    path: str = MISSING
-    encoding: str = MISSING
-
-
-@dataclass
-class HubDataset(Target):
-    path: str = MISSING
-    subset: str | None = MISSING
-    column: str = MISSING
-    train_split: str = MISSING
-    validation_split: str = MISSING
-    test_split: str = MISSING
-    data_files: dict[str, str] | None = MISSING
-    revision: str | None = MISSING
-    separator: str = MISSING
-
-
-@dataclass
-class CharTokenizer(Target):
-    minimum_count: int = MISSING
-    lowercase: bool = MISSING
-
-
-@dataclass
-class ByteTokenizer(Target):
-    pass
-
-
-@dataclass
-class WordTokenizer(Target):
-    vocabulary_size: int | None = MISSING
-    minimum_count: int = MISSING
-    strip_html: bool = MISSING
-    lowercase: bool = MISSING
-    punctuation: Punctuation = MISSING
-    end_of_sentence: bool = MISSING
-
-
-@dataclass
-class BpeTokenizer(Target):
-    vocabulary_size: int = MISSING
-    minimum_count: int = MISSING
-    lowercase: bool = MISSING
+    monitor: str | None = None
 
 
 @dataclass
 class Cell(Target):
-    backend: Backend = MISSING
+    """``backend``: how the cell is run over time: the fastest exact way, its fused kernel, the
+    plain loop, the loop in compiled chunks, or a scan of a linear recurrence."""
+
+    backend: Literal["auto", "native", "eager", "compiled", "scan"] = "auto"
 
 
-@dataclass
-class IRNNCell(Cell):
-    scale: float = MISSING
-    input_std: float = MISSING
+@dataclass(frozen=True)
+class Built:
+    """A group whose choices build something.
+
+    Attributes:
+        common: the keys that every choice has.
+        given: how many of the constructor's first parameters the program gives.
+        own: whether a person may name a class or function of their own on the command line, with
+            its options as ``+group.key=value``.
+    """
+
+    common: type
+    given: int = 0
+    own: bool = True
 
 
-@dataclass
-class LSTMCell(Cell):
-    projection_size: int | None = MISSING
+BUILT = {
+    "task": Built(Task),
+    "dataset": Built(Target),
+    "tokenizer": Built(Target),
+    "cell": Built(Cell, given=2),
+    "optimizer": Built(Target, given=1, own=False),
+    "scheduler": Built(Target, given=2, own=False),
+}
 
-
-@dataclass
-class LSTMMogrifierCell(Cell):
-    rounds: int = MISSING
-    rank: int | None = MISSING
-
-
-@dataclass
-class GRUResetBeforeCell(Cell):
-    bias: bool = MISSING
-
-
-@dataclass
-class UGRNNCell(Cell):
-    gate_bias: float = MISSING
-
-
-@dataclass
-class RHNCell(Cell):
-    depth: int = MISSING
-    transform_bias: float = MISSING
-    initial_range: float = MISSING
-
-
-@dataclass
-class IndRNNCell(Cell):
-    recurrent_min: float = MISSING
-    recurrent_max: float = MISSING
-    recurrent_bound: float | None = MISSING
-
-
-@dataclass
-class SRUCell(Cell):
-    highway_bias: float = MISSING
-
-
-@dataclass
-class QRNNCell(Cell):
-    window: int = MISSING
-
-
-@dataclass
-class MinimalCell(Cell):
-    candidate: Candidate = MISSING
-
-
-@dataclass
-class SLSTMCell(Cell):
-    heads: int = MISSING
-    forget_gate: ForgetGate = MISSING
-
-
-@dataclass
-class LRUCell(Cell):
-    r_min: float = MISSING
-    r_max: float = MISSING
-    max_phase: float = MISSING
-    activation: Activation = MISSING
+# A task that makes its examples itself reads nothing.
+WITHOUT_TARGET = ("dataset", "tokenizer")
 
 
 @dataclass
 class Model:
-    name: str = MISSING
-    embedding_size: int = MISSING
-    hidden_size: int = MISSING
-    layers: int = MISSING
-    tied_weights: bool = MISSING
-    dropout: float = MISSING
-    embedding_dropout: float = MISSING
-    layer_dropout: float = MISSING
-    output_dropout: float = MISSING
-    locked_dropout: bool = MISSING
-    recurrent_dropout: float = MISSING
-    weight_dropout: float = MISSING
-    zoneout: float = MISSING
-    residual: bool = MISSING
-    recompute: bool = MISSING
-    initialization: Initialization = MISSING
-    initialization_range: float = MISSING
-    forget_bias: float | None = MISSING
+    """The network around the cell."""
+
+    name: str
+    embedding_size: int
+    hidden_size: int
+    layers: int
+    tied_weights: bool
+    dropout: float
+    embedding_dropout: float
+    layer_dropout: float
+    output_dropout: float
+    locked_dropout: bool
+    recurrent_dropout: float
+    weight_dropout: float
+    zoneout: float
+    residual: bool
+    recompute: bool
+    initialization: Literal["default", "uniform", "orthogonal"]
+    initialization_range: float
+    forget_bias: float | None
 
 
 @dataclass
 class Budget:
-    name: str = MISSING
-    parameters: int | None = MISSING
-    flops: int | None = MISSING
-    tolerance: float = MISSING
+    """What a hidden size is solved for."""
 
-
-@dataclass
-class Sample:
-    prompt: str | None = MISSING
-    length: int = MISSING
-    temperature: float = MISSING
-
-
-@dataclass
-class LanguageModeling(Target):
-    batch_size: int = MISSING
-    sequence_length: int = MISSING
-    evaluation_batch_size: int = MISSING
-    evaluation_sequence_length: int = MISSING
-    monitor: str = MISSING
-    sample: Sample = field(default_factory=Sample)
-
-
-@dataclass
-class Optimizer(Target):
-    lr: float = MISSING
-    weight_decay: float = MISSING
-
-
-@dataclass
-class AdamOptimizer(Optimizer):
-    betas: list[float] = MISSING
-    eps: float = MISSING
-
-
-@dataclass
-class SgdOptimizer(Optimizer):
-    momentum: float = MISSING
-    nesterov: bool = MISSING
-
-
-@dataclass
-class RmspropOptimizer(Optimizer):
-    alpha: float = MISSING
-    momentum: float = MISSING
-    eps: float = MISSING
-
-
-@dataclass
-class ConstantSchedule(Target):
-    warmup_steps: int = MISSING
-
-
-@dataclass
-class CosineSchedule(ConstantSchedule):
-    final_fraction: float = MISSING
-
-
-@dataclass
-class DecaySchedule(Target):
-    factor: float = MISSING
-    first_epoch: int = MISSING
-
-
-@dataclass
-class StepSchedule(DecaySchedule):
-    every_epochs: int = MISSING
-
-
-@dataclass
-class PlateauSchedule(Target):
-    factor: float = MISSING
-    patience: int = MISSING
-    minimum_lr: float = MISSING
+    name: str
+    parameters: int | None
+    flops: int | None
+    tolerance: float
 
 
 @dataclass
 class Trainer:
-    name: str = MISSING
-    accelerator: Accelerator = MISSING
-    strategy: Strategy = MISSING
-    devices: int = MISSING
-    precision: Precision = MISSING
-    threads: int | None = MISSING
-    max_steps: int | None = MISSING
-    max_epochs: int | None = MISSING
-    validate_every_steps: int | None = MISSING
-    early_stopping_patience: int | None = MISSING
-    gradient_clip: float | None = MISSING
-    log_every_steps: int = MISSING
-    checkpoint_every_steps: int | None = MISSING
-    checkpoint_every_minutes: float | None = MISSING
-    deterministic: bool = MISSING
-    limit_batches: int | None = MISSING
-    overfit_batches: int | None = MISSING
-    profiler: str | None = MISSING
+    """``strategy``: one process, or one per device with averaged gradients; ``precision``: of the
+    forward and backward pass, the weights being kept in fp32."""
+
+    name: str
+    accelerator: Literal["cpu", "gpu"]
+    strategy: Literal["single", "ddp"]
+    devices: int
+    precision: Literal["fp32", "bf16"]
+    threads: int | None
+    max_steps: int | None
+    max_epochs: int | None
+    validate_every_steps: int | None
+    early_stopping_patience: int | None
+    gradient_clip: float | None
+    log_every_steps: int
+    checkpoint_every_steps: int | None
+    checkpoint_every_minutes: float | None
+    deterministic: bool
+    limit_batches: int | None
+    overfit_batches: int | None
+    profiler: Literal["simple", "advanced"] | None
 
 
 @dataclass
 class Logger:
-    tensorboard: bool = MISSING
-    csv: bool = MISSING
+    """What is written besides the record."""
+
+    tensorboard: bool
+    csv: bool
 
 
 @dataclass
 class Paths:
-    outputs: str = MISSING
-    cache: str | None = MISSING
+    """Where runs are written, and tokenized text is kept."""
+
+    outputs: str
+    cache: str | None
 
 
 @dataclass
@@ -372,91 +145,32 @@ class Trial:
     ``number`` is the trial's.
     """
 
-    storage: str | None = None
-    search: str | None = None
-    number: int | None = None
+    storage: str | None
+    search: str | None
+    number: int | None
 
 
 @dataclass
 class Config:
-    """The whole configuration of a run. Groups whose choices differ in their keys are ``Any``
-    here."""
+    """The whole configuration of a run; ``Any`` where a group is one of ``BUILT``."""
 
-    study: str = MISSING
-    seed: int = MISSING
-    workers: int | None = MISSING
-    retry_failed: bool | None = MISSING
-    fail_fast: bool = MISSING
-    time_limit_minutes: float | None = MISSING
-    trial: Trial = field(default_factory=Trial)
-    name_by: list[str] = MISSING
+    study: str
+    seed: int
+    workers: int | None
+    retry_failed: bool | None
+    fail_fast: bool
+    time_limit_minutes: float | None
+    trial: Trial
+    name_by: list[str]
+    paths: Paths
+    task: Any
+    dataset: Any
+    tokenizer: Any
+    cell: Any
+    model: Model
+    budget: Budget
+    optimizer: Any
+    scheduler: Any
+    trainer: Trainer
+    logger: Logger
     published: Any = None
-    paths: Paths = field(default_factory=Paths)
-    task: Any = MISSING
-    dataset: Any = MISSING
-    tokenizer: Any = MISSING
-    cell: Any = MISSING
-    model: Model = field(default_factory=Model)
-    budget: Budget = field(default_factory=Budget)
-    optimizer: Any = MISSING
-    scheduler: Any = MISSING
-    trainer: Trainer = field(default_factory=Trainer)
-    logger: Logger = field(default_factory=Logger)
-
-
-SCHEMAS: dict[str, dict[str, Any]] = {
-    "dataset": {
-        "sotu": SotuDataset,
-        "text": TextDataset,
-        "splits": SplitsDataset,
-        "hub": HubDataset,
-    },
-    "tokenizer": {
-        "char": CharTokenizer,
-        "byte": ByteTokenizer,
-        "word": WordTokenizer,
-        "bpe": BpeTokenizer,
-    },
-    "cell": {
-        "cell": Cell,
-        "irnn": IRNNCell,
-        "lstm": LSTMCell,
-        "lstm_mogrifier": LSTMMogrifierCell,
-        "gru_reset_before": GRUResetBeforeCell,
-        "ugrnn": UGRNNCell,
-        "rhn": RHNCell,
-        "indrnn": IndRNNCell,
-        "sru": SRUCell,
-        "qrnn": QRNNCell,
-        "min_gru": MinimalCell,
-        "min_lstm": MinimalCell,
-        "slstm": SLSTMCell,
-        "lru": LRUCell,
-    },
-    "task": {"language_modeling": LanguageModeling},
-    "optimizer": {"adam": AdamOptimizer, "sgd": SgdOptimizer, "rmsprop": RmspropOptimizer},
-    "scheduler": {
-        "constant": ConstantSchedule,
-        "cosine": CosineSchedule,
-        "exponential": DecaySchedule,
-        "step": StepSchedule,
-        "plateau": PlateauSchedule,
-    },
-}
-
-
-def _class_name(*, _parent_: DictConfig) -> str:
-    """The last part of the ``_target_`` beside the key."""
-    missing = OmegaConf.is_missing(_parent_, "_target_")
-    return "custom" if missing else str(_parent_._target_).rpartition(".")[2]
-
-
-def register_schemas() -> None:
-    """Put every schema into Hydra's store, as ``schema`` and as ``<group>/schema_<choice>``, and
-    the resolver that names a cell of one's own after its class."""
-    OmegaConf.register_new_resolver("class_name", _class_name, replace=True)
-    store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
-    for group, schemas in SCHEMAS.items():
-        for name, node in schemas.items():
-            store.store(group=group, name=f"schema_{name}", node=node)

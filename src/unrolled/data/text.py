@@ -134,11 +134,29 @@ def _existing(path: str, key: str) -> Path:
         raise DataError(f"{key}={path}: cannot be looked up ({error})") from error
     if not there:
         raise DataError(f"{key}={path}: no such file or folder (looked in {Path.cwd()})")
+    if not found.is_dir():
+        _require_file(found, f"{key}={path}")
     return found
 
 
+def _require_file(path: Path, name: object) -> None:
+    """Refuse what would be waited for, or read without an end."""
+    if path.is_file():
+        return
+    kinds = {
+        "a named pipe": path.is_fifo(),
+        "a socket": path.is_socket(),
+        "a device": path.is_char_device() or path.is_block_device(),
+        "a link to nothing": path.is_symlink() and not path.exists(),
+    }
+    kind = next((kind for kind, is_it in kinds.items() if is_it), "no file")
+    raise DataError(f"{name}: {kind}, and a file that can be read again is needed")
+
+
 def _text_files(folder: Path) -> list[Path]:
-    files = sorted(file for file in folder.glob("*.txt") if file.is_file())
+    files = sorted(file for file in folder.glob("*.txt") if not file.is_dir())
+    for file in files:
+        _require_file(file, file)
     if not files:
         raise DataError(f"dataset.path={folder}: no .txt file in this folder")
     return files

@@ -7,7 +7,7 @@ it.
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -109,7 +109,7 @@ class WordTokenizer(TextTokenizer):
         minimum_count: int,
         strip_html: bool,
         lowercase: bool,
-        punctuation: str,
+        punctuation: Literal["keep", "split", "drop"],
         end_of_sentence: bool,
     ) -> None:
         super().__init__(

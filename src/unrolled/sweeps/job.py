@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from unrolled.config.schema import register_schemas
+from unrolled.config.compose import run_config
 from unrolled.errors import BusyError, PrunedError, StorageError, UnrolledError
 from unrolled.training.run import Outcome, run
 
@@ -13,9 +13,9 @@ def job(config: DictConfig) -> Outcome:
     Raises:
         KeyboardInterrupt: the run was stopped; its record says so.
     """
-    # A launcher may have started this process afresh, and the configuration refers to the schemas.
-    register_schemas()
     try:
+        # One of Hydra's own launchers hands over what it composed.
+        config = run_config(config)
         return run(config, retry=bool(config.retry_failed))
     except BusyError as error:
         return Outcome("busy", None, str(error))

@@ -9,7 +9,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from unrolled.config.compose import without_hydra
+from unrolled.config.compose import run_config
 from unrolled.errors import ConfigError
 from unrolled.sweeps.pools.pool import ENDED, Pool, Task, drive, require_fraction
 from unrolled.training.run import Outcome
@@ -64,9 +64,7 @@ def compose(
         with open_dict(composed):
             composed.hydra.job.id = str(number)
             composed.hydra.job.num = number
-        run = without_hydra(composed)
-        OmegaConf.resolve(run)
-        yield Task(number, run, list(overrides), composed)
+        yield Task(number, run_config(composed), list(overrides), composed)
 
 
 def returned(task: Task, outcome: Outcome) -> JobReturn:

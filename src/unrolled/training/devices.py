@@ -1,11 +1,14 @@
 """Whether this machine has what a configuration asks for."""
 
+import logging
 import os
 
 import torch
 from omegaconf import DictConfig
 
 from unrolled.errors import DeviceError
+
+log = logging.getLogger(__name__)
 
 
 def require_devices(trainer: DictConfig) -> None:
@@ -21,6 +24,13 @@ def require_devices(trainer: DictConfig) -> None:
                 f"trainer.accelerator=gpu with trainer.devices={trainer.devices}: PyTorch sees "
                 f"{available} CUDA GPUs on this machine; take trainer=cpu or fewer devices"
             )
+    elif trainer.strategy == "ddp" and trainer.devices > (cores := _available_cores()):
+        log.warning(
+            "trainer.devices=%d: that many processes share %d cores, which is slower than %d",
+            trainer.devices,
+            cores,
+            cores,
+        )
     if trainer.precision == "bf16" and not has_bf16(trainer.accelerator):
         raise DeviceError(
             f"trainer.precision=bf16: the {trainer.accelerator} of this machine has none; "
@@ -49,3 +59,9 @@ def has_bf16(accelerator: str) -> bool:
     if accelerator == "gpu":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _available_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -6,9 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from unrolled.config.build import OURS
+from unrolled.config.stored import stored_config
 from unrolled.errors import RunError
 from unrolled.runs.record import Record, read_record
 from unrolled.tasks.build import build_task
@@ -16,37 +17,6 @@ from unrolled.tasks.task import Task
 
 if TYPE_CHECKING:
     from unrolled.models.model import RecurrentModel
-
-
-# What every run's configuration has.
-GROUPS = (
-    "task",
-    "dataset",
-    "tokenizer",
-    "cell",
-    "model",
-    "budget",
-    "optimizer",
-    "scheduler",
-    "trainer",
-)
-
-
-# Keys that the first versions' runs do not have, as they were without them.
-ADDED = {
-    "retry_failed": None,
-    "fail_fast": False,
-    "time_limit_minutes": None,
-    "trial": {"storage": None, "search": None, "number": None},
-    "trainer.checkpoint_every_steps": None,
-    "trainer.checkpoint_every_minutes": None,
-    "budget.flops": None,
-    "model.recurrent_dropout": 0.0,
-    "model.weight_dropout": 0.0,
-    "model.zoneout": 0.0,
-    "model.residual": False,
-    "model.recompute": False,
-}
 
 
 @dataclass(frozen=True)
@@ -111,13 +81,7 @@ def load_run(folder: Path, trusted: Iterable[str] = OURS) -> StoredRun:
         RunError: the folder holds no run, or a damaged one.
     """
     record = read_record(folder)
-    config = OmegaConf.create(record.config)
-    OmegaConf.set_struct(config, True)
-    lacking = [group for group in GROUPS if not isinstance(config.get(group), DictConfig)]
-    if lacking:
-        raise RunError(f"{folder}: its record is damaged, its configuration lacks {lacking[0]}")
-    for key, value in ADDED.items():
-        group, _, name = key.rpartition(".")
-        if name not in (config[group] if group else config):
-            OmegaConf.update(config, key, value, force_add=True)
+    config = stored_config(record.config, folder)
+    if record.study != config.study:
+        raise RunError(f"{folder}: its record is damaged, it names two studies")
     return StoredRun(folder, record, config, tuple(trusted))

@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from unrolled.config.working_folder import search_working_folder
 from unrolled.errors import ConfigError
 from unrolled.sweeps.job import job, label
 from unrolled.sweeps.pools.local import THREADS
@@ -37,9 +38,8 @@ class RayPool(Pool):
         self.capacity = config.workers
         self.running: dict[Any, Task] = {}
         variables = {
-            "PYTHONPATH": os.pathsep.join(
-                filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")])
-            ),
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+            "PYTHONSAFEPATH": "1",
             **dict.fromkeys(THREADS, str(max(1, int(options["cpus_per_run"])))),
         }
         runtime = {**(options["runtime_env"] or {})}
@@ -86,7 +86,7 @@ class RayPool(Pool):
         _require_answer(options["address"])
 
     def submit(self, task: Task) -> None:
-        self.running[self.remote.remote(_absolute(task.config))] = task
+        self.running[self.remote.remote(_absolute(task.config), Path.cwd())] = task
 
     def wait(self) -> list[tuple[int, Outcome]]:
         import ray
@@ -129,8 +129,9 @@ class RayPool(Pool):
         return outcome
 
 
-def _run(config: DictConfig) -> Outcome:
-    """What a worker does."""
+def _run(config: DictConfig, folder: Path) -> Outcome:
+    """What a worker does, which was started in another folder than the sweep."""
+    search_working_folder(folder)
     try:
         return job(config)
     except KeyboardInterrupt as stop:

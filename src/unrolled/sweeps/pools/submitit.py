@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from unrolled.config.working_folder import search_working_folder
 from unrolled.errors import ConfigError
 from unrolled.runs.identity import study_folder
 from unrolled.sweeps.job import job, label
@@ -222,6 +223,7 @@ class Run:
         os.environ.update(dict.fromkeys(THREADS, str(self.threads)))
         if self.place is not None:
             os.environ[VISIBLE] = self.place
+        search_working_folder()
         # submitit's is deaf to it; a run takes it as a wish once it trains.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:

@@ -8,9 +8,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from unrolled.config.compose import without_hydra
+from unrolled.config.compose import run_config
 from unrolled.errors import ConfigError
 from unrolled.sweeps.launching import compose, is_ours, make_pool, returned
 from unrolled.sweeps.pools.local import available_cores
@@ -49,8 +49,7 @@ def sweep(
     fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
     first = [f"{key}={_any(distribution)}" for key, distribution in space.items()]
     composed = context.config_loader.load_sweep_config(config, [*fixed, *first])
-    run = without_hydra(composed)
-    OmegaConf.resolve(run)
+    run = run_config(composed)
     options = Options.of(config.hydra.sweeper, run)
     search = Search(options, run, space)
     returns: list[JobReturn] = []
