@@ -125,7 +125,8 @@ def test_a_cell_that_cannot_be_built_is_one_sentence_with_its_line(
 ) -> None:
     result, said = check(code, "their_cells.Odd")
     assert result == 2
-    assert said.startswith(f"unrolled: {sentence}")
+    assert said.startswith("unrolled: ")
+    assert sentence in said
     assert "Traceback" not in said
 
 
@@ -136,7 +137,7 @@ def test_a_cell_that_cannot_be_built_is_one_sentence_with_its_line(
         (["gru", "foo=3"], "cell.foo: GRU has no hyperparameters"),
         (["gru", "output_size=3"], "cell.output_size: GRU has no hyperparameters"),
         (["lru", "r_mix=0"], "did you mean cell.r_min?"),
-        (["lru", "activation=sine"], "cell.activation=sine: choose gelu or none"),
+        (["lru", "activation=sine"], "cell.activation=sine: must be gelu or none"),
         (["slstm", "heads=two"], "cell.heads=two: must be int"),
         (["lstm", "projection_size"], "projection_size: give a hyperparameter as key=value"),
         (["slstm", "heads=2,4"], "heads=2,4: give a hyperparameter as key=value"),

@@ -168,10 +168,12 @@ def test_the_code_of_a_cell_of_ones_own_is_part_of_its_identity(
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     file = tmp_path / "cells_of_mine.py"
+    mine = "from unrolled.cells.gru import GRU as Mine\n"
+    file.write_text(mine)
     config = compose_run(["cell._target_=cells_of_mine.Mine"])
     found = []
     for code in ("a = 1", "a = 2", "a = 1"):
-        file.write_text(code)
+        file.write_text(mine + code)
         found.append(identity(config, "data"))
     assert found[0] == found[2] != found[1]
     ours = compose_run(["cell._target_=unrolled.cells.gru.GRU"])

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from unrolled.config.hyperparameters import typed_arguments
 from unrolled.config.signatures import find_source, signature_of
-from unrolled.errors import ConfigError
+from unrolled.errors import ConfigError, UnrolledError
 
 EVERYTHING = ("",)
 OURS = ("unrolled.", "torch.optim.")
@@ -126,6 +126,9 @@ def _imported(module: str, name: str) -> ModuleType:
 def _import_error(module: str, name: str, error: BaseException) -> ConfigError:
     """What went wrong in the person's own file, with its line."""
     said = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(": ")
+    if isinstance(error, UnrolledError):
+        # It says all there is to say.
+        said = str(error)
     if isinstance(error, SyntaxError):
         return ConfigError(
             f"{error.filename}, line {error.lineno}: {error.msg}\n  {(error.text or '').strip()}"

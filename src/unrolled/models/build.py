@@ -1,6 +1,5 @@
 """From the configuration to a model: its size solved, its weights initialized."""
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -89,11 +88,6 @@ def cell_of(
         raise ConfigError(
             f"cell._target_={node._target_}: not a cell; a cell is a subclass of "
             "unrolled.cells.base.Cell"
-        )
-    if lacking := sorted(getattr(cell, "__abstractmethods__", ())):
-        where = f"{inspect.getsourcefile(cell)}, line {inspect.getsourcelines(cell)[1]}"
-        raise ConfigError(
-            f"{where}: {cell.__name__} is no whole cell, it lacks {' and '.join(lacking)}"
         )
     options = {**arguments_of(node, "name", "backend"), **(overrides or {})}
     if options and cell.__init__ in (Cell.__init__, GatedCell.__init__):
