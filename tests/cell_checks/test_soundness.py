@@ -57,6 +57,19 @@ class NaNLater(Sound):
         return super().step(z + 0 * torch.sqrt(c + 0.6), (h, c))
 
 
+class NaNAtFirst(Sound):
+    """Divides by a weight that starts at zero."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.scale = nn.Linear(1, 1, bias=False)
+        nn.init.zeros_(self.scale.weight)
+
+    def step(self, z: Tensor, state: State) -> State:
+        scale = self.scale.weight
+        return super().step(z * scale / scale, state)
+
+
 class TooFew(Sound):
     def step(self, z: Tensor, state: State) -> State:
         return super().step(z, state)[:1]
@@ -155,8 +168,12 @@ class Broken(Sound):
 
 
 FAULTS: list[tuple[type[Cell], str]] = [
-    (NaN, "step returns NaN in c, though inputs and weights are finite"),
-    (NaNLater, r"step returns NaN in h at step \d+, though inputs and weights"),
+    (NaN, "step returns NaN in c in double precision, though inputs and weights are finite"),
+    (
+        NaNLater,
+        r"step returns NaN in h at step \d+ in double precision, though inputs and weights",
+    ),
+    (NaNAtFirst, "step returns NaN in h at step 1 in single precision, though inputs and weights"),
     (TooFew, r"step returns 1 state, and state_names has 2 \(h, c\)"),
     (NoTuple, "step returns a Tensor; it must return a tuple of states"),
     (WrongShape, r"step returns c of shape \[3, 1\], and was given \[3, 5\]"),

@@ -22,6 +22,7 @@ class Own(GatedCell):
     def step(self, z, state):
         {step}
 """
+SOUND = "return (torch.tanh(z + self.recur(state[0])),)"
 MIXES = "return (torch.tanh(z + self.recur(state[0])).cumsum(0),)"
 
 
@@ -43,9 +44,17 @@ def written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], 
     [
         (
             "return (z / 0 * 0,)",
-            "Own: step returns NaN in h, though inputs and weights are finite",
+            "Own: step returns NaN in h in double precision, though",
         ),
         ("raise SystemExit(0)", "SystemExit: 0 (own_cells.py:6)"),
+        (
+            f"if z.requires_grad: raise SystemExit(0)\n        {SOUND}",
+            "Own.step fails on a batch of 3 in double precision: SystemExit: 0 (own_cells.py:6)",
+        ),
+        (
+            f"if len(z) == 4: raise SystemExit(0)\n        {SOUND}",
+            "Own raised SystemExit(0); a cell cannot end a run",
+        ),
         (MIXES, "Own: step mixes the sequences of a batch"),
     ],
 )
@@ -65,8 +74,23 @@ def test_what_the_package_has_is_not_checked_again(
 ) -> None:
     checked: list[str] = []
     monkeypatch.setattr(build, "require_sound", lambda cell: checked.append(type(cell).__name__))
-    for chosen in ("cell=lstm", "cell=slstm", written("return (torch.tanh(z),)")):
+    for chosen in ("cell=lstm", "cell=slstm", written(SOUND)):
         config = plain(compose_run([chosen]))
         parts = build.Parts(3, lambda: Features(3), lambda hidden, _: ValueHead(hidden, 1))
         build.build_model(config, parts, trusted=EVERYTHING)
     assert checked == ["Own"]
+
+
+def test_a_missing_method_is_said_before_data_is_read(
+    written: Callable[[str], str],
+    overrides: Callable[..., list[str]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    chosen = written("pass")
+    Path("own_cells.py").write_text(
+        "from unrolled.cells.base import Cell\n\n\nclass Own(Cell):\n    pass\n"
+    )
+    assert main(["train", *overrides(chosen, "dataset.path=absent.txt")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("unrolled: own_cells.py:4: Own has no project and no step; write it as")
+    assert said.count("\n") == 1

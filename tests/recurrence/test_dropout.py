@@ -138,7 +138,9 @@ def test_recurrent_dropout_works_on_every_cell_in_training_only(name: str, named
     plain.load_state_dict(layer.state_dict())
     torch.testing.assert_close(layer.eval()(x)[0], plain.eval()(x)[0])
     first.sum().backward()
-    assert all(p.grad is None or p.grad.isfinite().all() for p in layer.parameters())
+    for parameter in layer.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("name", LINEAR)

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
 
 from unrolled.cells.base import Cell, State
 from unrolled.cells.lstm import LSTM
 from unrolled.cells.slstm import SLSTM
-from unrolled.recurrence import products
 from unrolled.recurrence.products import AccumulatedGradient, linear
 from unrolled.recurrence.stack import Recurrence
 
@@ -167,19 +167,66 @@ def test_a_product_rounds_as_pytorchs(
             assert error <= 300 * torch.finfo(dtype).eps * float(other.abs().max())
 
 
-def test_large_products_go_to_the_faster_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[torch.Size] = []
-    real = products._onednn
+def kernels_of(work: Callable[[], Any]) -> set[str]:
+    """The names of the operations that run."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        work()
+    return {event.name for event in profiler.events()}
 
-    def counted(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        calls.append(x.shape)
-        return real(x, weight, bias)
 
-    monkeypatch.setattr(products, "_onednn", counted)
+def test_large_products_go_to_the_faster_kernel() -> None:
     weight = torch.randn(300, 200)
-    linear(torch.randn(64, 200), weight)
-    linear(torch.randn(4, 200), weight)
-    linear(torch.randn(64, 200).double(), weight.double())
+    onednn = "mkldnn::_linear_pointwise"
+    assert onednn in kernels_of(lambda: linear(torch.randn(64, 200), weight))
+    assert onednn not in kernels_of(lambda: linear(torch.randn(4, 200), weight))
+    doubles = (torch.randn(64, 200).double(), weight.double())
+    assert onednn not in kernels_of(lambda: linear(*doubles))
     with torch.autocast("cpu", torch.bfloat16):
         assert linear(torch.randn(64, 200), weight).dtype == torch.bfloat16
-    assert calls == [torch.Size([64, 200])]
+
+
+def test_large_steps_go_to_the_faster_kernel_both_ways() -> None:
+    layer = Recurrence(LSTM, 8, 200, backend="eager")
+
+    def work() -> None:
+        layer(torch.randn(3, 64, 8))[0].sum().backward()
+
+    names = kernels_of(work)
+    assert "mkldnn::_linear_pointwise" in names
+    assert "mkldnn::_reorder_linear_weight" in names
+
+
+class Tied(Cell):
+    """One matrix under two names."""
+
+    recurrent_weights = ("weight_hh", "again")
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.weight_hh = nn.Parameter(torch.empty(hidden_size, hidden_size))
+        self.again = self.weight_hh
+        self.inner = nn.Linear(input_size, hidden_size)
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.weight_hh, std=0.3)
+
+    def project(self, x: Tensor) -> Tensor:
+        return applied(self.inner, x)
+
+    def step(self, z: Tensor, state: State) -> State:
+        h = torch.tanh(z + F.linear(state[0], self.weight_hh))
+        return (h + F.linear(h, self.again),)
+
+
+def test_a_matrix_under_two_names_has_the_gradient_of_both(
+    loop: Fixture, with_gradients: Fixture, same: Fixture
+) -> None:
+    torch.manual_seed(0)
+    layer = Recurrence(Tied, 3, 6, backend="eager").double()
+    x = torch.randn(5, 2, 3, dtype=torch.float64, requires_grad=True)
+    leaves = [x, *layer.parameters()]
+    y, (final,) = layer(x)
+    expected, last = loop(layer.cells[0], x, (torch.zeros(2, 6, dtype=torch.float64),))
+    same(with_gradients([y, *final], leaves), with_gradients([expected, *last], leaves))
+    assert isinstance(layer.cells[0].again, nn.Parameter)
+    assert layer.cells[0].again is layer.cells[0].weight_hh

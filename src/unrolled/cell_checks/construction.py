@@ -17,19 +17,27 @@ def is_ours(cell: type[Cell]) -> bool:
     return cell.__module__.startswith("unrolled.")
 
 
-def construct(cell: type[Cell], input_size: int, hidden_size: int, /, **options: Any) -> Cell:
-    """``cell(input_size, hidden_size, **options)``.
+def require_complete(cell: type[Cell]) -> None:
+    """Refuse a class that lacks a method which every cell has.
 
     Raises:
-        CellError: a class of a person's own lacks a method, or its constructor fails.
+        CellError: it does; the message names the method.
     """
-    if is_ours(cell):
-        return cell(input_size, hidden_size, **options)
     if missing := sorted(cell.__abstractmethods__):
         raise CellError(
             f"{_definition(cell)}: {cell.__name__} has no {' and no '.join(missing)}; write it as "
             "unrolled.cells.base.Cell describes it"
         )
+
+
+def construct(cell: type[Cell], input_size: int, hidden_size: int, /, **options: Any) -> Cell:
+    """``cell(input_size, hidden_size, **options)``.
+
+    Raises:
+        CellError: the constructor of somebody's own class fails.
+    """
+    if is_ours(cell):
+        return cell(input_size, hidden_size, **options)
     try:
         return cell(input_size, hidden_size, **options)
     except UnrolledError:
@@ -43,6 +51,8 @@ def construct(cell: type[Cell], input_size: int, hidden_size: int, /, **options:
 
 def place(error: BaseException, cell: type[Cell]) -> str:
     """``my_cells.py:12``: the line of the cell's own file that raised, or where its class is."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     files = {_file(base) for base in cell.__mro__ if not base.__module__.startswith("torch.")}
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename in files]
     theirs = [f for f in frames if f.filename != inspect.getfile(Cell)]

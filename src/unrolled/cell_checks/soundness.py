@@ -39,21 +39,26 @@ def require_sound(cell: Cell) -> None:
         with torch.no_grad():
             for parameter in subject.parameters():
                 parameter.add_(0.1 * torch.randn_like(parameter))
-        _Examination(subject).run()
+        _Examination(subject, torch.float64).run()
+        # As it starts, in the precision of training: a weight at zero may be what is divided by.
+        _Examination(copy.deepcopy(cell).cpu().float(), torch.float32).require_numbers()
     require_early(cell, subject)
 
 
 class _Examination:
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Cell, dtype: torch.dtype) -> None:
         self.cell = cell
         self.name = type(cell).__name__
-        self.x = torch.randn(TIME, BATCH, cell.window * cell.input_size, dtype=torch.float64)
+        self.precision = "single" if dtype == torch.float32 else "double"
+        self.x = torch.randn(TIME, BATCH, cell.window * cell.input_size, dtype=dtype)
 
+    @torch.no_grad()
     def run(self) -> None:
         z = self._projection()
         state = self._initial_state()
         self._step(z[0], state)
-        self._numbers_over_time(state)
+        self._numbers_over_time(z, state)
+        self.require_numbers()
         self._output_of_all(z, state)
         self._rows_are_independent(z[0], state)
         self._coefficients(z, state)
@@ -178,14 +183,18 @@ class _Examination:
                         "others'; normalize and reduce over features, never over dimension 0"
                     )
 
-    def _numbers_over_time(self, state: State) -> None:
-        """A cell may return NaN only after some steps, or only from where it starts."""
-        names, z = self.cell.state_names, self._long_input()
-        for start, steps in ((self._call("initial_state", BATCH, self.x), z), (state, z[:TIME])):
-            for number, (z_t, new) in enumerate(self._with_states(steps, start), 1):
-                when = f" at step {number}"
-                self._require_numbers("step", dict(zip(names, new, strict=True)), when)
-                self._require_numbers("output", {"": self._call("output", z_t, new)}, when)
+    @torch.no_grad()
+    def require_numbers(self) -> None:
+        """Refuse a cell that returns NaN only after some steps, or only from where it starts."""
+        start = self._call("initial_state", BATCH, self.x)
+        self._numbers_over_time(self._long_input(), start)
+
+    def _numbers_over_time(self, z: Tensor, state: State) -> None:
+        for number, (z_t, new) in enumerate(self._with_states(z, state), 1):
+            when = f" at step {number}"
+            names = self.cell.state_names
+            self._require_numbers("step", dict(zip(names, new, strict=True)), when)
+            self._require_numbers("output", {"": self._call("output", z_t, new)}, when)
 
     def _long_input(self) -> Tensor:
         """The projection of many steps."""
@@ -238,19 +247,18 @@ class _Examination:
 
     def _weights_counted(self, z: Tensor, state: State) -> None:
         with torch.enable_grad():
-            z = self.cell.project(self.x[0])
-            new = self.cell.step(z, state)
-            start = self.cell.initial_state(BATCH, self.x)
-            results = [self.cell.output(z, new), *new, *start]
+            z = self._call("project", self.x[0])
+            new = self._call("step", z, state)
+            start = self._call("initial_state", BATCH, self.x)
+            results = [self._call("output", z, new), *new, *start]
         require_known(self.cell, results)
 
-    @torch.no_grad()
     def _call(self, name: str, *args: Any) -> Any:
         try:
             return getattr(self.cell, name)(*args)
         except FAILURES as error:
             raise CellError(
-                f"{self.name}.{name} fails on a batch of {BATCH} in double precision: "
+                f"{self.name}.{name} fails on a batch of {BATCH} in {self.precision} precision: "
                 f"{first_line(error)} ({place(error, type(self.cell))})"
             ) from error
 
@@ -267,10 +275,11 @@ class _Examination:
     def _require_numbers(self, where: str, results: dict[str, Tensor], when: str = "") -> None:
         for name, result in results.items():
             if result.isnan().any():
+                part = f" in {name}" if name else ""
                 self._refuse(
-                    f"{where} returns NaN{f' in {name}' if name else ''}{when}, though inputs and "
-                    "weights are finite; look for 0/0, the root or logarithm of a negative "
-                    "number, or an overflow"
+                    f"{where} returns NaN{part}{when} in {self.precision} precision, though "
+                    "inputs and weights are finite; look for 0/0, the root or logarithm of a "
+                    "negative number, or an overflow"
                 )
 
     def _require_same(self, where: str, one: Sequence[Tensor], other: Sequence[Tensor]) -> None:

@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from unrolled.cell_checks.construction import construct, is_ours
+from unrolled.cell_checks.construction import construct, is_ours, require_complete
 from unrolled.cell_checks.soundness import require_sound
 from unrolled.cells.base import Cell, recurrent_parameters
 from unrolled.cells.gated import GatedCell
@@ -81,7 +81,7 @@ def cell_of(
         overrides: hyperparameters that take precedence over the node's.
 
     Raises:
-        ConfigError: it is not a cell, or does not take these hyperparameters.
+        ConfigError: it is not a cell, lacks a method, or does not take these hyperparameters.
     """
     cell = target_of(node, trusted)
     if not (isinstance(cell, type) and issubclass(cell, Cell)):
@@ -89,6 +89,7 @@ def cell_of(
             f"cell._target_={node._target_}: not a cell; a cell is a subclass of "
             "unrolled.cells.base.Cell"
         )
+    require_complete(cell)
     options = {**arguments_of(node, "name", "backend"), **(overrides or {})}
     if options and cell.__init__ in (Cell.__init__, GatedCell.__init__):
         # Their output_size is what a subclass decides, and no hyperparameter.
