@@ -62,8 +62,8 @@ def test_the_training_split_can_be_evaluated_too(trained: Path) -> None:
         ("model.hidden_size=3", "does not change it"),
         ("task.evaluation_batchsize=3", "does not change it"),
         ("trainer.threads=many", "trainer.threads"),
-        ("trainer.precision=fp16", "fp32, bf16"),
-        ("trainer.accelerator=tpu", "cpu, gpu"),
+        ("trainer.precision=fp16", "fp32 or bf16"),
+        ("trainer.accelerator=tpu", "cpu or gpu"),
         ("dataset.path=a,b", "this takes one"),
         ("dataset.path=a b[", "in quotes"),
         ("task.evaluation_batch_size=0", "at least 1"),
@@ -93,7 +93,7 @@ def test_folders_that_hold_no_trained_run(trained: Path, tmp_path: Path) -> None
     record = json.loads((copy / "record.json").read_text())
     record["config"] = {"cell": {"name": "lstm"}}
     (copy / "record.json").write_text(json.dumps(record))
-    with pytest.raises(RunError, match="configuration lacks task"):
+    with pytest.raises(RunError, match="configuration cannot be used: study is missing"):
         evaluate(copy)
 
 

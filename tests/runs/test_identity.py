@@ -168,6 +168,7 @@ def test_the_code_of_a_cell_of_ones_own_is_part_of_its_identity(
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     file = tmp_path / "cells_of_mine.py"
+    file.write_text("class Mine: ...\n")
     config = compose_run(["cell._target_=cells_of_mine.Mine"])
     found = []
     for code in ("a = 1", "a = 2", "a = 1"):
