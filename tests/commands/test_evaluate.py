@@ -95,7 +95,7 @@ def test_folders_that_hold_no_trained_run(trained: Path, tmp_path: Path) -> None
     record = json.loads((copy / "record.json").read_text())
     record["config"] = {"cell": {"name": "lstm"}}
     (copy / "record.json").write_text(json.dumps(record))
-    with pytest.raises(RunError, match="its stored configuration cannot be used"):
+    with pytest.raises(RunError, match="configuration cannot be used: study is missing"):
         evaluate(copy)
 
 

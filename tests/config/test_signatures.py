@@ -12,7 +12,7 @@ from unrolled.config.signatures import Signature, read_signature, signature_of
 from unrolled.errors import ConfigError
 
 OURS = sorted(
-    str(OmegaConf.load(path)["_target_"])
+    str(OmegaConf.to_container(OmegaConf.load(path))["_target_"])  # type: ignore[call-overload,index]
     for group in ("cell", "dataset", "tokenizer", "scheduler", "optimizer")
     for path in config_directory().glob(f"{group}/*.yaml")
     if path.stem not in ("custom", "none")

@@ -60,7 +60,7 @@ def test_the_number_of_devices_and_the_cache_are_what_is_true_here() -> None:
         ({"study": ".."}, "a reserved name"),
         ({"study": "a\x1b[31m"}, r"control characters"),
         ({"study": 3.5j}, "study="),
-        ({"study": ...}, "study is needed"),
+        ({"study": ...}, "study is missing"),
         ({"seed": -1}, "seed=-1: must be at least 0"),
         ({"seed": "one"}, "seed=one: must be int"),
         ({"foo": 1}, "foo: no such key"),

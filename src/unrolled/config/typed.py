@@ -116,4 +116,4 @@ def _require_keys(values: Mapping[str, Any], schema: type, prefix: str) -> None:
             raise ConfigError(f"{name}: no such key{nearest_key(name, names)}")
     for key in signature.parameters:
         if key in signature.required and key not in values:
-            raise ConfigError(f"{prefix}{key} is needed and has no default: give {prefix}{key}=…")
+            raise ConfigError(f"{prefix}{key} is missing, and has no default")
