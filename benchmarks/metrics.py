@@ -38,7 +38,7 @@ from unrolled.runs.identity import plain
 from unrolled.tasks.build import build_task
 from unrolled.training.module import TaskModule
 from unrolled.training.schedules import Length, constant
-from unrolled.training.trainer import quiet
+from unrolled.training.trainer import silence_lightning
 
 VOCABULARIES = (100, 10_000, 50_000)
 # Pairs of blocks for each one asked for: small steps are cheap, and noisier.
@@ -220,7 +220,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch (1)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    quiet()
+    silence_lightning()
     warnings.filterwarnings("ignore", ".*Skipping val loop.*")
     print(f"PyTorch {torch.__version__}, {options.threads} threads, {options.repeats} repeats")
     print(f"\ntraining, logging every {LOG_EVERY} steps; milliseconds a step, median")

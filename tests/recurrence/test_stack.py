@@ -82,7 +82,7 @@ def test_three_layers_are_pytorchs(
 
 @pytest.mark.parametrize("backend", ["auto", "eager"])
 @pytest.mark.parametrize("name", CELLS)
-def test_two_halves_with_a_carried_state_are_the_whole(
+def test_two_halves_with_a_training_state_dict_are_the_whole(
     name: str, backend: str, named: Fixture, with_gradients: Fixture, same: Fixture
 ) -> None:
     stack = double(named(name), layers=3, backend=backend)

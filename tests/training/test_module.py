@@ -25,7 +25,7 @@ from unrolled.tasks.build import build_task
 from unrolled.training import module
 from unrolled.training.fit import make_batches, make_module, run_length
 from unrolled.training.module import TaskModule
-from unrolled.training.trainer import make_evaluator, make_trainer, quiet
+from unrolled.training.trainer import make_evaluator, make_trainer, silence_lightning
 
 ALPHABET = "abcdefgh \n"
 SMALL = (
@@ -97,7 +97,7 @@ def put_together(data: TokenizedCorpus, base: DictConfig, tmp_path: Path) -> Pre
     for the dot."""
 
     def put(*callbacks: pl.Callback, **changes: Any) -> Any:
-        quiet()
+        silence_lightning()
         config = base.copy()
         for key, value in changes.items():
             group, _, name = key.partition("__")
@@ -134,7 +134,7 @@ def test_the_state_is_carried_through_an_epoch_and_begins_anew_with_the_next(
             assert left.requires_grad
 
 
-def test_a_validation_between_two_batches_leaves_the_carried_state_alone(
+def test_a_validation_between_two_batches_leaves_the_training_state_dict_alone(
     put_together: Prepare,
 ) -> None:
     trainer, task, batches, spy = put_together(trainer__validate_every_steps=2)

@@ -217,10 +217,10 @@ def _evaluate(
     from unrolled.training.checkpoints import best_checkpoint, load_weights
     from unrolled.training.devices import require_devices
     from unrolled.training.fit import make_batches, make_module, run_length
-    from unrolled.training.trainer import make_evaluator, quiet
+    from unrolled.training.trainer import make_evaluator, silence_lightning
 
     require_devices(config.trainer)
-    quiet()
+    silence_lightning()
     # The order of a sum over threads decides its last digits.
     torch.set_num_threads(config.trainer.threads or run.record.environment["threads"])
     task = build_task(config.task, run.trusted)

@@ -140,10 +140,10 @@ class Continuation(pl.Callback):
     def _write(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, TaskModule)
         started = time.monotonic()
-        mine = {"random": random_states(), "carried": module.carried_state()}
+        mine = {"random": random_states(), "carried": module.training_state_dict()}
         self.ranks = [mine]
         if trainer.world_size > 1:
-            self.ranks = gathered(mine, trainer.world_size)
+            self.ranks = gather_from_ranks(mine, trainer.world_size)
         flush(trainer.loggers)
         if trainer.is_global_zero:
             keep_previous(self.folder)
@@ -160,12 +160,12 @@ class Continuation(pl.Callback):
         loop.batch_progress.total.ready -= 1
         loop._batches_that_stepped -= 1
         mine = content[EXTRA]["ranks"][trainer.global_rank]
-        module.load_carried_state(move_data_to_device(mine["carried"], module.device))
+        module.load_training_state_dict(move_data_to_device(mine["carried"], module.device))
         # Last, since setting up draws numbers.
         set_random_states(mine["random"])
 
 
-def gathered(mine: dict[str, Any], world_size: int) -> list[dict[str, Any]]:
+def gather_from_ranks(mine: dict[str, Any], world_size: int) -> list[dict[str, Any]]:
     """What each rank has, in the order of the ranks."""
     buffer = io.BytesIO()
     torch.save(mine, buffer)

@@ -37,7 +37,7 @@ from unrolled.training.prepare import prepare_data
 from unrolled.training.ranks import all_ranks
 from unrolled.training.schedules import Length
 from unrolled.training.stopping import StopRequest, signals_as_before
-from unrolled.training.trainer import make_trainer, quiet
+from unrolled.training.trainer import make_trainer, silence_lightning
 
 Callbacks = Callable[[], Sequence[pl.Callback]]
 
@@ -114,7 +114,7 @@ def fit_and_test(
     further: Callbacks = list,
 ) -> None:
     """What each rank does; only the first has the record."""
-    quiet()
+    silence_lightning()
     content = read_content(plan.checkpoint) if plan.checkpoint else None
     set_threads(config, content)
     pl.seed_everything(config.seed, workers=True, verbose=False)

@@ -74,7 +74,7 @@ class TaskModule(pl.LightningModule):
         self.first_bad_step: Tensor
         self.register_buffer("first_bad_step", torch.tensor(-1), persistent=False)
 
-    def carried_state(self) -> dict[str, Any]:
+    def training_state_dict(self) -> dict[str, Any]:
         """What the next step depends on besides the weights, as plain data: the recurrent state,
         and the sums of metrics under way."""
         return {
@@ -85,8 +85,8 @@ class TaskModule(pl.LightningModule):
             "since_validation": self.since_validation.state(),
         }
 
-    def load_carried_state(self, carried: dict[str, Any]) -> None:
-        """Put back what ``carried_state`` gave."""
+    def load_training_state_dict(self, carried: dict[str, Any]) -> None:
+        """Put back what ``training_state_dict`` gave."""
         self.states = carried["states"]
         self.gradient_norm = carried["gradient_norm"]
         self.since_log.restore(carried["since_log"])
@@ -226,7 +226,7 @@ class TaskModule(pl.LightningModule):
         self._write_to_loggers(logged, self.global_step + 1)
 
     def _write_to_loggers(self, values: dict[str, float], step: int) -> None:
-        """Past Lightning, which would write the latest values again at each step between two."""
+        """Bypass Lightning, which would write the latest values again at each step between two."""
         for logger in self.loggers:
             logger.log_metrics(values, step)
 

@@ -99,7 +99,7 @@ def _profiler(name: str | None, folder: Path) -> Profiler | None:
     return kind(dirpath=folder, filename="profile")
 
 
-def quiet() -> None:
+def silence_lightning() -> None:
     """Keep Lightning's notices of what the configuration says already out of the terminal."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
