@@ -11,9 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from unrolled.errors import ConfigError
 
-# What cannot change a result: where things are, how many run at once, what is logged. The data
-# set's options are not here either, since the fingerprint of what they gave is.
-IRRELEVANT = (
+# Where things are, how many run at once, what is logged. The data set's options are not a part of
+# the identity either, since the fingerprint of what they gave is.
+CANNOT_CHANGE_A_RESULT = (
     "study",
     "name_by",
     "workers",
@@ -34,6 +34,18 @@ IRRELEVANT = (
     "trainer.checkpoint_every_minutes",
     "trainer.profiler",
 )
+# Part of the identity, since last digits differ; yet runs that differ in these alone count as the
+# same configuration.
+CHANGES_ROUNDING_ONLY = (
+    "cell.backend",
+    "budget.tolerance",
+    "task.evaluation_sequence_length",
+    "trainer.accelerator",
+    "trainer.threads",
+    "trainer.deterministic",
+)
+# Groups whose class may be a person's own, and the name under which its code counts.
+_OWN_CODE = {"cell": "code", "task": "task_code"}
 
 
 def plain(config: DictConfig) -> DictConfig:
@@ -45,11 +57,13 @@ def plain(config: DictConfig) -> DictConfig:
 
 def identity(config: DictConfig, fingerprint: str) -> str:
     """The sha256 of what decides the result: the configuration that matters, the data's content,
-    and the code of a cell that is not ours."""
+    and the code of a cell or a task of one's own."""
     values = as_dict(config)
-    if source := _source(str(OmegaConf.select(config, "cell._target_", default="unrolled."))):
-        values["code"] = hashlib.sha256(source).hexdigest()
-    for key in IRRELEVANT:
+    for group, name in _OWN_CODE.items():
+        target = OmegaConf.select(config, f"{group}._target_", default="unrolled.")
+        if source := _source(str(target)):
+            values[name] = hashlib.sha256(source).hexdigest()
+    for key in CANNOT_CHANGE_A_RESULT:
         *parents, last = key.split(".")
         node = values
         for parent in parents:
