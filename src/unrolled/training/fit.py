@@ -1,8 +1,9 @@
 """One run, from data to record: model, task, trainer, fit, test."""
 
 import contextlib
+import logging
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,13 +12,13 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from unrolled.config.build import EVERYTHING, OURS, arguments_of, target_of
 from unrolled.data.module import TextDataModule
 from unrolled.data.tokens import TokenizedCorpus
 from unrolled.models.build import build_language_model
 from unrolled.runs.record import Record
-from unrolled.sweeps.search.pruning import pruning_callbacks
 from unrolled.tasks import language_modeling
 from unrolled.tasks.language_modeling.task import LanguageModeling
 from unrolled.training import logs
@@ -37,7 +38,10 @@ from unrolled.training.prepare import prepare_data
 from unrolled.training.ranks import all_ranks
 from unrolled.training.schedules import Length
 from unrolled.training.stopping import StopRequest, signals_as_before
+from unrolled.training.threads import threads_to_yield
 from unrolled.training.trainer import make_trainer, quiet
+
+log = logging.getLogger(__name__)
 
 
 def train(
@@ -46,6 +50,7 @@ def train(
     record: Record,
     folder: Path,
     trusted: Iterable[str] = EVERYTHING,
+    callbacks: Callable[[], list[pl.Callback]] = list,
 ) -> None:
     """Fit, choose the best checkpoint by validation, test it once, and fill in the record.
 
@@ -53,13 +58,13 @@ def train(
 
     Args:
         trusted: prefixes of modules outside this package that the configuration may name.
+        callbacks: makes what the first rank calls besides the run's own callbacks.
 
     Raises:
         DeviceError: the machine lacks the device or the precision.
         BudgetError: the budget cannot be met.
         DivergedError: a loss was not finite.
         TimeLimitError: the run took longer than it may.
-        PrunedError: the search that the run belongs to gave it up.
         KeyboardInterrupt: the person, or a scheduler, stopped the run.
     """
     require_devices(config.trainer)
@@ -74,7 +79,7 @@ def train(
     path = last[0] if last else None
     job = Job(OmegaConf.to_yaml(config), folder, record.identity, path, tuple(trusted))
     with all_ranks(world_size, _other_rank, job):
-        fit_and_test(job, config, data, record)
+        fit_and_test(job, config, data, record, callbacks)
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,11 @@ def _other_rank(job: Job) -> None:
 
 
 def fit_and_test(
-    job: Job, config: DictConfig, data: TokenizedCorpus, record: Record | None
+    job: Job,
+    config: DictConfig,
+    data: TokenizedCorpus,
+    record: Record | None,
+    more_callbacks: Callable[[], list[pl.Callback]] = list,
 ) -> None:
     """What each rank does; only the first has the record."""
     quiet()
@@ -119,7 +128,7 @@ def fit_and_test(
     callbacks: list[pl.Callback] = [StopAtLength(length.total_steps), StepPlateau()]
     if record and keeper:
         describe(record, config, data, task)
-        callbacks += [keeper, Samples(config, data, job.folder), *pruning_callbacks(config)]
+        callbacks += [keeper, Samples(config, data, job.folder), *more_callbacks()]
     # The last of them, so that it writes what the others are after a step.
     callbacks.append(
         Continuation(
@@ -216,8 +225,13 @@ def make_optimizer(node: DictConfig, trusted: Iterable[str] = OURS) -> Any:
 
 def set_threads(config: DictConfig, content: dict[str, Any] | None = None) -> None:
     """As many threads as asked for, or as the run had before it was cut off: the order of a sum
-    decides its last digits. A sweep has set its own default before torch was imported."""
+    decides its last digits. A sweep has set its own default before torch was imported; a single
+    run leaves busy cores to others."""
     threads = config.trainer.threads or (content and content[EXTRA]["threads"])
+    # The ranks of a run begin at the same time, and would yield to one another.
+    if not threads and config.trainer.strategy != "ddp" and (threads := threads_to_yield()):
+        threads = min(threads, torch.get_num_threads())
+        log.warning("other processes keep cores busy: training with trainer.threads=%d", threads)
     if threads:
         torch.set_num_threads(threads)
 
@@ -271,4 +285,7 @@ def _interrupts(trainer: pl.Trainer) -> Iterator[None]:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             said = str(error.__context__) or f"stopped at step {trainer.global_step}"
             raise KeyboardInterrupt(said) from error
+        if isinstance(error, SIGTERMException):
+            # SIGTERM before the first step, while the handler is still Lightning's.
+            raise KeyboardInterrupt(f"stopped at step {trainer.global_step}") from error
         raise
