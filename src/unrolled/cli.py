@@ -225,7 +225,7 @@ def _trusted(options: argparse.Namespace) -> list[str]:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from unrolled.config.compose import plan
+    from unrolled.sweeps.expansion import plan
 
     # A cell in a file of the working folder is found as it would be by `python script.py`.
     sys.path.insert(0, str(Path.cwd()))
@@ -245,17 +245,17 @@ def _train(options: argparse.Namespace) -> int:
     if options.dry_run:
         from unrolled.sweeps.sweep import dry_run
 
-        dry_run(planned, console, options.config_dir)
+        dry_run(planned, console)
         return 0
     require_writable(planned.configs[0])
     if planned.sweep:
         from unrolled.sweeps.sweep import summarize, sweep
 
-        outcomes = sweep(planned, console, options.config_dir, options.command)
+        outcomes = sweep(planned, console, options.command)
         return FAILED if summarize(outcomes, console, options.command) else 0
-    from unrolled.sweeps.single import train_one
+    from unrolled.sweeps.sweep import train_one
 
-    train_one(planned.configs[0], console)
+    train_one(planned, console)
     return 0
 
 

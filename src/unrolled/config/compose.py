@@ -5,15 +5,13 @@ each override is looked at first, so that the answer can name the nearest key, c
 torch: the answer to a misspelt key comes before anything slow is imported.
 """
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from hydra import compose
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, IntegerNode, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from unrolled.config import hints
@@ -24,72 +22,30 @@ from unrolled.errors import ConfigError
 PRIMARY = "train"
 
 
-@dataclass
-class Plan:
-    """What a command line asks for: one run, or the runs of a sweep.
-
-    Attributes:
-        configs: the configuration of the single run; of a sweep, one for each value of each swept
-            key while the others stay at their first, which is enough to check every value once.
-        jobs: how many runs there are in all.
-        varied: the keys that a sweep varies besides cell and seed.
-        overrides: what Hydra is to be told.
-        hydra: Hydra's own part of the configuration: which launcher, which sweeper.
-    """
-
-    configs: list[DictConfig]
-    sweep: bool
-    jobs: int
-    varied: list[str]
-    overrides: list[str]
-    hydra: DictConfig
-
-
-def plan(
-    overrides: Sequence[str], *, multirun: bool = False, config_dir: str | None = None
-) -> Plan:
-    """Check a command line's overrides and compose what they ask for.
-
-    Raises:
-        ConfigError: an unknown key, choice or type, a missing value, or one out of range.
-    """
-    overrides = _with_own_cell(overrides)
-    with control_panel(config_dir) as panel:
-        parsed = panel.parse(overrides)
-        base = _compose(panel, [o for o in parsed if not o.is_sweep_override()])
-        sweep = multirun or (base.hydra.mode is not None and base.hydra.mode.name == "MULTIRUN")
-        if sweep and base.hydra.sweeper.get("params"):
-            # A study's own sweep, as far as the command line does not say otherwise.
-            typed = {o.get_key_element() for o in parsed}
-            stored = panel.parse([f"{k}={v}" for k, v in base.hydra.sweeper.params.items()])
-            parsed = [o for o in stored if o.get_key_element() not in typed] + parsed
-        swept = [o for o in parsed if o.is_sweep_override()]
-        if swept and not sweep:
-            raise ConfigError(
-                f"{swept[0].input_line}: several values make a sweep; add -m (unrolled train -m), "
-                "or quote the value if it is one"
-            )
-        search = str(base.hydra.sweeper._target_).endswith("OptunaSweeper")
-        composed = _one_at_a_time(panel, parsed, base, search) if sweep else iter([base])
-        configs = [_finished(config) for config in composed]
-    # Cell and seed are in every name already, as cell.name and seed; experiments differ in their
-    # study's folder.
-    named = ("cell", "cell._target_", "seed", "experiment")
-    keys = [o.get_key_element().lstrip("+") for o in swept]
-    varied = [key for key in keys if key not in named]
-    jobs = math.prod(sum(1 for _ in o.sweep_string_iterator()) for o in swept if _listed(o))
-    if sweep and search and base.hydra.sweeper.sampler.name != "grid":
-        jobs = base.hydra.sweeper.n_trials
-    return Plan(configs, sweep, jobs, varied, overrides, base.hydra)
-
-
 def compose_run(overrides: Sequence[str] = ()) -> DictConfig:
     """The checked configuration of one run, for scripts and tests.
 
     Raises:
-        ConfigError: as ``plan``.
+        ConfigError: an unknown key, choice or type, a missing value, or one out of range.
     """
-    return plan(overrides).configs[0]
+    with control_panel() as panel:
+        parsed = panel.parse(with_own_cell(overrides))
+        refuse_sweeps(parsed)
+        return finished(compose_checked(panel, parsed))
+
+
+def refuse_sweeps(overrides: Sequence[Override]) -> None:
+    """Refuse several values for a key of a single run.
+
+    Raises:
+        ConfigError: there are some.
+    """
+    for override in overrides:
+        if override.is_sweep_override():
+            raise ConfigError(
+                f"{override.input_line}: several values make a sweep; add -m (unrolled train -m), "
+                "or quote the value if it is one"
+            )
 
 
 def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -112,14 +68,14 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     return config
 
 
-def _with_own_cell(overrides: Sequence[str]) -> list[str]:
+def with_own_cell(overrides: Sequence[str]) -> list[str]:
     """A cell of one's own comes without the options of the default one."""
     own = any(override.lstrip("+").startswith("cell._target_=") for override in overrides)
     chosen = any(override.startswith("cell=") for override in overrides)
     return ["cell=custom", *overrides] if own and not chosen else list(overrides)
 
 
-def _compose(panel: Panel, overrides: Sequence[Override]) -> DictConfig:
+def compose_checked(panel: Panel, overrides: Sequence[Override]) -> DictConfig:
     """Compose, group choices first, so that each other override can be held against what is
     there."""
     choices = [o for o in overrides if _is_choice(panel, o)]
@@ -158,70 +114,16 @@ def _attempt(overrides: Sequence[Override], known: Sequence[str]) -> DictConfig:
         raise ConfigError(hints.explain(error, known)) from error
 
 
-def _listed(override: Override) -> bool:
-    """Whether a sweep's values can be counted."""
-    return not isinstance(override.value(), IntervalSweep)
-
-
-def ends(override: Override, config: DictConfig) -> tuple[float, float]:
-    """The ends of an ``interval()``, as whole numbers where the key takes nothing else."""
-    interval = override.value()
-    assert isinstance(interval, IntervalSweep)
-    assert interval.start is not None
-    assert interval.end is not None
-    low, high = interval.start, interval.end
-    group, _, name = override.get_key_element().rpartition(".")
-    node = OmegaConf.select(config, group) if group else config
-    whole = isinstance(node, DictConfig) and isinstance(node._get_node(name), IntegerNode)
-    if whole and low == int(low) and high == int(high):
-        return int(low), int(high)
-    return low, high
-
-
-def _one_at_a_time(
-    panel: Panel, parsed: Sequence[Override], base: DictConfig, search: bool
-) -> Iterator[DictConfig]:
-    """Every sweep at its first value, then each other value of each in turn; of an interval, which
-    only a search takes, its ends."""
-    lines: dict[str, list[str]] = {}
-    for override in parsed:
-        key = override.get_key_element()
-        if not override.is_sweep_override():
-            lines[key] = [str(override.input_line)]
-        elif override.is_discrete_sweep():
-            lines[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
-        elif search and isinstance(override.value(), IntervalSweep):
-            hints.require_key(base, key, panel.groups)
-            lines[key] = [f"{key}={end}" for end in ends(override, base)]
-        else:
-            raise ConfigError(
-                f"{override.input_line}: the sweeper takes lists, choice() and range(); "
-                "write the values, or search with hydra/sweeper=optuna"
-            )
-    first = {key: options[0] for key, options in lines.items()}
-    config = _compose(panel, panel.parse(list(first.values())))
-    yield config
-    for key, options in lines.items():
-        for option in options[1:]:
-            if key in panel.groups or key.startswith("+"):
-                yield _compose(panel, panel.parse(list({**first, key: option}.values())))
-            else:
-                # Composing again would only read the same files again.
-                variant = config.copy()
-                hints.set_value(variant, key, panel.parse([option])[0].value())
-                yield variant
-
-
 def without_hydra(config: DictConfig) -> DictConfig:
     """A copy of a composed configuration that is the run's alone, and can be changed."""
     config = config.copy()
     OmegaConf.set_readonly(config, False)
     OmegaConf.set_struct(config, False)
-    config.pop("hydra")
+    config.pop("hydra", None)
     return config
 
 
-def _finished(config: DictConfig) -> DictConfig:
+def finished(config: DictConfig) -> DictConfig:
     """The configuration without Hydra's own part, every value there, resolved and in range."""
     config = without_hydra(config)
     missing = sorted(OmegaConf.missing_keys(config))

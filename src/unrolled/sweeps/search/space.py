@@ -4,9 +4,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
-from omegaconf import DictConfig
+from omegaconf import DictConfig, IntegerNode, OmegaConf
 
-from unrolled.config.compose import ends
 from unrolled.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,6 +29,21 @@ def search_space(
         for override in overrides
         if override.is_sweep_override()
     }
+
+
+def ends(override: Override, config: DictConfig) -> tuple[float, float]:
+    """The ends of an ``interval()``, as whole numbers where the key takes nothing else."""
+    interval = override.value()
+    assert isinstance(interval, IntervalSweep)
+    assert interval.start is not None
+    assert interval.end is not None
+    low, high = interval.start, interval.end
+    group, _, name = override.get_key_element().rpartition(".")
+    node = OmegaConf.select(config, group) if group else config
+    whole = isinstance(node, DictConfig) and isinstance(node._get_node(name), IntegerNode)
+    if whole and low == int(low) and high == int(high):
+        return int(low), int(high)
+    return low, high
 
 
 def grid_of(space: "dict[str, BaseDistribution]") -> dict[str, list[Any]]:
