@@ -25,8 +25,8 @@ import torch
 
 from unrolled.runs.files import write_json
 from unrolled.runs.record import find_runs, read_record
-from unrolled.sweeps.pools.local import available_cores
 from unrolled.training.environment import cpu_name
+from unrolled.training.threads import available_cores
 
 LAUNCHERS = ("local", "basic")
 MANY = 9

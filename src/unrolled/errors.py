@@ -58,6 +58,10 @@ class TimeLimitError(StoppedError):
     """A run that did not end within ``time_limit_minutes``."""
 
 
+class ExitedError(UnrolledError):
+    """Code of a run's own, such as a cell, that raised SystemExit."""
+
+
 class DivergedError(UnrolledError):
     """A loss that became infinite or not a number; the message says at which step."""
 

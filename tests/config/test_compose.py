@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from unrolled.config.compose import apply_overrides, compose_run, plan
+from unrolled.config.compose import apply_overrides, compose_run
 from unrolled.errors import ConfigError, UnrolledError
 from unrolled.runs.identity import identity, plain
+from unrolled.sweeps.expansion import plan
 
 CELLS = """
 raise RuntimeError("a configuration is composed without running this")

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from unrolled.config.build import EVERYTHING, target_of
-from unrolled.config.compose import compose_run, plan
+from unrolled.config.compose import compose_run
 from unrolled.config.locations import config_directory, experiments_directory
 from unrolled.runs.identity import plain
+from unrolled.sweeps.expansion import plan
 
 CHOICES = sorted(path for path in config_directory().glob("*/*.yaml"))
 NEEDS = {

@@ -9,7 +9,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from unrolled.config.compose import compose_run
 from unrolled.errors import ConfigError
-from unrolled.runs.identity import as_dict, identity, plain, run_name, study_folder
+from unrolled.runs.identity import (
+    CANNOT_CHANGE_A_RESULT,
+    CHANGES_ROUNDING_ONLY,
+    as_dict,
+    identity,
+    plain,
+    run_name,
+    study_folder,
+)
 
 FINGERPRINT = "ab" * 32
 
@@ -73,6 +81,28 @@ def test_what_cannot_change_a_result_is_no_part_of_the_identity(key: str, value:
 )
 def test_what_can_change_a_result_changes_the_identity(key: str, value: object) -> None:
     assert identity(changed(key, value), FINGERPRINT) != identity(config(), FINGERPRINT)
+
+
+def test_what_changes_rounding_only_is_there_and_part_of_the_identity() -> None:
+    for key in CHANGES_ROUNDING_ONLY:
+        before = OmegaConf.select(config(), key, throw_on_missing=True)
+        assert identity(changed(key, f"not {before}"), FINGERPRINT) != identity(
+            config(), FINGERPRINT
+        )
+    assert not set(CHANGES_ROUNDING_ONLY) & set(CANNOT_CHANGE_A_RESULT)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ((), "3f6031"),
+        (("cell=gru", "seed=2", "budget=equal", "scheduler=cosine"), "a79ea6"),
+        (("tokenizer=word", "optimizer=sgd", "model.layers=2", "model.dropout=0.2"), "0e58ca"),
+    ],
+)
+def test_runs_keep_their_identities(overrides: tuple[str, ...], expected: str) -> None:
+    """The folders of runs that were made before are found by these."""
+    assert identity(config(*overrides), FINGERPRINT)[:6] == expected
 
 
 def test_other_data_is_another_run() -> None:
@@ -163,7 +193,7 @@ def test_a_runs_folder_is_in_its_study() -> None:
     assert study_folder(chosen) / name == Path.home() / "results/mine" / name
 
 
-def test_the_code_of_a_cell_of_ones_own_is_part_of_its_identity(
+def test_the_code_of_a_cell_or_a_task_of_ones_own_is_part_of_its_identity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -176,5 +206,12 @@ def test_the_code_of_a_cell_of_ones_own_is_part_of_its_identity(
         file.write_text(mine + code)
         found.append(identity(config, "data"))
     assert found[0] == found[2] != found[1]
+    # The same code of a task is another part of the identity.
+    task = changed("task._target_", "cells_of_mine.Mine")
+    by_task = []
+    for code in ("a = 1", "a = 2", "a = 1"):
+        file.write_text(code)
+        by_task.append(identity(task, "data"))
+    assert by_task[0] == by_task[2] != by_task[1]
     ours = compose_run(["cell._target_=unrolled.cells.gru.GRU"])
     assert identity(ours, "data") == identity(ours.copy(), "data")

@@ -193,7 +193,7 @@ def test_progress_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert progress.updated > 0
 
 
-@pytest.mark.parametrize("content", [None, "", "{", "[1]", '{"stage": "a", "unknown": 1}'])
+@pytest.mark.parametrize("content", [None, "", "{", "[1]", '{"stage": 1}'])
 def test_progress_that_is_not_there_yet_is_none(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / PROGRESS).write_text(content)

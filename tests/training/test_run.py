@@ -13,14 +13,26 @@ from unrolled.errors import (
     ConfigError,
     DataError,
     DivergedError,
+    ExitedError,
     RunError,
     StorageError,
 )
 from unrolled.runs import locks
+from unrolled.runs.identity import plain
 from unrolled.runs.progress import read_progress
 from unrolled.runs.record import Record, find_runs, read_record
-from unrolled.training import run as job
-from unrolled.training.run import recording, run, standing
+from unrolled.runs.spec import RunSpec
+from unrolled.runs.status import run_status
+from unrolled.training import run as training_run
+from unrolled.training.run import (
+    Outcome,
+    make_run,
+    record_exit,
+    recording,
+    require_writable,
+    run,
+    specify,
+)
 
 Configure = Callable[..., DictConfig]
 
@@ -89,7 +101,7 @@ def test_a_finished_run_is_skipped(configure: Configure, monkeypatch: pytest.Mon
     first = run(configure())
     before = (folder_of(first) / "record.json").read_bytes()
     # Were it trained again, this would fail it.
-    monkeypatch.setattr(job, "recording", None)
+    monkeypatch.setattr(training_run, "recording", None)
     second = run(configure("workers=3", "logger=none", "trainer.log_every_steps=3"))
     assert (second.status, second.folder) == ("skipped", first.folder)
     assert (folder_of(first) / "record.json").read_bytes() == before
@@ -111,12 +123,12 @@ def test_a_failure_before_the_first_step_took_no_training_time(configure: Config
 def test_a_full_disk_is_one_sentence(
     configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unrolled.training import run as training
+    from unrolled.training import fit
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(training, "fit_and_test", full)
+    monkeypatch.setattr(fit, "fit_and_test", full)
     with pytest.raises(StorageError, match=r"cannot be written .No space left"):
         run(configure())
     assert read_record(find_runs(Path("outputs"))[0]).state == "interrupted"
@@ -127,7 +139,7 @@ def test_a_disk_without_room_is_refused_before_any_work(
 ) -> None:
     small_disk(50_000)
     with pytest.raises(StorageError, match=r"outputs/default: cannot be written .File too large"):
-        job.require_writable(configure())
+        require_writable(configure())
     assert not list(Path("outputs/default").iterdir())
 
 
@@ -178,6 +190,71 @@ def test_an_interrupted_run_says_so(configure: Configure, monkeypatch: pytest.Mo
     assert run(configure()).status == "finished"
 
 
+def test_code_that_ends_the_program_is_a_failure(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = """
+from unrolled.cells.lstm import LSTM
+
+class Exiter(LSTM):
+    def native(self, x, state):
+        raise SystemExit(0)
+"""
+    (tmp_path / "exiting_cells.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    spec = specify(configure("cell._target_=exiting_cells.Exiter"))
+    with pytest.raises(ExitedError, match=r"exiting_cells\.py:6: SystemExit\(0\) was raised"):
+        make_run(spec)
+    record = read_record(spec.folder)
+    assert record.state == "failed"
+    assert record.error is not None
+    assert record.error["type"] == "SystemExit"
+    assert make_run(spec, retry=False).status == "failed"
+
+
+def test_sigterm_before_the_first_step_is_no_failure(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+    from unrolled.training.callbacks import StopAtLength
+
+    def terminated(*_: object) -> None:
+        raise SIGTERMException
+
+    monkeypatch.setattr(StopAtLength, "on_train_start", terminated)
+    with pytest.raises(KeyboardInterrupt, match="stopped at step 0"):
+        run(configure())
+    assert read_record(find_runs(Path("outputs"))[0]).state == "interrupted"
+
+
+def test_a_run_whose_data_or_code_changed_since_it_was_specified_is_not_made(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "changing_cells.py").write_text("from unrolled.cells.lstm import LSTM\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    by_code = specify(configure("cell._target_=changing_cells.LSTM"))
+    by_data = RunSpec.of(plain(configure()), "the fingerprint of other data")
+    (tmp_path / "changing_cells.py").write_text("from unrolled.cells.gru import GRU as LSTM\n")
+    for spec in (by_code, by_data):
+        with pytest.raises(RunError, match=f"{spec.name}: its data, or the code of its cell"):
+            make_run(spec)
+    assert not find_runs(tmp_path)
+
+
+def test_callbacks_of_the_caller_s_are_called(configure: Configure) -> None:
+    import pytorch_lightning as pl
+
+    steps = []
+
+    class Counter(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
+            steps.append(trainer.global_step)
+
+    make_run(specify(configure()), callbacks=lambda: [Counter()])
+    assert steps == list(range(1, 21))
+
+
 def test_a_budget_that_cannot_be_met_is_recorded(configure: Configure) -> None:
     with pytest.raises(BudgetError, match="too small"):
         run(configure("budget.parameters=10"))
@@ -198,47 +275,46 @@ def test_too_short_a_corpus_names_the_split_and_the_key(configure: Configure) ->
 def test_a_run_that_another_process_makes_is_left_alone(
     configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locks, "PATIENCE", 0.2)
-    config = configure()
-    place = standing(config)
-    assert place.state == "new"
-    with locks.hold(locks.lock_path(place.folder.parent, place.identity), "run"):
-        assert standing(config).state == "busy"
+    monkeypatch.setattr(locks, "LOCK_TIMEOUT_SECONDS", 0.2)
+    spec = specify(configure())
+    assert run_status(spec).state == "new"
+    with locks.hold(locks.lock_path(spec.study, spec.identity), "run"):
+        assert run_status(spec).state == "busy"
         with pytest.raises(BusyError, match="another process is working on this run"):
-            run(config)
-    assert not place.folder.exists()
-    assert run(config).status == "finished"
+            make_run(spec)
+    assert not spec.folder.exists()
+    assert make_run(spec).status == "finished"
     # What a crash leaves of a lock is no lock.
-    assert list((place.folder.parent / ".locks").iterdir())
-    assert standing(config).state == "finished"
+    assert list((spec.study / ".locks").iterdir())
+    assert run_status(spec).state == "finished"
 
 
 @pytest.mark.parametrize(("kind", "state"), [("Killed", "interrupted"), ("Crashed", "failed")])
-def test_what_a_dead_process_could_not_say_is_recorded(
+def test_what_a_process_that_exited_could_not_report_is_recorded(
     configure: Configure, kind: str, state: str
 ) -> None:
-    config = configure()
-    assert job.record_death(config, kind, "by SIGSEGV") is None
-    folder = folder_of(run(config))
-    finished = job.record_death(config, kind, "by SIGSEGV")
+    spec = specify(configure())
+    assert record_exit(spec, kind, "by SIGSEGV") is None
+    folder = folder_of(make_run(spec))
+    finished = record_exit(spec, kind, "by SIGSEGV")
     assert finished is not None
     assert finished.state == "finished"
     record = json.loads((folder / "record.json").read_text())
     record |= {"status": "running", "process": {}}
     (folder / "record.json").write_text(json.dumps(record))
-    job.record_death(config, kind, "by SIGSEGV")
+    record_exit(spec, kind, "by SIGSEGV")
     told = read_record(folder)
     assert told.state == state
     assert told.error is not None
     assert told.error["message"] == "by SIGSEGV"
-    assert run(config, retry=False).status == ("finished" if kind == "Killed" else "failed")
+    assert make_run(spec, retry=False).status == ("finished" if kind == "Killed" else "failed")
 
 
 def test_an_output_folder_that_cannot_be_written_is_refused(configure: Configure) -> None:
     Path("occupied").write_text("a file")
     with pytest.raises(RunError, match=r"occupied.*cannot be written"):
-        job.require_writable(configure("paths.outputs=occupied"))
-    job.require_writable(configure("paths.outputs=new"))
+        require_writable(configure("paths.outputs=occupied"))
+    require_writable(configure("paths.outputs=new"))
     assert list(Path("new").rglob("*")) == [Path("new/default")]
 
 
@@ -249,6 +325,6 @@ def test_a_record_is_on_disk_before_the_work_and_after_it(tmp_path: Path) -> Non
     assert read_record(tmp_path).state == "finished"
 
 
-def folder_of(outcome: job.Outcome) -> Path:
+def folder_of(outcome: Outcome) -> Path:
     assert outcome.folder is not None
     return outcome.folder

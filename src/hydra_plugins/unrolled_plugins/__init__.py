@@ -12,11 +12,9 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.object_type import ObjectType
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
 from hydra.plugins.launcher import Launcher
-from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
@@ -26,7 +24,8 @@ from unrolled.config.locations import experiments_directory
 class PoolLauncher(Launcher):
     """The runs of a sweep in a pool of ours, which one run's crash does not end.
 
-    Its options are read from the configuration by ``unrolled.sweeps.launching``.
+    ``unrolled train`` reads its options from the configuration and asks the pool directly; it is
+    called by sweepers that are not ours.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -36,7 +35,7 @@ class PoolLauncher(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        # Every job is unrolled.sweeps.job.job; the task function is that, too.
+        # The task function is what the processes of our pools do anyway.
         self.context, self.config = hydra_context, config
 
     def launch(
@@ -110,29 +109,8 @@ store.store(group="hydra/launcher", name="schema_ray", node=RayLauncherConf)
 store.store(group="hydra/launcher", name="schema_submitit", node=SubmititLauncherConf)
 
 
-class OptunaSweeper(Sweeper):
-    """Trials that learn from one another, by Optuna; ``unrolled.sweeps.search`` does the work."""
-
-    def __init__(self, **options: Any) -> None:
-        self.config: DictConfig | None = None
-        self.hydra_context: HydraContext | None = None
-        self.launcher: Launcher | None = None
-
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
-        self.config, self.hydra_context = config, hydra_context
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
-
-    def sweep(self, arguments: list[str]) -> Any:
-        from unrolled.sweeps.search.sweeper import sweep
-
-        assert self.config is not None
-        assert self.hydra_context is not None
-        assert self.launcher is not None
-        return sweep(self.hydra_context, self.config, self.launcher, arguments)
+class OptunaSweeper:
+    """What ``hydra.sweeper`` names for a search, which ``unrolled train`` makes by itself."""
 
 
 class Sampler(Enum):

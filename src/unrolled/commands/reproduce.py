@@ -17,10 +17,10 @@ from unrolled.commands.options import FAILED, add_trust, make_console, trusted_p
 from unrolled.config.build import OURS, target_of
 from unrolled.errors import RunError
 from unrolled.runs.record import Record, read_record
+from unrolled.runs.status import run_status
 from unrolled.training.load import StoredRun, load_run
 from unrolled.training.prepare import prepare_data
-from unrolled.training.run import run as make_run
-from unrolled.training.run import standing
+from unrolled.training.run import make_run, specify
 
 PREFIX = "reproduced-"
 
@@ -115,11 +115,12 @@ def reproduce(
             f"the record has {_short(record.data.get('fingerprint'))}); a run on other data "
             "reproduces nothing"
         )
-    before = standing(config, trusted)
+    spec = specify(config, trusted)
+    before = run_status(spec)
     if before.state != "busy" and before.folder.is_dir():
         # What an earlier reproduction left would only be skipped.
         shutil.rmtree(before.folder)
-    outcome = make_run(config, trusted=trusted)
+    outcome = make_run(spec, trusted=trusted)
     assert outcome.folder is not None
     now = read_record(outcome.folder)
     return Reproduction(
@@ -198,7 +199,7 @@ def _again(stored: StoredRun, outputs: Path) -> DictConfig:
     config = stored.of_its_width(stored.config)
     config.paths.outputs = str(outputs)
     config.study = f"{PREFIX}{stored.record.study}"
-    OmegaConf.update(config, "trial", {"storage": None, "search": None, "number": None})
+    OmegaConf.update(config, "trial", dict.fromkeys(("storage", "search", "number", "objectives")))
     threads = stored.record.environment.get("threads")
     if config.trainer.threads is None and threads is not None:
         config.trainer.threads = threads

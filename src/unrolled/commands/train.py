@@ -56,7 +56,7 @@ def add_parser(subparsers: Any, summary: str) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Train, print the configuration, or say what would be trained."""
-    from unrolled.config.compose import plan
+    from unrolled.sweeps.expansion import plan
 
     search_working_folder()
     if options.cfg and options.overrides[:1] == ["job"]:
@@ -75,17 +75,17 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         from unrolled.sweeps.sweep import dry_run
 
-        dry_run(planned, console, options.config_dir)
+        dry_run(planned, console)
         return 0
     require_writable(planned.configs[0])
     if planned.sweep:
         from unrolled.sweeps.sweep import summarize, sweep
 
-        outcomes = sweep(planned, console, options.config_dir, options.command)
+        outcomes = sweep(planned, console, options.command)
         return FAILED if summarize(outcomes, console, options.command) else 0
-    from unrolled.sweeps.single import train_one
+    from unrolled.sweeps.sweep import train_one
 
-    train_one(planned.configs[0], console)
+    train_one(planned, console)
     return 0
 
 

@@ -142,12 +142,13 @@ class Trial:
     """Which trial of a search a run is, if any; the sweeper fills it in.
 
     ``storage`` and ``search`` are where Optuna keeps the search and what it is called there,
-    ``number`` is the trial's.
+    ``number`` is the trial's, ``objectives`` is what the search judges its trials by.
     """
 
     storage: str | None
     search: str | None
     number: int | None
+    objectives: list[str] | None
 
 
 @dataclass

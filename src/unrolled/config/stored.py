@@ -16,6 +16,7 @@ ADDED: dict[str, Any] = {
     "fail_fast": False,
     "time_limit_minutes": None,
     "trial": {"storage": None, "search": None, "number": None},
+    "trial.objectives": None,
     "trainer.checkpoint_every_steps": None,
     "trainer.checkpoint_every_minutes": None,
     "budget.flops": None,

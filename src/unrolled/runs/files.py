@@ -26,6 +26,13 @@ def write_json(path: Path, value: object) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def read_number(value: object) -> float | None:
+    """A number from JSON as ``write_json`` writes it; None for what is none."""
+    if value in ("inf", "-inf", "nan"):
+        return float(str(value))
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that replaces it on success and vanishes on failure.

@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from unrolled.errors import ConfigError
 
-# What cannot change a result: where things are, how many run at once, what is logged. The data
-# set's options are here since the fingerprint of what they gave is part of an identity.
+# Where things are, how many run at once, what is logged. The data set's options are not a part of
+# the identity either, since the fingerprint of what they gave is.
 CANNOT_CHANGE_A_RESULT = (
     "study",
     "name_by",
@@ -34,7 +34,8 @@ CANNOT_CHANGE_A_RESULT = (
     "trainer.checkpoint_every_minutes",
     "trainer.profiler",
 )
-# What changes a result by rounding alone: other runs by identity, the same row of a comparison.
+# Part of the identity, since last digits differ; yet runs that differ in these alone count as the
+# same configuration.
 CHANGES_ROUNDING_ONLY = (
     "cell.backend",
     "budget.tolerance",
@@ -43,6 +44,8 @@ CHANGES_ROUNDING_ONLY = (
     "trainer.threads",
     "trainer.deterministic",
 )
+# Groups whose class may be a person's own, and the name under which its code counts.
+_OWN_CODE = {"cell": "code", "task": "task_code"}
 
 
 def plain(config: DictConfig) -> DictConfig:
@@ -54,10 +57,12 @@ def plain(config: DictConfig) -> DictConfig:
 
 def identity(config: DictConfig, fingerprint: str) -> str:
     """The sha256 of what decides the result: the configuration that matters, the data's content,
-    and the code of a cell that is not ours."""
+    and the code of a cell or a task of one's own."""
     values = as_dict(config)
-    if source := _source(str(OmegaConf.select(config, "cell._target_", default="unrolled."))):
-        values["code"] = hashlib.sha256(source).hexdigest()
+    for group, name in _OWN_CODE.items():
+        target = OmegaConf.select(config, f"{group}._target_", default="unrolled.")
+        if source := _source(str(target)):
+            values[name] = hashlib.sha256(source).hexdigest()
     for key in CANNOT_CHANGE_A_RESULT:
         *parents, last = key.split(".")
         node = values

@@ -1,4 +1,4 @@
-"""One process at a time on a run: a lock that the system lets go of when its holder is gone."""
+"""One process at a time on a run: a lock that the system releases when its holder is gone."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from filelock import FileLock, Timeout
 from unrolled.errors import BusyError, RunError, full_disk_said
 
 FOLDER = ".locks"
-# Seconds to wait for a lock: a run whose sweep was killed needs a moment to notice and to end.
-PATIENCE = 5.0
+# A run whose sweep was killed needs a moment to notice and to end.
+LOCK_TIMEOUT_SECONDS = 5.0
 
 
 def lock_path(study: Path, identity: str) -> Path:
@@ -19,23 +19,24 @@ def lock_path(study: Path, identity: str) -> Path:
 
 
 @contextlib.contextmanager
-def hold(path: Path, what: str, patience: float | None = None) -> Iterator[None]:
-    """Hold a lock for the time of the block; a crash lets go of it, too.
+def hold(path: Path, what: str, timeout: float | None = None) -> Iterator[None]:
+    """Hold a lock for the time of the block; a crash releases it, too.
 
     Args:
-        what: the lock is of, for the message.
-        patience: seconds to wait for it; None: ``PATIENCE``.
+        what: is locked, for the message.
+        timeout: seconds to wait for it; None: ``LOCK_TIMEOUT_SECONDS``.
 
     Raises:
         BusyError: another process holds it.
         RunError: the folder cannot be written, or its file system has no locks.
         StorageError: the disk is full.
     """
+    seconds = LOCK_TIMEOUT_SECONDS if timeout is None else timeout
     try:
         with full_disk_said(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(path)
-            lock.acquire(timeout=PATIENCE if patience is None else patience, poll_interval=0.05)
+            lock.acquire(timeout=seconds, poll_interval=0.05)
     except Timeout as error:
         raise BusyError(
             f"{what}: another process is working on this run; wait for it, or stop it"
@@ -56,7 +57,7 @@ def is_held(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        with hold(path, "", patience=0):
+        with hold(path, "", timeout=0):
             return False
     except BusyError:
         return True

@@ -7,16 +7,16 @@ from typing import Any
 
 
 def process_is_alive(process: dict[str, Any]) -> bool:
-    """Whether the process that wrote a record is there still; one on another host is taken to
+    """Whether the process that wrote a record is still there; one on another host is taken to
     be."""
     if not process:
         return False
     if process.get("host") != socket.gethostname():
         return True
-    pid = int(process["pid"])
     try:
+        pid = int(process["pid"])
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (KeyError, TypeError, ValueError, OverflowError, ProcessLookupError):
         return False
     except PermissionError:
         return True
@@ -31,7 +31,7 @@ def this_process() -> dict[str, Any]:
 
 
 def _start_of(pid: int) -> str | None:
-    """When a process started, in the system's own count; None where the system does not tell."""
+    """When a process started, in the system's own count; None where it does not say."""
     try:
         # The second field is a name in brackets, which may hold spaces.
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")

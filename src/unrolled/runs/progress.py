@@ -2,22 +2,25 @@
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from unrolled.runs.files import write_json
+from unrolled.runs.files import read_number, write_json
 
 PROGRESS = "progress.json"
+TEXTS = ("stage", "metric", "device")
+COUNTS = ("step", "total_steps", "epoch", "pid")
 
 
 @dataclass
 class Progress:
     """What ``progress.json`` holds: where a run is now, for a display in any process.
 
-    ``loss`` is the latest training loss in nats a token, ``seconds`` the time in training,
-    ``updated`` the clock at the time of writing, ``device`` where it trains (``cpu``,
-    ``cuda:0``); ``stage`` is ``preparing``, ``training``, ``testing``, or how it ended:
-    ``finished``, ``failed``, ``interrupted``, ``pruned``, ``skipped`` or ``busy``.
+    ``loss`` is the latest training loss, ``seconds`` the time in training, ``updated`` the clock
+    at the time of writing, ``device`` where it trains (``cpu``, ``cuda:0``); ``stage`` is
+    ``preparing``, ``training``, ``testing``, or how it ended: ``finished``, ``failed``,
+    ``interrupted``, ``pruned``, ``skipped`` or ``busy``.
     """
 
     stage: str
@@ -40,10 +43,24 @@ class Progress:
 
 
 def read_progress(folder: Path) -> Progress | None:
-    """The progress of the run in ``folder``; None where none was written or it is being
-    replaced."""
+    """The progress of the run in ``folder``, fields of a wrong type left at their defaults; None
+    where there is none, or a damaged one."""
     try:
         values = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
-        return Progress(**values)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError):
         return None
+    if not isinstance(values, dict) or not isinstance(values.get("stage"), str):
+        return None
+    known: dict[str, Any] = {}
+    for field in fields(Progress):
+        value = values.get(field.name)
+        if field.name in TEXTS:
+            usable = isinstance(value, str)
+        elif field.name in COUNTS:
+            usable = isinstance(value, int) and not isinstance(value, bool)
+        else:
+            value = read_number(value)
+            usable = value is not None
+        if usable:
+            known[field.name] = value
+    return Progress(**known)

@@ -20,7 +20,7 @@ from unrolled.runs.task import TaskDescription
 SCHEMA_VERSION = 2
 RECORD = "record.json"
 # Of error types: the run itself is sound, and the same command goes on with it.
-INTERRUPTED = ("KeyboardInterrupt", "SystemExit", "Killed", "StorageError")
+INTERRUPTED = ("KeyboardInterrupt", "Killed", "StorageError")
 # What whoever reads a record relies on.
 SHAPES: dict[str, type] = {
     "config": dict,

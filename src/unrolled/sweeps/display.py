@@ -1,65 +1,90 @@
 """A live view of runs, read from their folders: it works under any launcher, and from any
 terminal."""
 
+import contextlib
+import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from unrolled.runs.progress import PROGRESS, read_progress
 from unrolled.runs.progress import Progress as RunProgress
-from unrolled.runs.record import read_record
+from unrolled.runs.spec import RunSpec
+from unrolled.runs.status import run_status
+from unrolled.sweeps.lines import end_line, one_line, recorded_end, where_line
+from unrolled.training.run import Outcome
 
 INTERVAL = 0.5
-# A run that was last heard of this long ago (seconds) is not shown as under way.
+# A run that last wrote this long ago (seconds) is not shown as under way.
 SILENT = 120.0
 # How far (seconds) the clock of a shared folder may be behind this machine's.
 CLOCKS = 60.0
+# Without a terminal: seconds until the first line of a run under way, and between two.
+FIRST_REPORT, REPORT_INTERVAL = 10.0, 30.0
 ENDED = ("finished", "failed", "interrupted", "pruned", "skipped")
+
+log = logging.getLogger(__name__)
 
 
 class Display:
     """One line for each run under way, one for the whole, and a lasting line for each run that
     ended.
 
-    Without a terminal only the lasting lines are printed.
+    Without a terminal each run under way has a lasting line every half a minute. Whoever makes the
+    runs calls ``begin`` and ``end``; runs of other processes are seen in the folders to follow.
+    No fault of the view disturbs the runs.
 
     Args:
-        folders: of the studies.
         total: how many runs there will be; None where that is not known.
-        since: only what was written after this time counts (seconds since the epoch).
+        follow: the folders of studies whose runs other processes make.
+        since: only what was written after this time counts (seconds since the epoch); None: now.
     """
 
     def __init__(
-        self, folders: Iterable[Path], console: Console, *, total: int | None, since: float
+        self,
+        console: Console,
+        *,
+        total: int | None,
+        follow: Iterable[Path] = (),
+        since: float | None = None,
     ) -> None:
-        self.folders = list(folders)
+        self.console = console
         self.total = total
-        self.since = since
-        self.ended: dict[str, str] = {}
-        self.seen: dict[str, int] = {}
+        self.followed = list(follow)
+        self.since = time.time() if since is None else since
+        self.ended = 0
+        # The folders of runs that have begun, of others' runs that have ended, and of those under
+        # way with what they last wrote, their bars, and when they are reported next.
+        self.begun: dict[RunSpec, Path] = {}
+        self.others_ended: set[Path] = set()
+        self.under_way: dict[Path, RunProgress] = {}
+        self.lines: dict[Path, TaskID] = {}
+        self.reports: dict[Path, float] = {}
+        self.written: dict[str, int] = {}
         self.bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
-            TextColumn("{task.fields[where]}"),
+            TextColumn("{task.fields[where]}", markup=False),
             TimeElapsedColumn(),
             console=console,
             transient=True,
             disable=not console.is_terminal,
         )
-        self.lines: dict[str, TaskID] = {}
         self.whole = self.bars.add_task("all runs", total=total, where="")
+        self.faulty = False
+        self._lock = threading.RLock()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> "Display":
-        self.bars.start()
+        self._safely(self.bars.start)
         self._thread.start()
         return self
 
@@ -72,87 +97,135 @@ class Display:
         self._stop.set()
         self._thread.join()
         self.update()
-        self.bars.stop()
+        self._safely(self.bars.stop)
+
+    def begin(self, spec: RunSpec) -> None:
+        """Show a run from now on."""
+
+        def begin() -> None:
+            self.begun[spec] = run_status(spec, locked=True).folder
+
+        self._safely(begin)
+
+    def end(self, spec: RunSpec, outcome: Outcome) -> None:
+        """Print a run's lasting line."""
+
+        def end() -> None:
+            folder = outcome.folder or self.begun.get(spec, spec.folder)
+            self.begun.pop(spec, None)
+            if spec.study in self.followed:
+                # It may have been seen there already.
+                self._update()
+                if folder in self.others_ended:
+                    return
+            self._end(folder, outcome.status, outcome.message)
+            self._count()
+
+        self._safely(end)
+
+    def refused(self, name: str, message: str) -> None:
+        """Print the lasting line of what could not become a run."""
+        self._safely(lambda: self._end(Path(name), "failed", message))
 
     def update(self) -> None:
         """Read the folders once and show what changed."""
-        for run in self._changed():
-            progress = read_progress(run)
+        self._safely(self._update)
+
+    def _update(self) -> None:
+        for folder in self._changed():
+            progress = read_progress(folder)
             if progress is None or progress.updated < self.since:
                 continue
-            if progress.stage in ENDED:
-                self._end(run.name, run, progress)
-            elif time.time() - progress.updated < SILENT:
-                self._show(run.name, progress)
-        self.bars.update(
-            self.whole,
-            completed=len(self.ended),
-            where=f"{len(self.ended)} of {self.total or '?'} runs",
-        )
+            if progress.stage not in ENDED:
+                self.others_ended.discard(folder)
+                self.under_way[folder] = progress
+                self._show(folder, progress)
+            elif folder.parent in self.followed and folder not in self.others_ended:
+                self.others_ended.add(folder)
+                self._end(folder, *recorded_end(folder, progress.stage))
+            else:
+                self._hide(folder)
+        if not self.console.is_terminal:
+            self._report()
+        self._count()
 
     def _changed(self) -> Iterator[Path]:
         """The runs that have written since the last look: a study has thousands that have not."""
-        for folder in self.folders:
-            if not folder.is_dir():
+        for study in self.followed:
+            if not study.is_dir():
                 continue
-            for entry in os.scandir(folder):
-                path = os.path.join(entry.path, PROGRESS)  # noqa: PTH118 - half the time
-                try:
-                    time_of = os.stat(path).st_mtime_ns  # noqa: PTH116
-                except (FileNotFoundError, NotADirectoryError):
-                    continue
-                if time_of / 1e9 >= self.since - CLOCKS and self.seen.get(path) != time_of:
-                    self.seen[path] = time_of
+            for entry in os.scandir(study):
+                if self._has_written(entry.path, after=self.since - CLOCKS):
                     yield Path(entry.path)
+        for folder in self.begun.values():
+            if self._has_written(str(folder)):
+                yield folder
 
-    def _follow(self) -> None:
+    def _has_written(self, folder: str, after: float = 0.0) -> bool:
+        path = os.path.join(folder, PROGRESS)  # noqa: PTH118 - half the time
+        try:
+            written = os.stat(path).st_mtime_ns  # noqa: PTH116
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        if written / 1e9 < after or self.written.get(path) == written:
+            return False
+        self.written[path] = written
+        return True
+
+    def _watch(self) -> None:
         while not self._stop.wait(INTERVAL):
             self.update()
 
-    def _show(self, name: str, progress: RunProgress) -> None:
-        where = progress.stage
-        if progress.stage == "training":
-            where = f"step {progress.step:,}/{progress.total_steps:,}"
-            if progress.metric and progress.value is not None:
-                where += f"  {progress.metric} {progress.value:.4g}"
-            if progress.device not in (None, "cpu"):
-                where += f"  {progress.device}"
-            if progress.tokens_per_second:
-                where += f"  {progress.tokens_per_second:,.0f} tokens/s"
-        if name not in self.lines:
-            self.lines[name] = self.bars.add_task(name, total=progress.total_steps, where=where)
-        self.bars.update(
-            self.lines[name], completed=progress.step, total=progress.total_steps, where=where
-        )
-
-    def _end(self, name: str, folder: Path, progress: RunProgress) -> None:
-        if self.ended.get(name) == progress.stage:
+    def _show(self, folder: Path, progress: RunProgress) -> None:
+        if time.time() - progress.updated >= SILENT:
             return
-        self.ended[name] = progress.stage
-        if name in self.lines:
-            self.bars.remove_task(self.lines.pop(name))
-        self.bars.console.print(
-            self._line(name, folder, progress), highlight=False, soft_wrap=True
-        )
+        where, total = where_line(progress), progress.total_steps
+        if folder not in self.lines:
+            name = one_line(folder.name)
+            self.lines[folder] = self.bars.add_task(name, total=total, where=where)
+        self.bars.update(self.lines[folder], completed=progress.step, total=total, where=where)
 
-    def _line(self, name: str, folder: Path, progress: RunProgress) -> str:
-        count = rf"\[{len(self.ended)}/{self.total}] " if self.total and self.total > 1 else ""
-        if progress.stage == "skipped":
-            return f"{count}{name}  skipped, it is finished already"
-        run = read_record(folder)
-        if progress.stage == "pruned":
-            return f"{count}{escape(name)}  {escape((run.error or {}).get('message', ''))}"
-        if progress.stage in ("failed", "interrupted"):
-            message = (run.error or {}).get("message", "").splitlines()
-            why = escape(message[0]) if message else ""
-            return f"{count}{escape(name)}  [red]{run.state}[/red]  {why}"
-        shown = [
-            f"{key} {run.metrics[key]:.4g}"
-            for key in ("validation/perplexity", "test/perplexity")
-            if key in run.metrics
-        ]
-        seconds = run.timing.get("total_seconds", 0.0)
-        line = f"{count}{escape(name)}  {'  '.join(shown)}  {seconds:.0f} s"
-        if continued := run.timing.get("continued"):
-            line += f"  continued from step {continued[-1]['step']:,}"
-        return line
+    def _hide(self, folder: Path) -> None:
+        self.under_way.pop(folder, None)
+        self.reports.pop(folder, None)
+        if folder in self.lines:
+            self.bars.remove_task(self.lines.pop(folder))
+
+    def _report(self) -> None:
+        now = time.monotonic()
+        for folder, progress in self.under_way.items():
+            if now >= self.reports.setdefault(folder, now + FIRST_REPORT):
+                self.reports[folder] = now + REPORT_INTERVAL
+                self._print(Text(f"{one_line(folder.name)}  {where_line(progress)}"))
+
+    def _end(self, folder: Path, status: str, message: str) -> None:
+        self.ended += 1
+        self._hide(folder)
+        count = f"[{self.ended}/{self.total}] " if self.total and self.total > 1 else ""
+        self._print(Text(count) + end_line(folder, status, message))
+
+    def _count(self) -> None:
+        where = f"{self.ended} of {self.total or '?'} runs"
+        self.bars.update(self.whole, completed=self.ended, where=where)
+
+    def _print(self, line: Text) -> None:
+        self.bars.console.print(line, soft_wrap=True)
+
+    def _safely(self, action: Callable[[], None]) -> None:
+        """Do something for the view, as long as nothing went wrong with it."""
+        with self._lock:
+            if self.faulty:
+                return
+            try:
+                action()
+            # SystemExit is what rich makes of a pipe that nobody reads.
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the runs go on
+                self.faulty = True
+                self._stop.set()
+                with contextlib.suppress(Exception):
+                    self.bars.stop()
+                log.warning(
+                    "the live view stopped, the runs go on (%s: %s)",
+                    type(error).__name__,
+                    one_line(str(error)),
+                )

@@ -1,8 +1,7 @@
-"""From a sweep's overrides to runs in a pool, for Hydra's launchers and for a search's."""
+"""The pool that ``hydra.launcher`` describes, and what our launchers do for sweepers of others."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from itertools import count
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -11,8 +10,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from unrolled.config.compose import run_config
 from unrolled.errors import ConfigError
-from unrolled.sweeps.pools.pool import ENDED, Pool, Task, drive, require_fraction
-from unrolled.training.run import Outcome
+from unrolled.runs.spec import RunSpec
+from unrolled.sweeps.pools.pool import ENDED, Pool, drive
+from unrolled.training.run import Outcome, specify
 
 # By the last part of a launcher's `_target_`.
 POOLS = {
@@ -22,78 +22,24 @@ POOLS = {
 }
 
 
-__all__ = ["compose", "is_ours", "launch", "make_pool", "require_fraction", "require_launcher"]
-
-
-def launch(
-    context: HydraContext,
-    config: DictConfig,
-    job_overrides: Sequence[Sequence[str]],
-    initial_job_idx: int,
-) -> list[JobReturn]:
-    """Make the runs of a grid.
-
-    Args:
-        config: of the sweep, with Hydra's own part, which says where to run.
-
-    Returns:
-        For each job, in order, a return value that is an ``Outcome``, whatever became of it.
-    """
-    # All at once, so that what is edited during the sweep changes nothing of it.
-    tasks = list(compose(context, config, job_overrides, initial_job_idx))
-    outcomes: dict[int, Outcome] = {}
-
-    def ended(task: Task, outcome: Outcome) -> None:
-        outcomes[task.number] = outcome
-
-    pool = make_pool(config, len(tasks))
-    drive(pool, tasks, ended, fail_fast=config.fail_fast)
-    kept = Outcome("interrupted", None, ENDED)
-    return [returned(task, outcomes.get(task.number, kept)) for task in tasks]
-
-
-def compose(
-    context: HydraContext,
-    config: DictConfig,
-    job_overrides: Iterable[Sequence[str]],
-    first: int = 0,
-) -> Iterator[Task]:
-    """The tasks of a sweep, each composed when it is asked for."""
-    for number, overrides in zip(count(first), job_overrides, strict=False):
-        composed = context.config_loader.load_sweep_config(config, list(overrides))
-        with open_dict(composed):
-            composed.hydra.job.id = str(number)
-            composed.hydra.job.num = number
-        yield Task(number, run_config(composed), list(overrides), composed)
-
-
-def returned(task: Task, outcome: Outcome) -> JobReturn:
-    """What Hydra wants of a job."""
-    overrides = list(task.composed.hydra.overrides.task)
-    result = JobReturn(overrides=overrides, cfg=task.config, hydra_cfg=task.composed)
-    result.status, result.return_value = JobStatus.COMPLETED, outcome
-    return result
-
-
 def is_ours(launcher: DictConfig) -> bool:
     """Whether a launcher is one of ours, which start a run as soon as there is a place for it."""
     return _name(launcher) in POOLS
 
 
-def make_pool(config: DictConfig, jobs: int | None) -> Pool:
-    """The pool that ``hydra.launcher`` describes.
+def make_pool(launcher: DictConfig, config: DictConfig, runs: int | None) -> Pool:
+    """The pool that a launcher of ours describes.
 
     Args:
-        config: of the sweep, with Hydra's own part.
-        jobs: how many runs there will be at most; None where that is open.
+        launcher: ``hydra.launcher``.
+        config: of a run.
+        runs: how many there will be at most; None where that is open.
 
     Raises:
         ConfigError, DeviceError: it cannot be had here.
     """
-    pool: Callable[[DictConfig, Mapping[str, Any], int | None], Pool] = _pool(
-        config.hydra.launcher
-    )
-    return pool(config, _options(config.hydra.launcher), jobs)
+    pool: Callable[..., Pool] = _pool(launcher)
+    return pool(config, _options(launcher), runs)
 
 
 def require_launcher(launcher: DictConfig, config: DictConfig) -> None:
@@ -113,6 +59,44 @@ def require_launcher(launcher: DictConfig, config: DictConfig) -> None:
             "fail_fast=true: only hydra/launcher=local, ray and submitit_… end a sweep at its "
             "first failure"
         )
+
+
+def launch(
+    context: HydraContext,
+    config: DictConfig,
+    run_overrides: Sequence[Sequence[str]],
+    first_number: int,
+) -> list[JobReturn]:
+    """Make runs for a sweeper that is not ours, as Hydra has it.
+
+    Args:
+        config: of the sweep, with Hydra's own part.
+
+    Returns:
+        For each run, in order, a return value that is an ``Outcome``, whatever became of it.
+    """
+    composed: list[DictConfig] = []
+    specs: list[RunSpec] = []
+    for number, overrides in enumerate(run_overrides, first_number):
+        one = context.config_loader.load_sweep_config(config, list(overrides))
+        with open_dict(one):
+            one.hydra.job.id, one.hydra.job.num = str(number), number
+        composed.append(one)
+        specs.append(specify(run_config(one)))
+    outcomes: dict[RunSpec, Outcome] = {}
+    pool = make_pool(config.hydra.launcher, specs[0].config, len(specs))
+    drive(pool, specs, outcomes.__setitem__, fail_fast=config.fail_fast)
+    kept = Outcome("interrupted", None, ENDED)
+    return [
+        JobReturn(
+            overrides=list(one.hydra.overrides.task),
+            cfg=spec.config,
+            hydra_cfg=one,
+            status=JobStatus.COMPLETED,
+            _return_value=outcomes.get(spec, kept),
+        )
+        for one, spec in zip(composed, specs, strict=True)
+    ]
 
 
 def _pool(launcher: DictConfig) -> Any:

@@ -1,36 +1,39 @@
-"""Many runs from one command line, by Hydra's sweeper and launcher of choice."""
+"""One run or many from one command line, on the launcher of choice."""
 
+import json
 import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from hydra._internal.callbacks import Callbacks
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from unrolled.config.compose import PRIMARY, Plan
+from unrolled.config.compose import PRIMARY
 from unrolled.config.locations import frozen
-from unrolled.config.panel import Panel, control_panel
+from unrolled.config.panel import control_panel
 from unrolled.errors import ConfigError, StorageError
 from unrolled.runs.files import remove_leftovers, temporary_path, write_json
-from unrolled.runs.identity import study_folder
 from unrolled.runs.processes import this_process
-from unrolled.runs.sweep_state import SWEEP
+from unrolled.runs.spec import RunSpec
+from unrolled.runs.status import RunStatus, run_status
+from unrolled.runs.sweep_state import SWEEP, read_sweep
+from unrolled.runs.text import printable
 from unrolled.sweeps.display import Display
-from unrolled.sweeps.job import job
-from unrolled.sweeps.launching import compose, require_launcher
+from unrolled.sweeps.expansion import Plan, name_by
+from unrolled.sweeps.launching import is_ours, make_pool, require_launcher
+from unrolled.sweeps.pools.hydra import HydraPool
+from unrolled.sweeps.pools.pool import ENDED, Pool, drive
+from unrolled.sweeps.worker import retries, work_on_config
 from unrolled.training.prepare import check_run, prepare_data
-from unrolled.training.run import Outcome, Standing, standing
+from unrolled.training.run import Outcome, make_run
 
 log = logging.getLogger(__name__)
 
 RETRY = "retry_failed=true"
-# How runs end, in the order in which they are told.
+# How runs end, in the order in which they are counted.
 STATUSES = ("finished", "skipped", "pruned", "interrupted", "busy", "failed")
 # What a dry run says would become of a run in each state.
 WOULD = {
@@ -41,9 +44,44 @@ WOULD = {
 }
 
 
-def sweep(
-    plan: Plan, console: Console, config_dir: str | None = None, command: str = ""
-) -> list[Outcome]:
+class Specifier:
+    """Makes the specs of runs; each distinct data set is prepared once."""
+
+    def __init__(self) -> None:
+        self._fingerprints: dict[str, str] = {}
+
+    def __call__(self, config: DictConfig) -> RunSpec:
+        """The run that a configuration, as ``plain`` gives it, describes.
+
+        Raises:
+            UnrolledError: bad input.
+        """
+        check_run(config)
+        nodes = [OmegaConf.to_container(config[k]) for k in ("task", "dataset", "tokenizer")]
+        key = json.dumps([*nodes, config.paths.cache])
+        if key not in self._fingerprints:
+            self._fingerprints[key] = prepare_data(config).fingerprint
+        return RunSpec.of(config, self._fingerprints[key])
+
+
+def train_one(plan: Plan, console: Console) -> Outcome:
+    """Make a single run in this process, and say where it is.
+
+    Raises:
+        UnrolledError: bad input, before or during the run.
+        KeyboardInterrupt: stopped by hand; the record says so.
+    """
+    # Before the display, so that a missing file is one sentence and nothing else.
+    spec = Specifier()(plan.configs[0])
+    with Display(console, total=1) as display:
+        display.begin(spec)
+        outcome = make_run(spec, retry=retries(spec.config, swept=False))
+        display.end(spec, outcome)
+    console.print(f"{outcome.folder}", highlight=False, markup=False, soft_wrap=True)
+    return outcome
+
+
+def sweep(plan: Plan, console: Console, command: str = "") -> list[Outcome]:
     """Make all runs of a sweep, and show how they get on.
 
     Args:
@@ -54,97 +92,87 @@ def sweep(
         KeyboardInterrupt: after the runs under way have written their records.
     """
     require_launcher(plan.hydra.launcher, plan.configs[0])
-    require_sweeper(plan.hydra.sweeper, plan.configs[0])
-    # Once here, for the error to come first, and so that the runs find the tokenized text in the
-    # cache.
-    for variant in plan.configs:
-        check_run(variant)
-        prepare_data(variant)
-    config = plan.configs[0]
+    require_sweeper(plan)
+    specify = Specifier()
+    specs = [specify(config) for config in plan.configs]
+    first = specs[0]
     # A sweep over studies or experiments has several.
-    folders = {study_folder(variant) for variant in plan.configs}
-    # Wall clock, since it is compared with the times at which other processes write.
-    started = time.time()
-    state: dict[str, object] = {
-        "started": started,
-        "ended": None,
-        "jobs": plan.jobs,
-        "command": command,
-        "process": this_process(),
-    }
-    _write(folders, state)
-    try:
-        with (
-            frozen(temporary_path(study_folder(config) / "conf"), config_dir) as own,
-            control_panel(own) as panel,
-            Display(folders, console, total=plan.jobs, since=started),
-        ):
-            batches = panel.hydra.multirun(
-                config_name=PRIMARY,
-                task_function=job,
-                overrides=_overrides(plan),
-                with_log_configuration=False,
-            )
-    finally:
-        try:
-            _write(folders, {**state, "ended": time.time()})
-        except StorageError as error:
-            # The outcomes are worth more than this note; its process is gone, which tells enough.
-            log.warning("%s", error)
-    return [result.return_value for batch in batches for result in batch]
+    studies = list(dict.fromkeys(spec.study for spec in specs))
+    ours = is_ours(plan.hydra.launcher) and (plan.is_grid or plan.is_search)
+    with ExitStack() as stack:
+        stack.enter_context(_announced(studies, plan.jobs, command))
+        # Others' launchers and sweepers say nothing of a run until all of its batch have ended.
+        follow = () if ours else studies
+        display = stack.enter_context(Display(console, total=plan.jobs, follow=follow))
+        if plan.is_grid and ours:
+            pool = make_pool(plan.hydra.launcher, first.config, len(specs))
+            return _make_all(pool, specs, display)
+        # What composes runs later reads a copy of the configuration as it is now.
+        copy = temporary_path(first.study / "conf")
+        own = stack.enter_context(frozen(copy, plan.config_dir))
+        panel = stack.enter_context(control_panel(own))
+        if plan.is_search:
+            from unrolled.sweeps.search.trials import make_trials
+
+            return make_trials(plan, panel, specify, display)
+        if plan.is_grid:
+            batch = plan.hydra.sweeper.get("max_batch_size")
+            lines = dict(zip(specs, plan.overrides, strict=True))
+            return _make_all(HydraPool(panel, plan.typed, lines, batch), specs, display)
+        batches = panel.hydra.multirun(
+            config_name=PRIMARY,
+            task_function=work_on_config,
+            overrides=[*plan.typed, name_by(plan.configs[0])],
+            with_log_configuration=False,
+        )
+        return [result.return_value for batch in batches for result in batch]
 
 
-def dry_run(plan: Plan, console: Console, config_dir: str | None = None) -> None:
+def dry_run(plan: Plan, console: Console) -> None:
     """Say for each run of a command line what would become of it, and do nothing.
 
     Raises:
         UnrolledError: the sweep could not begin.
     """
     require_launcher(plan.hydra.launcher, plan.configs[0])
-    require_sweeper(plan.hydra.sweeper, plan.configs[0])
-    if is_search(plan.hydra.sweeper):
-        from unrolled.sweeps.search.study import Options, standing_of
+    require_sweeper(plan)
+    if plan.is_search:
+        from unrolled.sweeps.search.options import SearchOptions
+        from unrolled.sweeps.search.search import describe_progress
 
-        options = Options.of(plan.hydra.sweeper, plan.configs[0])
-        told = standing_of(options, plan.configs[0], plan.jobs)
-        console.print(told, highlight=False, soft_wrap=True)
+        options = SearchOptions.of(plan.hydra.sweeper, plan.configs[0])
+        text = describe_progress(options, plan.configs[0], plan.jobs)
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
         return
+    if plan.sweep and not plan.is_grid:
+        target = plan.hydra.sweeper._target_
+        raise ConfigError(f"--dry-run: {target} does not say what it would run")
+    specify = Specifier()
     counts: Counter[str] = Counter()
-    with _configs(plan, config_dir) as configs:
-        for config in configs:
-            found = standing(config)
-            would = _would(found, retry=retry_of(config, plan.sweep))
-            counts[would.partition(" ")[0]] += 1
-            console.print(f"{found.folder.name}  {would}", highlight=False, soft_wrap=True)
+    for config in plan.configs:
+        status = run_status(specify(config))
+        would = _would(status, retry=retries(config, swept=plan.sweep))
+        counts[would.partition(" ")[0]] += 1
+        line = printable(f"{status.folder.name}  {would}")
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     words = ", ".join(f"{count:,} {word}" for word, count in counts.items())
     console.print(f"{counts.total():,} runs: {words}", highlight=False)
 
 
-def is_search(sweeper: DictConfig) -> bool:
-    """Whether a sweeper decides on each run when it begins."""
-    return str(sweeper._target_).endswith("OptunaSweeper")
-
-
-def require_sweeper(sweeper: DictConfig, config: DictConfig) -> None:
+def require_sweeper(plan: Plan) -> None:
     """Refuse options of a search that cannot work, before any data is read.
 
     Raises:
         ConfigError: which option, and the way out.
     """
-    if is_search(sweeper):
-        from unrolled.sweeps.search.study import Options
+    if plan.is_search:
+        from unrolled.sweeps.search.options import SearchOptions
 
-        Options.of(sweeper, config)
-
-
-def retry_of(config: DictConfig, swept: bool) -> bool:
-    """Whether a run that failed before is tried again: a sweep's when asked, a single one unless
-    told otherwise, since typing its command is asking."""
-    return not swept if config.retry_failed is None else bool(config.retry_failed)
+        SearchOptions.of(plan.hydra.sweeper, plan.configs[0])
 
 
 def summarize(outcomes: Sequence[Outcome], console: Console, command: str = "") -> int:
-    """Say how the runs of a sweep ended, and why some did not finish.
+    """Say how many runs of a sweep ended in which way, and how to go on.
 
     Returns:
         How many are left to do.
@@ -153,67 +181,62 @@ def summarize(outcomes: Sequence[Outcome], console: Console, command: str = "") 
     always = ("finished", "skipped", "failed")
     words = [f"{counts[s]} {s}" for s in STATUSES if counts[s] or s in always]
     console.print(", ".join(words), highlight=False)
-    for status in ("interrupted", "busy", "failed"):
-        causes: dict[str, list[str]] = {}
-        for outcome in outcomes:
-            if outcome.status == status:
-                name, _, cause = outcome.message.partition(": ")
-                causes.setdefault(cause or name, []).append(name if cause else "")
-        for cause, names in causes.items():
-            who = f"{len(names)} runs" if len(names) > 1 else names[0]
-            text = f"  {status}: {who}: {cause}" if who else f"  {status}: {cause}"
-            console.print(text, highlight=False, markup=False, soft_wrap=True)
-    again = command or "the same command"
+    again = printable(command or "the same command")
+    lines = []
     if counts["interrupted"] or counts["busy"]:
-        console.print(f"to go on with what is left: {again}", highlight=False, soft_wrap=True)
+        lines.append(f"to go on with what is left: {again}")
     if counts["failed"] and RETRY not in again:
-        console.print(f"to retry what failed: {again} {RETRY}", highlight=False, soft_wrap=True)
+        lines.append(f"to retry what failed: {again} {RETRY}")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     return counts["failed"] + counts["interrupted"] + counts["busy"]
 
 
-def _overrides(plan: Plan) -> list[str]:
-    """What Hydra is told: the command line, and the names of runs by all that varies."""
-    config = plan.configs[0]
-    names = [*config.name_by, *(key for key in plan.varied if key not in config.name_by)]
-    return [*plan.overrides, f"name_by=[{','.join(names)}]"]
+def _make_all(pool: Pool, specs: Sequence[RunSpec], display: Display) -> list[Outcome]:
+    outcomes: dict[RunSpec, Outcome] = {}
+
+    def ended(spec: RunSpec, outcome: Outcome) -> None:
+        outcomes[spec] = outcome
+        display.end(spec, outcome)
+
+    drive(pool, specs, ended, display.begin, fail_fast=specs[0].config.fail_fast)
+    kept = Outcome("interrupted", None, ENDED)
+    return [outcomes.get(spec, kept) for spec in specs]
 
 
-@contextmanager
-def _configs(plan: Plan, config_dir: str | None) -> Iterator[Iterator[DictConfig]]:
-    """Every run's configuration, as Hydra's own sweeper would have it."""
-    if not plan.sweep:
-        yield iter(plan.configs)
-        return
-    with control_panel(config_dir) as panel:
-        yield _swept(panel, plan)
-
-
-def _swept(panel: Panel, plan: Plan) -> Iterator[DictConfig]:
-    if not str(plan.hydra.sweeper._target_).endswith("BasicSweeper"):
-        raise ConfigError(
-            f"--dry-run: {plan.hydra.sweeper._target_} does not say what it would run"
-        )
-    config = panel.hydra.compose_config(PRIMARY, _overrides(plan), RunMode.MULTIRUN)
-    stored = config.hydra.sweeper.params or {}
-    typed = config.hydra.overrides.task
-    parsed = panel.parse([*(f"{key}={value}" for key, value in stored.items()), *typed])
-    (batch,) = BasicSweeper.split_arguments(parsed, None)
-    context = HydraContext(panel.hydra.config_loader, Callbacks())
-    for task in compose(context, config, batch):
-        yield task.config
-
-
-def _would(found: Standing, retry: bool) -> str:
-    if found.state == "failed" and retry:
+def _would(status: RunStatus, retry: bool) -> str:
+    if status.state == "failed" and retry:
         return "retry"
-    if found.state in WOULD:
-        return WOULD[found.state]
-    step = found.record.history[-1]["step"] if found.record and found.record.history else 0
+    if status.state in WOULD:
+        return WOULD[status.state]
+    history = status.record.history if status.record else []
+    step = history[-1]["step"] if history else 0
     return f"continue (its last validation was at step {step:,.0f})" if step else "continue"
 
 
-def _write(folders: Iterable[Path], state: dict[str, object]) -> None:
-    """What another terminal knows the sweep by."""
-    for folder in folders:
-        remove_leftovers(folder)
-        write_json(folder / SWEEP, state)
+@contextmanager
+def _announced(studies: Iterable[Path], runs: int, command: str) -> Iterator[None]:
+    """Say in the folders of a sweep's studies that it is under way."""
+    state: dict[str, object] = {
+        # Wall clock, since it is compared with the times at which other processes write.
+        "started": time.time(),
+        "ended": None,
+        "jobs": runs,
+        "command": command,
+        "process": this_process(),
+    }
+    for study in studies:
+        remove_leftovers(study)
+        write_json(study / SWEEP, state)
+    try:
+        yield
+    finally:
+        try:
+            for study in studies:
+                now = read_sweep(study)
+                # Another sweep of the study may have begun since, and still be under way.
+                if now is None or now["process"] == state["process"]:
+                    write_json(study / SWEEP, {**state, "ended": time.time()})
+        except StorageError as error:
+            # The outcomes are worth more than this note; its process is gone, which says enough.
+            log.warning("%s", error)

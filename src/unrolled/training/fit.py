@@ -1,6 +1,7 @@
 """One run, from data to record: task, model, trainer, fit, test."""
 
 import contextlib
+import logging
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from unrolled.config.build import EVERYTHING, OURS, arguments_of, target_of
 from unrolled.data.module import DataModule
@@ -37,9 +39,12 @@ from unrolled.training.prepare import prepare_data
 from unrolled.training.ranks import all_ranks
 from unrolled.training.schedules import Length
 from unrolled.training.stopping import StopRequest, signals_as_before
+from unrolled.training.threads import threads_to_yield
 from unrolled.training.trainer import make_trainer, silence_lightning
 
 Callbacks = Callable[[], Sequence[pl.Callback]]
+
+log = logging.getLogger(__name__)
 
 
 def train(
@@ -64,7 +69,6 @@ def train(
         BudgetError: the budget cannot be met.
         DivergedError: a loss was not finite.
         TimeLimitError: the run took longer than it may.
-        PrunedError: the search that the run belongs to gave it up.
         KeyboardInterrupt: the person, or a scheduler, stopped the run.
     """
     require_devices(config.trainer)
@@ -226,8 +230,13 @@ def make_optimizer(node: DictConfig, trusted: Iterable[str] = OURS) -> Any:
 
 def set_threads(config: DictConfig, content: dict[str, Any] | None = None) -> None:
     """As many threads as asked for, or as the run had before it was cut off: the order of a sum
-    decides its last digits. A sweep has set its own default before torch was imported."""
+    decides its last digits. A sweep has set its own default before torch was imported; a single
+    run leaves busy cores to others."""
     threads = config.trainer.threads or (content and content[EXTRA]["threads"])
+    # The ranks of a run begin at the same time, and would yield to one another.
+    if not threads and config.trainer.strategy != "ddp" and (threads := threads_to_yield()):
+        threads = min(threads, torch.get_num_threads())
+        log.warning("other processes keep cores busy: training with trainer.threads=%d", threads)
     if threads:
         torch.set_num_threads(threads)
 
@@ -272,4 +281,7 @@ def _interrupts(trainer: pl.Trainer) -> Iterator[None]:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             said = str(error.__context__) or f"stopped at step {trainer.global_step}"
             raise KeyboardInterrupt(said) from error
+        if isinstance(error, SIGTERMException):
+            # SIGTERM before the first step, while the handler is still Lightning's.
+            raise KeyboardInterrupt(f"stopped at step {trainer.global_step}") from error
         raise

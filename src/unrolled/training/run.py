@@ -1,4 +1,4 @@
-"""One run as a job: whose folder, whether it is done, and what becomes of a failure.
+"""Making one run: whether it is done, whose turn it is, and what becomes of a failure.
 
 Nothing heavy is imported before the data is read and the folder is there, so that a missing file
 or a finished run answers at once.
@@ -8,23 +8,29 @@ import contextlib
 import logging
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
 from unrolled.config.build import EVERYTHING
-from unrolled.errors import RunError, full_disk_said
+from unrolled.errors import ExitedError, RunError, StorageError, full_disk_said
 from unrolled.runs.files import atomic_path, remove_leftovers
-from unrolled.runs.identity import as_dict, identity, plain, run_name, study_folder
-from unrolled.runs.locks import hold, is_held, lock_path
+from unrolled.runs.identity import as_dict, identity, plain, study_folder
+from unrolled.runs.locks import hold, lock_path
 from unrolled.runs.processes import this_process
 from unrolled.runs.progress import Progress, read_progress
-from unrolled.runs.record import RECORD, Record, read_record
+from unrolled.runs.record import Record
+from unrolled.runs.spec import RunSpec
+from unrolled.runs.status import RunStatus, run_status
 from unrolled.training.prepare import check_run, describe_task, prepare_data
 from unrolled.training.stopping import watchdog
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
 
 # Bytes that a disk must have room for: what a run writes besides its checkpoints.
 PROBE = 100_000
@@ -34,116 +40,130 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Outcome:
-    """What became of a job.
+    """What became of a run.
 
     ``status`` is ``finished``; ``skipped`` (it was finished before); ``failed``; ``interrupted``
     (the same command goes on with it); ``pruned`` (a search gave it up); or ``busy`` (another
-    process works on it). ``died`` is set by who saw its process end without a word: ``Killed``, or
-    ``Crashed`` by a fault of its own.
+    process works on it). ``exited`` is set by who saw its process exit without reporting:
+    ``Killed``, or ``Crashed`` by a fault of its own.
     """
 
     status: str
     folder: Path | None
     message: str = ""
-    died: str | None = None
+    exited: str | None = None
 
 
-@dataclass(frozen=True)
-class Standing:
-    """How far a run has come, as its folder tells.
+def specify(config: DictConfig, trusted: Iterable[str] = EVERYTHING) -> RunSpec:
+    """The run that ``config`` describes; its data is read for that.
 
-    ``state`` is that of its record, or ``new``, ``damaged`` (its record is), or ``busy``.
-    """
-
-    folder: Path
-    identity: str
-    state: str
-    record: Record | None = None
-
-
-def standing(config: DictConfig, trusted: Iterable[str] = EVERYTHING) -> Standing:
-    """Where the run that ``config`` describes is, and how far it has come.
+    Args:
+        trusted: prefixes of modules outside this package that the configuration may name.
 
     Raises:
         UnrolledError: bad input.
     """
     config = plain(config)
     check_run(config)
-    key = identity(config, prepare_data(config, trusted).fingerprint)
-    folder = study_folder(config) / run_name(config, key)
-    found = _standing(folder, key)
-    if found.state != "finished" and is_held(lock_path(folder.parent, key)):
-        return Standing(found.folder, key, "busy", found.record)
-    return found
+    return RunSpec.of(config, prepare_data(config, trusted).fingerprint)
 
 
 def run(config: DictConfig, *, retry: bool = True, trusted: Iterable[str] = EVERYTHING) -> Outcome:
-    """Make the run that ``config`` describes, or what is left of it.
+    """Make the run that ``config`` describes, as ``make_run`` does."""
+    return make_run(specify(config, trusted), retry=retry, trusted=trusted)
+
+
+def make_run(
+    spec: RunSpec,
+    *,
+    retry: bool = True,
+    trusted: Iterable[str] = EVERYTHING,
+    callbacks: "Callable[[], list[pl.Callback]]" = list,
+) -> Outcome:
+    """Make a run, or what is left of it.
 
     Finished, it is skipped; cut off, it goes on exactly from its last checkpoint.
 
     Args:
         retry: whether a run that failed before is tried again.
         trusted: prefixes of modules outside this package that the configuration may name.
+        callbacks: makes Lightning callbacks of the caller's, once Lightning is imported.
 
     Raises:
         BusyError: another process is working on it.
+        ExitedError: code of the run's own raised SystemExit.
         UnrolledError: bad input; where the run had begun, its record says the same.
         KeyboardInterrupt: the run was stopped; its record says so.
     """
-    config = plain(config)
-    check_run(config)
+    if (outcome := done_before(spec, retry)) is not None:
+        return outcome
+    config = spec.config
     data = prepare_data(config, trusted)
-    key = identity(config, data.fingerprint)
-    folder = study_folder(config) / run_name(config, key)
-    if (before := _answer(_standing(folder, key), retry)) is not None:
-        return before
-    with hold(lock_path(folder.parent, key), str(folder)):
+    if identity(config, data.fingerprint) != spec.identity:
+        raise RunError(
+            f"{spec.name}: its data, or the code of its cell or task, is not what it was when the "
+            "command began; the same command makes the run with what is there now"
+        )
+    with hold(lock_path(spec.study, spec.identity), str(spec.folder)):
+        status = run_status(spec, locked=True)
         # Another process may have finished it while this one waited.
-        found = _standing(folder, key)
-        if (before := _answer(found, retry)) is not None:
-            return before
-        folder = found.folder
+        if (outcome := _done(status, retry)) is not None:
+            return outcome
+        folder = status.folder
         remove_leftovers(folder)
-        if found.state == "damaged":
+        if status.state == "damaged":
             log.warning("%s: its record was damaged, and is made again", folder)
         record = Record(
-            identity=key,
+            identity=spec.identity,
             study=config.study,
             name=folder.name,
             seed=config.seed,
             config=as_dict(config),
             task=describe_task(config).to_dict(),
         )
-        if found.record is not None:
-            record.timing["continued"] = found.record.timing.get("continued", [])
-        with recording(record, folder, config.time_limit_minutes), full_disk_said(folder):
+        if status.record is not None:
+            record.timing["continued"] = status.record.timing.get("continued", [])
+        with (
+            _exit_is_failure(),
+            recording(record, folder, config.time_limit_minutes),
+            full_disk_said(folder),
+        ):
             with atomic_path(folder / "config.yaml") as path:
                 OmegaConf.save(config, path)
             data.write(folder)
             from unrolled.training.fit import train
 
-            train(config, data, record, folder, trusted)
+            train(config, data, record, folder, trusted, callbacks)
     return Outcome("finished", folder)
 
 
-def _answer(found: Standing, retry: bool) -> Outcome | None:
-    """What there is to say of a run without making it; None where it is to be made."""
-    if found.state == "finished":
-        progress = read_progress(found.folder) or Progress("skipped")
+def done_before(spec: RunSpec, retry: bool) -> Outcome | None:
+    """The outcome of a run that needs no making; None where it is to be made.
+
+    Args:
+        retry: whether a run that failed before is to be made again.
+    """
+    return _done(run_status(spec), retry)
+
+
+def _done(status: RunStatus, retry: bool) -> Outcome | None:
+    if status.state == "finished":
+        progress = read_progress(status.folder) or Progress("skipped")
         progress.stage = "skipped"
-        progress.write(found.folder)
-        return Outcome("skipped", found.folder)
-    if found.state == "failed" and not retry:
-        assert found.record is not None
-        error = found.record.error or {}
-        message = f"{error.get('type')}: {error.get('message')}"
-        return Outcome("failed", found.folder, f"{found.folder.name}, earlier: {message}")
+        # For whoever watches; a finished run needs no room on the disk.
+        with contextlib.suppress(StorageError):
+            progress.write(status.folder)
+        return Outcome("skipped", status.folder)
+    if status.state == "failed" and not retry:
+        assert status.record is not None
+        error = status.record.error or {}
+        message = f"earlier: {error.get('type')}: {error.get('message')}"
+        return Outcome("failed", status.folder, message)
     return None
 
 
-def record_death(config: DictConfig, kind: str, message: str) -> Record | None:
-    """Write into a run's record that its process died, and how; it could not do so itself.
+def record_exit(spec: RunSpec, kind: str, message: str) -> Record | None:
+    """Write into a run's record that its process exited without reporting, and how.
 
     Args:
         kind: ``Killed`` or ``Crashed``.
@@ -151,17 +171,34 @@ def record_death(config: DictConfig, kind: str, message: str) -> Record | None:
     Returns:
         The run's record; None where the run had not begun.
     """
-    found = standing(config)
-    record = found.record
-    if record is not None and record.status == "running" and found.state != "busy":
+    status = run_status(spec)
+    record = status.record
+    if record is not None and record.status == "running" and status.state != "busy":
         record.status = "failed"
         record.error = {"type": kind, "message": message, "traceback": ""}
         record.timing["ended"] = _now()
-        record.write(found.folder)
-        progress = read_progress(found.folder) or Progress(record.state)
+        record.write(status.folder)
+        progress = read_progress(status.folder) or Progress(record.state)
         progress.stage = record.state
-        progress.write(found.folder)
+        progress.write(status.folder)
     return record
+
+
+@contextlib.contextmanager
+def _exit_is_failure() -> Iterator[None]:
+    """Keep code of the run's own from ending the program as if all were well.
+
+    Raises:
+        ExitedError: it raised SystemExit; the message says where.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        raise ExitedError(
+            f"{frame.filename}:{frame.lineno}: SystemExit({error.code!r}) was raised during the "
+            "run; let it raise another exception, which says what is wrong"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -215,25 +252,6 @@ def require_writable(config: DictConfig) -> None:
         # A full disk still takes names.
         path.write_bytes(bytes(PROBE))
     probe.unlink()
-
-
-def _standing(folder: Path, identity: str) -> Standing:
-    """How far the run has come: in ``folder``, or where a sweep gave it another name."""
-    others = sorted(path.parent for path in folder.parent.glob(f"*-{identity[:6]}/{RECORD}"))
-    for other in [folder, *(other for other in others if other != folder)]:
-        if not (other / RECORD).is_file():
-            continue
-        try:
-            record = read_record(other)
-        except RunError:
-            # The name has six letters of the identity; the checkpoint, which has all of it, tells
-            # whether it is this run.
-            if other == folder:
-                return Standing(other, identity, "damaged")
-            continue
-        if record.identity == identity:
-            return Standing(other, identity, record.state, record)
-    return Standing(folder, identity, "new")
 
 
 def _now() -> str:

@@ -12,9 +12,10 @@ from omegaconf import DictConfig
 
 from unrolled.errors import ConfigError, DeviceError
 from unrolled.runs.record import find_runs, read_record
+from unrolled.runs.spec import RunSpec
 from unrolled.sweeps.pools.local import LocalPool, places
-from unrolled.sweeps.pools.pool import Task, drive
-from unrolled.training.run import Outcome
+from unrolled.sweeps.pools.pool import drive
+from unrolled.training.run import Outcome, specify
 
 Configure = Callable[..., DictConfig]
 NO_GPU: dict[str, Any] = {"gpus_per_run": None, "devices": None}
@@ -35,6 +36,10 @@ class Crasher(LSTM):
 class Leaver(LSTM):
     def native(self, x, state):
         os._exit(3)
+
+class Exiter(LSTM):
+    def native(self, x, state):
+        raise SystemExit(0)
 
 class Raiser(LSTM):
     def native(self, x, state):
@@ -62,7 +67,7 @@ class Sleeper(LSTM):
 def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cells of a person's own, which the runs' processes find."""
     (tmp_path / "my_runs.py").write_text(CELLS)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
@@ -73,13 +78,13 @@ def run_all(
     workers: int = 2,
     fail_fast: bool = False,
 ) -> list[Outcome]:
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[RunSpec, Outcome] = {}
     first = configs[0].copy()
     first.workers = workers
     pool = LocalPool(first, options, len(configs))
-    tasks = [Task(number, config, [], config) for number, config in enumerate(configs)]
-    drive(pool, tasks, lambda t, o: outcomes.update({t.number: o}), fail_fast=fail_fast)
-    return [outcomes[number] for number in sorted(outcomes)]
+    specs = [specify(config) for config in configs]
+    drive(pool, specs, outcomes.__setitem__, fail_fast=fail_fast)
+    return [outcomes[spec] for spec in specs if spec in outcomes]
 
 
 def states() -> dict[int, str]:
@@ -97,21 +102,21 @@ def test_whatever_becomes_of_one_run_the_others_finish(configure: Configure) -> 
         configure("seed=5", "cell._target_=my_runs.Crasher"),
         configure("seed=6", "cell._target_=my_runs.Leaver"),
         configure("seed=7"),
+        configure("seed=8", "cell._target_=my_runs.Exiter"),
     ]
     outcomes = run_all(configs)
     assert [o.status for o in outcomes] == [
-        "finished", "interrupted", "failed", "failed", "failed", "failed", "finished",
+        "finished", "interrupted", "failed", "failed", "failed", "failed", "finished", "failed",
     ]  # fmt: skip
     assert "killed by SIGKILL; the system does that" in outcomes[1].message
     assert "ValueError: no such step" in outcomes[2].message
     assert "budget.parameters=10 is too small" in outcomes[3].message
     assert "killed by SIGSEGV" in outcomes[4].message
     assert "exit code 3" in outcomes[5].message
-    names = ("Killer, seed 2", "Raiser, seed 3", "lstm, seed 4")
-    assert all(n in o.message for n, o in zip(names, outcomes[1:4], strict=True))
+    assert "SystemExit(0) was raised during the run" in outcomes[7].message
     assert states() == {
         1: "finished", 2: "interrupted", 3: "failed", 4: "failed", 5: "failed", 6: "failed",
-        7: "finished",
+        7: "finished", 8: "failed",
     }  # fmt: skip
     records = {record.seed: record for record in map(read_record, find_runs(Path("outputs")))}
     causes = {seed: r.error["message"] for seed, r in records.items() if r.error}
@@ -121,7 +126,7 @@ def test_whatever_becomes_of_one_run_the_others_finish(configure: Configure) -> 
     # Typed again: what failed is left, what was killed goes on, what is finished is not touched.
     again = run_all(configs)
     assert [o.status for o in again] == [
-        "skipped", "interrupted", "failed", "failed", "failed", "failed", "skipped",
+        "skipped", "interrupted", "failed", "failed", "failed", "failed", "skipped", "failed",
     ]  # fmt: skip
     assert "earlier: Crashed" in again[4].message
 
@@ -217,6 +222,6 @@ def test_more_gpus_than_there_are_is_refused(configure: Configure) -> None:
 def test_the_environment_is_left_as_it_was(configure: Configure) -> None:
     before = dict(os.environ)
     pool = LocalPool(configure(), NO_GPU, 1)
-    drive(pool, [], lambda _task, _outcome: None)
+    drive(pool, [], lambda _spec, _outcome: None)
     assert dict(os.environ) == before
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -16,9 +16,10 @@ from omegaconf import DictConfig
 from unrolled.errors import ConfigError
 from unrolled.runs.progress import read_progress
 from unrolled.runs.record import find_runs, read_record
-from unrolled.sweeps.pools.pool import Task, drive
+from unrolled.runs.spec import RunSpec
+from unrolled.sweeps.pools.pool import drive
 from unrolled.sweeps.pools.ray import RayPool
-from unrolled.training.run import Outcome
+from unrolled.training.run import Outcome, specify
 
 Configure = Callable[..., DictConfig]
 OPTIONS: dict[str, Any] = {
@@ -71,11 +72,11 @@ def _short_sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def run_all(configs: list[DictConfig], **options: Any) -> list[Outcome]:
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[RunSpec, Outcome] = {}
     pool = RayPool(configs[0], {**OPTIONS, **options}, len(configs))
-    tasks = [Task(number, config, [], config) for number, config in enumerate(configs)]
-    drive(pool, tasks, lambda task, outcome: outcomes.update({task.number: outcome}))
-    return [outcomes[number] for number in range(len(configs))]
+    specs = [specify(config) for config in configs]
+    drive(pool, specs, outcomes.__setitem__)
+    return [outcomes[spec] for spec in specs]
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from typing import Any
@@ -18,16 +19,17 @@ from typing import Any
 from omegaconf import DictConfig
 
 from unrolled.errors import ConfigError, DeviceError
-from unrolled.sweeps.job import job, label
-from unrolled.sweeps.pools.pool import Pool, Task, death, require_fraction
+from unrolled.runs.spec import RunSpec
+from unrolled.sweeps.pools.pool import Pool, exited, require_fraction
+from unrolled.sweeps.worker import work_alone
 from unrolled.training.run import Outcome
+from unrolled.training.threads import VARIABLES, available_cores
 from unrolled.training.variables import environment_variables
 
 # What the server imports before it forks; all of it is needed by every run.
-PRELOADED = ["unrolled.training.fit", "unrolled.sweeps.job"]
-# Seconds after which an interrupted run is told again, and after which it is killed.
-AGAIN, GRACE = 5.0, 15.0
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+PRELOADED = ["unrolled.training.fit", "unrolled.sweeps.worker"]
+# Seconds after which a run that is to end is interrupted again, and after which it is killed.
+INTERRUPT_AGAIN_SECONDS, KILL_SECONDS = 5.0, 15.0
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
@@ -51,13 +53,13 @@ class LocalPool(Pool):
             n for n in (asked, most if self.places else None, jobs) if n is not None
         )
         self.free = self.places[: self.capacity] or [None] * self.capacity
-        self.running: dict[int, _Running] = {}
+        self.running: dict[RunSpec, _Running] = {}
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(PRELOADED)
         # What the server's libraries read when it starts; a count set later comes too late for
         # some. And the server must not begin to use a GPU, which a forked process could not.
         threads = str(max(1, cores // (self.capacity * ranks)))
-        variables = dict.fromkeys(THREADS, threads) | {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+        variables = dict.fromkeys(VARIABLES, threads) | {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
         self.held = contextlib.ExitStack()
         self.held.enter_context(environment_variables(variables))
 
@@ -68,51 +70,48 @@ class LocalPool(Pool):
         if options["devices"] is not None:
             places(config, options)
 
-    def submit(self, task: Task) -> None:
+    def submit(self, spec: RunSpec) -> None:
         place = self.free.pop(0)
         receiver, sender = self.context.Pipe(duplex=False)
-        process = self.context.Process(target=_work, args=(task.config, place, sender))
+        process = self.context.Process(target=_work, args=(spec, place, sender))
         process.start()
         # Only the process holds the other end now, so its death ends the pipe.
         sender.close()
-        self.running[task.number] = _Running(task, process, receiver, place)
+        self.running[spec] = _Running(process, receiver, place)
 
-    def wait(self) -> list[tuple[int, Outcome]]:
+    def wait(self) -> list[tuple[RunSpec, Outcome]]:
         ready = wait([run.receiver for run in self.running.values()])
-        ended = [number for number, run in self.running.items() if run.receiver in ready]
-        return [(number, self._end(number)) for number in ended]
+        ended = [spec for spec, run in self.running.items() if run.receiver in ready]
+        return [(spec, self._end(spec)) for spec in ended]
 
-    def stop(self, told: bool = False) -> None:
-        # To a run that knows already, a second word means at once.
-        _let_them_finish([run.process for run in self.running.values()], told)
+    def stop(self, *, notified: bool = False) -> None:
+        # A second interrupt would end a run at once, with nothing saved.
+        _let_them_finish([run.process for run in self.running.values()], notified)
         self.running.clear()
 
     def close(self) -> None:
         self.held.close()
 
-    def _end(self, number: int) -> Outcome:
-        run = self.running.pop(number)
+    def _end(self, spec: RunSpec) -> Outcome:
+        run = self.running.pop(spec)
         self.free.append(run.place)
         try:
             outcome = run.receiver.recv()
         except EOFError:
             run.process.join()
-            return death(label(run.task.config), run.process.exitcode)
+            return exited(run.process.exitcode)
         run.process.join()
         assert isinstance(outcome, Outcome)
         return outcome
 
 
+@dataclass(frozen=True)
 class _Running:
     """A run under way, and the GPUs that it sees."""
 
-    def __init__(
-        self, task: Task, process: ForkServerProcess, receiver: Connection, place: str | None
-    ) -> None:
-        self.task = task
-        self.process = process
-        self.receiver = receiver
-        self.place = place
+    process: ForkServerProcess
+    receiver: Connection
+    place: str | None
 
 
 def places(config: DictConfig, options: Mapping[str, Any]) -> list[str | None]:
@@ -157,29 +156,18 @@ def visible_gpus() -> list[str]:
         return [str(number) for number in range(torch.cuda.device_count())]
 
 
-def available_cores() -> int:
-    """The cores that this process may use; where the system does not tell, all there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _word(value: Any) -> str:
     """A choice of the schema, or the word that a stored configuration has for it."""
     return str(getattr(value, "name", value))
 
 
-def _work(config: DictConfig, place: str | None, sender: Connection) -> None:
+def _work(spec: RunSpec, place: str | None, sender: Connection) -> None:
     # The server that forked this process ends with the sweep.
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     if place is not None:
         # CUDA reads it when it is first used, which is after this.
         os.environ[VISIBLE] = place
-    try:
-        outcome = job(config)
-    except KeyboardInterrupt as stop:
-        # The record says so; a traceback from each would only bury the parent's word.
-        outcome = Outcome("interrupted", None, f"{label(config)}: {stop}")
+    outcome = work_alone(spec)
     # Nobody may be left to hear it.
     with contextlib.suppress(BrokenPipeError):
         sender.send(outcome)
@@ -191,26 +179,26 @@ def _end_with(parent: int) -> None:
         time.sleep(0.2)
     # It writes a checkpoint first, if it can.
     os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(GRACE)
+    time.sleep(KILL_SECONDS)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _let_them_finish(processes: Sequence[ForkServerProcess], told: bool) -> None:
-    """Wait for the records of runs that are to end, and end what does not.
+def _let_them_finish(processes: Sequence[ForkServerProcess], notified: bool) -> None:
+    """Wait for the records of runs that are to end, and kill what does not end.
 
     Args:
-        told: whether they got the interrupt already, as Ctrl-C gives it to all of a terminal.
+        notified: whether they got the interrupt already, as Ctrl-C gives it to all of a terminal.
     """
     started = time.monotonic()
-    for deadline in (0.0, AGAIN, GRACE):
+    for deadline in (0.0, INTERRUPT_AGAIN_SECONDS, KILL_SECONDS):
         for process in processes:
             process.join(max(0.0, started + deadline - time.monotonic()))
         alive = [process for process in processes if process.is_alive()]
         for process in alive:
-            if deadline == GRACE:
+            if deadline == KILL_SECONDS:
                 # A killed run's record counts as interrupted.
                 process.kill()
                 process.join()
-            elif deadline == AGAIN or not told:
-                # Once more after a while ends a run that is in a long step, without saving.
+            elif deadline == INTERRUPT_AGAIN_SECONDS or not notified:
+                # The second one ends a run that is in a long step, without saving.
                 os.kill(process.pid or 0, signal.SIGINT)

@@ -1,47 +1,31 @@
-"""Many runs through few places: what a launcher is, and the one loop that all of them share."""
+"""Many runs through few places: what a pool is, and the one loop that all pools share."""
 
 import contextlib
 import signal
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 from omegaconf import DictConfig
 
 from unrolled.errors import ConfigError
-from unrolled.training.run import Outcome, record_death
+from unrolled.runs.spec import RunSpec
+from unrolled.sweeps.worker import retries
+from unrolled.training.run import Outcome, done_before, record_exit
 
 # Signals by which the system answers a fault of the program.
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGBUS)
 
-# What is said of runs that another one's failure ended, or kept from beginning.
+# The message of runs that another one's failure ended, or kept from beginning.
 ENDED = "ended by fail_fast"
 
 
-@dataclass(frozen=True)
-class Task:
-    """One run to be made.
-
-    Attributes:
-        number: of the job in its sweep.
-        config: of the run, resolved, without Hydra's own part.
-        overrides: what the sweep varies, as typed.
-        composed: the configuration with Hydra's own part, for Hydra.
-    """
-
-    number: int
-    config: DictConfig
-    overrides: list[str]
-    composed: DictConfig
-
-
 class Pool(ABC):
-    """Places for runs. Whatever becomes of one run, ``wait`` tells it as an ``Outcome``.
+    """Places for runs. Whatever becomes of a run, ``wait`` returns it as an ``Outcome``.
 
-    Used as a context: left by an exception, runs that are under way are ended.
+    Used as a context: left by an exception, it ends the runs that are under way.
 
     Attributes:
         capacity: how many runs to hand over at a time; None: all, they queue elsewhere.
@@ -55,7 +39,7 @@ class Pool(ABC):
         """Refuse options that cannot work here, at once and with nothing started.
 
         Args:
-            config: of a run, without Hydra's own part.
+            config: of a run.
             options: the launcher's.
 
         Raises:
@@ -63,22 +47,23 @@ class Pool(ABC):
         """
 
     @abstractmethod
-    def submit(self, task: Task) -> None:
+    def submit(self, spec: RunSpec) -> None:
         """Start a run, or queue it."""
 
     @abstractmethod
-    def wait(self) -> list[tuple[int, Outcome]]:
-        """Block until at least one run has ended; the numbers of those that did, and how.
+    def wait(self) -> list[tuple[RunSpec, Outcome]]:
+        """Block until at least one run has ended; those that did, and how.
 
-        A signal's handler may raise from here, so that Ctrl-C is not deaf.
+        A signal's handler may raise from here, so that Ctrl-C is heard.
         """
 
     @abstractmethod
-    def stop(self, told: bool = False) -> None:
-        """End every run that is under way, and forget what is queued; records stay honest.
+    def stop(self, *, notified: bool = False) -> None:
+        """End every run that is under way, and forget what is queued; records stay true.
 
         Args:
-            told: whether runs on this machine know already, as a terminal gives Ctrl-C to all.
+            notified: whether runs on this machine have the interrupt already, as a terminal gives
+                Ctrl-C to all of its processes.
         """
 
     def close(self) -> None:  # noqa: B027 - a pool may hold nothing
@@ -95,14 +80,14 @@ class Pool(ABC):
     ) -> None:
         try:
             if kind is not None:
-                self.stop(told=kind is KeyboardInterrupt)
+                self.stop(notified=kind is KeyboardInterrupt)
         finally:
             self.close()
 
 
 @contextlib.contextmanager
 def signals_end_the_sweep() -> Iterator[None]:
-    """Let SIGTERM end a sweep as Ctrl-C does: cleanly, with honest records."""
+    """Let SIGTERM end a sweep as Ctrl-C does: cleanly, with true records."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -118,36 +103,36 @@ def signals_end_the_sweep() -> Iterator[None]:
 
 
 class Terminated(KeyboardInterrupt):
-    """The sweep was told to end by a signal (a time limit, a scheduler), not by Ctrl-C."""
+    """The sweep was ended by a signal (a time limit, a scheduler), not by Ctrl-C."""
 
 
-def death(name: str, exitcode: int | None) -> Outcome:
-    """What became of a run whose process ended without a word.
+def exited(exitcode: int | None) -> Outcome:
+    """The outcome of a run whose process exited without reporting one.
 
-    A crash is the run's own and would come again; whoever is killed can go on.
+    A crash is the run's own fault and would come again; a run that was killed can go on.
     """
     if exitcode is None or exitcode >= 0:
-        message = f"{name}: its process ended with exit code {exitcode}"
-        return Outcome("failed", None, message, died="Crashed")
+        message = f"its process ended with exit code {exitcode}"
+        return Outcome("failed", None, message, exited="Crashed")
     number = signal.Signals(-exitcode)
-    message = f"{name}: its process was killed by {number.name}"
+    message = f"its process was killed by {number.name}"
     if number in CRASHES:
-        return Outcome("failed", None, message, died="Crashed")
+        return Outcome("failed", None, message, exited="Crashed")
     if number is signal.SIGKILL:
         message += "; the system does that when memory runs out"
-    return Outcome("interrupted", None, message, died="Killed")
+    return Outcome("interrupted", None, message, exited="Killed")
 
 
-def settle(task: Task, outcome: Outcome) -> Outcome:
-    """Record a death that the run could not record itself.
+def recorded(spec: RunSpec, outcome: Outcome) -> Outcome:
+    """An outcome, after an exit that the run could not record itself is in its record.
 
-    A run that its own clock ended has its say in its record.
+    Where the run's own clock ended it, its record says why.
     """
-    if outcome.folder is not None or outcome.died is None:
+    if outcome.exited is None:
         return outcome
-    record = record_death(task.config, outcome.died, outcome.message)
+    record = record_exit(spec, outcome.exited, outcome.message)
     if record is not None and record.state == "failed" and record.error:
-        message = f"{record.name}: {record.error['type']}: {record.error['message']}"
+        message = f"{record.error['type']}: {record.error['message']}"
         return Outcome("failed", None, message)
     return outcome
 
@@ -169,39 +154,50 @@ def require_fraction(name: str, value: float) -> None:
 
 def drive(
     pool: Pool,
-    tasks: Iterable[Task],
-    ended: Callable[[Task, Outcome], None],
+    specs: Iterable[RunSpec],
+    ended: Callable[[RunSpec, Outcome], None],
+    begun: Callable[[RunSpec], None] = lambda spec: None,
     *,
     fail_fast: bool = False,
 ) -> None:
-    """Make all runs, as many at a time as the pool has places.
+    """Make all runs, as many at a time as the pool has places; what is done needs no place.
 
     Args:
-        tasks: taken one by one, each when there is a place for it, so that a search can decide
+        specs: taken one by one, each when there is a place for it, so that a search can decide
             on a trial with all results there are.
-        ended: called for each task that was begun, in the order in which they end.
+        ended: called for each run, in the order in which they end.
+        begun: called for each run that the pool gets.
         fail_fast: whether the first failure ends the others, and no more are begun.
     """
-    source = iter(tasks)
-    running: dict[int, Task] = {}
+    source = iter(specs)
+    running: dict[RunSpec, None] = {}
     with signals_end_the_sweep(), pool:
         while True:
-            while pool.capacity is None or len(running) < pool.capacity:
-                task = next(source, None)
-                if task is None:
+            failed = False
+            while not (failed and fail_fast) and (
+                pool.capacity is None or len(running) < pool.capacity
+            ):
+                spec = next(source, None)
+                if spec is None:
                     break
-                pool.submit(task)
-                running[task.number] = task
+                before = done_before(spec, retries(spec.config, swept=True))
+                if before is not None:
+                    ended(spec, before)
+                    failed = failed or before.status == "failed"
+                    continue
+                begun(spec)
+                pool.submit(spec)
+                running[spec] = None
             if not running:
                 return
-            failed = False
-            for number, told in pool.wait():
-                task = running.pop(number)
-                outcome = settle(task, told)
-                ended(task, outcome)
-                failed = failed or outcome.status == "failed"
+            if not (failed and fail_fast):
+                for spec, outcome in pool.wait():
+                    del running[spec]
+                    outcome = recorded(spec, outcome)
+                    ended(spec, outcome)
+                    failed = failed or outcome.status == "failed"
             if fail_fast and failed:
                 pool.stop()
-                for task in running.values():
-                    ended(task, Outcome("interrupted", None, ENDED))
+                for spec in running:
+                    ended(spec, Outcome("interrupted", None, ENDED))
                 return

@@ -12,19 +12,20 @@ from omegaconf import DictConfig
 
 from unrolled.config.working_folder import search_working_folder
 from unrolled.errors import ConfigError
-from unrolled.sweeps.job import job, label
-from unrolled.sweeps.pools.local import THREADS
-from unrolled.sweeps.pools.pool import Pool, Task, require_fraction
+from unrolled.runs.spec import RunSpec
+from unrolled.sweeps.pools.pool import Pool, require_fraction
+from unrolled.sweeps.worker import work_alone
 from unrolled.training.run import Outcome
+from unrolled.training.threads import VARIABLES
 
 # Seconds for an address to answer.
-ANSWER = 5.0
+CONNECT_TIMEOUT = 5.0
 # Seconds after which a wait for results looks whether it was interrupted.
-LOOK = 0.5
+POLL_INTERVAL = 0.5
 
 
 class RayPool(Pool):
-    """One Ray task a run. A task whose worker died is started again by Ray, and so the run goes on
+    """One Ray task a run. Ray starts a task again whose worker was killed, and so the run goes on
     from its checkpoint; workers stay warm between runs.
 
     Options are those of ``conf/hydra/launcher/ray.yaml``.
@@ -36,11 +37,11 @@ class RayPool(Pool):
 
         # How many run at once is Ray's to say, where the person does not.
         self.capacity = config.workers
-        self.running: dict[Any, Task] = {}
+        self.running: dict[Any, RunSpec] = {}
         variables = {
             "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
             "PYTHONSAFEPATH": "1",
-            **dict.fromkeys(THREADS, str(max(1, int(options["cpus_per_run"])))),
+            **dict.fromkeys(VARIABLES, str(max(1, int(options["cpus_per_run"])))),
         }
         runtime = {**(options["runtime_env"] or {})}
         runtime["env_vars"] = variables | dict(runtime.get("env_vars", {}))
@@ -70,7 +71,7 @@ class RayPool(Pool):
             max_retries=options["retries"],
             # CUDA gives nothing back while its process lives.
             max_calls=1 if gpus else 0,
-        )(_run)
+        )(_work)
 
     @classmethod
     def require(cls, config: DictConfig, options: Mapping[str, Any]) -> None:
@@ -85,19 +86,19 @@ class RayPool(Pool):
             raise ConfigError(f"hydra.launcher.retries={options['retries']}: must be at least 0")
         _require_answer(options["address"])
 
-    def submit(self, task: Task) -> None:
-        self.running[self.remote.remote(_absolute(task.config), Path.cwd())] = task
+    def submit(self, spec: RunSpec) -> None:
+        self.running[self.remote.remote(_absolute(spec), Path.cwd())] = spec
 
-    def wait(self) -> list[tuple[int, Outcome]]:
+    def wait(self) -> list[tuple[RunSpec, Outcome]]:
         import ray
 
         ready: list[Any] = []
         while not ready:
             # A short wait, since a long one is deaf to Ctrl-C.
-            ready, _ = ray.wait(list(self.running), timeout=LOOK)
-        return [(self.running[one].number, self._end(one)) for one in ready]
+            ready, _ = ray.wait(list(self.running), timeout=POLL_INTERVAL)
+        return [(self.running[one], self._end(one)) for one in ready]
 
-    def stop(self, told: bool = False) -> None:
+    def stop(self, *, notified: bool = False) -> None:
         import ray
 
         for one in self.running:
@@ -114,28 +115,24 @@ class RayPool(Pool):
     def _end(self, one: Any) -> Outcome:
         import ray
 
-        task = self.running.pop(one)
-        name = label(task.config)
+        del self.running[one]
         try:
             outcome = ray.get(one)
         except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
-            message = f"{name}: its worker died more often than it is retried ({_line(error)})"
-            return Outcome("interrupted", None, message, died="Killed")
+            message = f"its worker was killed more often than it is retried ({_line(error)})"
+            return Outcome("interrupted", None, message, exited="Killed")
         except ray.exceptions.RayTaskError as error:
-            return Outcome("failed", None, f"{name}: {_line(error.cause)}")
+            return Outcome("failed", None, _line(error.cause))
         except ray.exceptions.RayError as error:
-            return Outcome("interrupted", None, f"{name}: {_line(error)}", died="Killed")
+            return Outcome("interrupted", None, _line(error), exited="Killed")
         assert isinstance(outcome, Outcome)
         return outcome
 
 
-def _run(config: DictConfig, folder: Path) -> Outcome:
+def _work(spec: RunSpec, folder: Path) -> Outcome:
     """What a worker does, which was started in another folder than the sweep."""
     search_working_folder(folder)
-    try:
-        return job(config)
-    except KeyboardInterrupt as stop:
-        return Outcome("interrupted", None, f"{label(config)}: {stop}")
+    return work_alone(spec)
 
 
 def gpus_per_run(config: DictConfig, options: Mapping[str, Any]) -> float:
@@ -152,21 +149,21 @@ def gpus_per_run(config: DictConfig, options: Mapping[str, Any]) -> float:
     return float(asked)
 
 
-def _absolute(config: DictConfig) -> DictConfig:
+def _absolute(spec: RunSpec) -> RunSpec:
     """Workers start in another folder than the person is in."""
-    config = config.copy()
+    config = spec.config.copy()
     for key in ("paths.outputs", "paths.cache", "dataset.path"):
         group, _, name = key.partition(".")
         value = config[group].get(name)
-        if isinstance(value, str) and _is_path(config, key, value):
+        if isinstance(value, str) and _is_path(key, value):
             config[group][name] = str(Path(value).expanduser().absolute())
     for name in ("validation_path", "test_path"):
         if isinstance(value := config.dataset.get(name), str):
             config.dataset[name] = str(Path(value).expanduser().absolute())
-    return config
+    return spec.elsewhere(config)
 
 
-def _is_path(config: DictConfig, key: str, value: str) -> bool:
+def _is_path(key: str, value: str) -> bool:
     """A data set of a hub has a name there that is none of this machine's."""
     return key != "dataset.path" or Path(value).expanduser().exists()
 
@@ -197,7 +194,7 @@ def _require_answer(address: str | None) -> None:
     if not host or not port.isdigit():
         raise ConfigError(f"hydra.launcher.address={address}: auto, host:port or ray://host:port")
     try:
-        socket.create_connection((host, int(port)), timeout=ANSWER).close()
+        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT).close()
     except OSError as error:
         raise ConfigError(_unanswered(address, error)) from error
 

@@ -15,23 +15,25 @@ from omegaconf import DictConfig
 from unrolled.config.working_folder import search_working_folder
 from unrolled.errors import ConfigError
 from unrolled.runs.identity import study_folder
-from unrolled.sweeps.job import job, label
-from unrolled.sweeps.pools.local import THREADS, VISIBLE, available_cores, visible_gpus
-from unrolled.sweeps.pools.pool import Pool, Task
+from unrolled.runs.spec import RunSpec
+from unrolled.sweeps.pools.local import VISIBLE, visible_gpus
+from unrolled.sweeps.pools.pool import Pool
+from unrolled.sweeps.worker import work_alone
 from unrolled.training.run import Outcome
+from unrolled.training.threads import VARIABLES, available_cores
 
 if TYPE_CHECKING:
     import submitit
 
 # Seconds between two looks at the jobs' results, and between two questions to Slurm.
-LOOK, ASK = 0.3, 15.0
-# Seconds that ended jobs have to write their records.
-GRACE = 20.0
+POLL_INTERVAL, SQUEUE_INTERVAL = 0.3, 15.0
+# Seconds that cancelled jobs have to write their records.
+CANCEL_SECONDS = 20.0
 
 
 class SubmititPool(Pool):
-    """One job a run; a job that is preempted or out of time is queued again by submitit, and goes
-    on from its checkpoint.
+    """One job of submitit's a run; submitit queues a job again that is preempted or out of time,
+    and so the run goes on from its checkpoint.
 
     Options are those of ``conf/hydra/launcher/submitit_slurm.yaml``.
     """
@@ -57,8 +59,8 @@ class SubmititPool(Pool):
         self.executor = submitit.AutoExecutor(folder=folder, cluster=options["cluster"])
         self.executor.update_parameters(**self._parameters(config, options, gpus))
         self.threads = options["cpus_per_run"]
-        self.waiting: list[Task] = []
-        self.running: dict[int, _Submitted] = {}
+        self.waiting: list[RunSpec] = []
+        self.running: dict[RunSpec, _Submitted] = {}
 
     @classmethod
     def require(cls, config: DictConfig, options: Mapping[str, Any]) -> None:
@@ -88,25 +90,25 @@ class SubmititPool(Pool):
                 "this machine"
             )
 
-    def submit(self, task: Task) -> None:
+    def submit(self, spec: RunSpec) -> None:
         # Handed over all at once, so that Slurm gets an array.
-        self.waiting.append(task)
+        self.waiting.append(spec)
 
-    def wait(self) -> list[tuple[int, Outcome]]:
+    def wait(self) -> list[tuple[RunSpec, Outcome]]:
         self._hand_over()
         while True:
-            ended = [number for number, one in self.running.items() if self._has_ended(one)]
+            ended = [spec for spec, one in self.running.items() if self._has_ended(one)]
             if ended:
-                return [(number, self._end(number)) for number in ended]
-            time.sleep(LOOK)
+                return [(spec, self._end(spec)) for spec in ended]
+            time.sleep(POLL_INTERVAL)
 
-    def stop(self, told: bool = False) -> None:
+    def stop(self, *, notified: bool = False) -> None:
         self.waiting.clear()
         for one in self.running.values():
             one.job.cancel(check=False)
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + CANCEL_SECONDS
         while time.monotonic() < deadline and not all(map(self._has_ended, self.running.values())):
-            time.sleep(LOOK)
+            time.sleep(POLL_INTERVAL)
         self.running.clear()
 
     def _parameters(
@@ -136,15 +138,15 @@ class SubmititPool(Pool):
             return
         import submitit
 
-        runs = [Run(task.config, self._place(), self.threads) for task in self.waiting]
+        calls = [Call(spec, self._place(), self.threads) for spec in self.waiting]
         try:
             with self.executor.batch():
-                jobs = [self.executor.submit(run) for run in runs]
+                jobs = [self.executor.submit(call) for call in calls]
         except submitit.core.utils.FailedJobError as error:
             reason = str(error).strip().splitlines()[-1]
             raise ConfigError(f"Slurm refuses the runs ({reason}); none was begun") from error
-        for task, run, submitted in zip(self.waiting, runs, jobs, strict=True):
-            self.running[task.number] = _Submitted(task, submitted, run.place)
+        for call, submitted in zip(calls, jobs, strict=True):
+            self.running[call.spec] = _Submitted(submitted, call.place)
         self.waiting.clear()
 
     def _place(self) -> str | None:
@@ -155,7 +157,7 @@ class SubmititPool(Pool):
             return True
         if self.local:
             return bool(one.job.done())
-        if time.monotonic() - one.asked < ASK:
+        if time.monotonic() - one.asked < SQUEUE_INTERVAL:
             return False
         one.asked = time.monotonic()
         # Not by accounting, which many clusters do without.
@@ -169,67 +171,62 @@ class SubmititPool(Pool):
         unknown = known.returncode != 0 and "Invalid job id" in known.stderr
         return unknown or (known.returncode == 0 and not known.stdout.strip())
 
-    def _end(self, number: int) -> Outcome:
+    def _end(self, spec: RunSpec) -> Outcome:
         import submitit
 
-        one = self.running.pop(number)
+        one = self.running.pop(spec)
         if self.local:
             self.free.append(one.place)
-        name = label(one.task.config)
         if not self.local and not one.job.paths.result_pickle.exists():
             # A file system of a cluster's may need a moment to show it.
-            time.sleep(2 * LOOK)
+            time.sleep(2 * POLL_INTERVAL)
             if not one.job.paths.result_pickle.exists():
-                message = f"{name}: job {one.job.job_id} ended without a word (killed, or out of "
+                message = f"job {one.job.job_id} exited without reporting (killed, or out of "
                 message += f"memory; its log is in {one.job.paths.folder})"
-                return Outcome("interrupted", None, message, died="Killed")
+                return Outcome("interrupted", None, message, exited="Killed")
         try:
             outcome = one.job.result()
         except submitit.core.utils.UncompletedJobError as error:
             reason = str(error).strip().splitlines()[0]
-            return Outcome("interrupted", None, f"{name}: {reason}", died="Killed")
+            return Outcome("interrupted", None, reason, exited="Killed")
         except submitit.core.utils.FailedJobError as error:
             reason = str(error).strip().splitlines()[-1]
-            return Outcome("failed", None, f"{name}: {reason}")
+            return Outcome("failed", None, reason)
         assert isinstance(outcome, Outcome)
         return outcome
 
 
 @dataclass
 class _Submitted:
-    """A job, and what it was given."""
+    """A run's job of submitit's, and the GPUs that it was given."""
 
-    task: Task
     job: "submitit.Job[Outcome]"
     place: str | None
     asked: float = 0.0
 
 
 @dataclass
-class Run:
-    """What a job calls.
+class Call:
+    """What a job of submitit's calls.
 
     Attributes:
         place: the GPUs that it may see; None: those that the system gave it.
     """
 
-    config: DictConfig
+    spec: RunSpec
     place: str | None
     threads: int
 
     def __call__(self) -> Outcome:
         """Make the run."""
         # Before torch is imported, which reads them once.
-        os.environ.update(dict.fromkeys(THREADS, str(self.threads)))
+        os.environ.update(dict.fromkeys(VARIABLES, str(self.threads)))
         if self.place is not None:
             os.environ[VISIBLE] = self.place
         search_working_folder()
-        # submitit's is deaf to it; a run takes it as a wish once it trains.
+        # submitit's handler ignores it; a run takes it as a request to stop once it trains.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            return job(self.config)
-        except KeyboardInterrupt as stop:
-            return Outcome("interrupted", None, f"{label(self.config)}: {stop}")
+        return work_alone(self.spec)
 
     def checkpoint(self) -> "submitit.helpers.DelayedSubmission":
         """What submitit queues again when the job is preempted, or out of time."""

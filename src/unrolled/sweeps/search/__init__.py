@@ -1,1 +1,1 @@
-"""Searching a space of configurations: which trial next, on what the others gave."""
+"""Searching a space of configurations: each trial is chosen by the results of the others."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from omegaconf import DictConfig
 
-from unrolled.config.compose import ends
+from unrolled.config.typed import takes_whole_numbers
 from unrolled.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,6 +30,19 @@ def search_space(
         for override in overrides
         if override.is_sweep_override()
     }
+
+
+def ends(override: Override, config: DictConfig) -> tuple[float, float]:
+    """The ends of an ``interval()``, as whole numbers where the key takes nothing else."""
+    interval = override.value()
+    assert isinstance(interval, IntervalSweep)
+    assert interval.start is not None
+    assert interval.end is not None
+    low, high = interval.start, interval.end
+    whole = takes_whole_numbers(config, override.key_or_group)
+    if whole and low == int(low) and high == int(high):
+        return int(low), int(high)
+    return low, high
 
 
 def grid_of(space: "dict[str, BaseDistribution]") -> dict[str, list[Any]]:

@@ -1,4 +1,4 @@
-"""What a search, its runs and a comparison agree on: where it is stored, and which pruner it has.
+"""Where a search is stored, and which pruner it has.
 
 Optuna is imported where it is used, and only there.
 """
@@ -15,12 +15,12 @@ from unrolled.runs.locks import hold
 if TYPE_CHECKING:
     import optuna
 
-# Where a search is, in its study's folder, unless told otherwise.
+# Where a search is stored in its study's folder by default.
 JOURNAL = "search.journal"
-# The user attribute of a search that says how it prunes.
+# The user attribute of Optuna's study that says how it prunes.
 PRUNER = "pruner"
-# Seconds for another process to write a line of the journal.
-PATIENCE = 60.0
+# Another process may be writing a line of the journal.
+JOURNAL_TIMEOUT_SECONDS = 60.0
 
 
 def make_pruner(chosen: Mapping[str, Any] | None) -> "optuna.pruners.BasePruner":
@@ -88,11 +88,11 @@ def _mend(path: Path) -> None:
 
 
 def _lock(path: Path) -> AbstractContextManager[None]:
-    return hold(path.with_name(f".{path.name}.lock"), str(path), PATIENCE)
+    return hold(path.with_name(f".{path.name}.lock"), str(path), JOURNAL_TIMEOUT_SECONDS)
 
 
 class _JournalLock:
-    """Optuna's journal under a lock that the system lets go of when its holder is killed."""
+    """Optuna's journal under a lock that the system releases when its holder is killed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -105,7 +105,7 @@ class _JournalLock:
         return True
 
     def release(self) -> None:
-        """Let go of it."""
+        """Release it."""
         assert self.held is not None
         self.held.__exit__(None, None, None)
         self.held = None
@@ -113,7 +113,7 @@ class _JournalLock:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Optuna's notices out of the terminal; what matters is said by us."""
+    """Keep Optuna's notices out of the terminal; what matters is reported by the sweep."""
     import warnings
 
     import optuna

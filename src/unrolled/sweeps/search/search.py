@@ -1,108 +1,40 @@
-"""A search in its storage: begun, or gone on with after anything at all."""
+"""A search in Optuna's storage: begun, or gone on with after anything at all."""
 
 import contextlib
-import importlib.util
 import itertools
 import math
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from unrolled.errors import ConfigError
-from unrolled.metrics.names import LANGUAGE_MODELING, lower_is_better
 from unrolled.runs import locks
 from unrolled.runs.identity import identity, study_folder
 from unrolled.runs.record import Record, read_record
+from unrolled.sweeps.search.options import SearchOptions
 from unrolled.sweeps.search.space import grid_of
-from unrolled.sweeps.search.storage import JOURNAL, PRUNER, make_pruner, open_storage, quiet
+from unrolled.sweeps.search.storage import PRUNER, make_pruner, open_storage, quiet
 from unrolled.training.run import Outcome
 
 if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
 
-# User attributes: of a search, what it is about; of a trial, which search process works on it.
+# User attributes: of Optuna's study, what the search is about; of a trial, which process of the
+# search works on it.
 ABOUT, SEARCHER = "about", "searcher"
-# What a trial can be judged by besides the metrics of validation.
-FIELDS = ("model.parameters", "model.flops_per_token", "model.state_size", "timing.seconds")
-# Seconds to wait for another search process to choose its next trial.
-PATIENCE = 60.0
-
-
-@dataclass(frozen=True)
-class Options:
-    """What ``hydra.sweeper`` says of a search."""
-
-    n_trials: int
-    sampler: str
-    pruner: str
-    objectives: list[str]
-    storage: str
-    seed: int
-    startup_trials: int
-    reduction_factor: int
-
-    @staticmethod
-    def of(sweeper: Mapping[str, Any], config: DictConfig) -> "Options":
-        """The options, as far as they can be checked before anything is run.
-
-        Args:
-            sweeper: ``hydra.sweeper``.
-            config: of a run.
-
-        Raises:
-            ConfigError: Optuna is missing, or an option that cannot work.
-        """
-        if importlib.util.find_spec("optuna") is None:
-            raise ConfigError("hydra/sweeper=optuna needs Optuna: pip install 'unrolled[search]'")
-        objectives = list(sweeper["objectives"] or [config.task.monitor])
-        known = [*(f"validation/{name}" for name in LANGUAGE_MODELING), *FIELDS]
-        for name in objectives:
-            if name not in known:
-                raise ConfigError(
-                    f"hydra.sweeper.objectives={name}: a search looks at validation and costs: "
-                    f"{', '.join(known)}"
-                )
-        pruner = str(getattr(sweeper["pruner"], "name", sweeper["pruner"]))
-        if pruner != "none" and len(objectives) > 1:
-            raise ConfigError(
-                f"hydra.sweeper.pruner={pruner}: there is no pruning by several objectives; take "
-                "hydra.sweeper.pruner=none, or one objective"
-            )
-        if pruner != "none" and objectives != [config.task.monitor]:
-            raise ConfigError(
-                f"hydra.sweeper.pruner={pruner}: trials are given up by task.monitor="
-                f"{config.task.monitor}, and the objective is {objectives[0]}; make them the same"
-            )
-        for name in ("n_trials", "startup_trials"):
-            if sweeper[name] < 1:
-                raise ConfigError(f"hydra.sweeper.{name}={sweeper[name]}: must be at least 1")
-        if sweeper["reduction_factor"] < 2:
-            raise ConfigError(
-                f"hydra.sweeper.reduction_factor={sweeper['reduction_factor']}: at least 2"
-            )
-        return Options(
-            sweeper["n_trials"],
-            str(getattr(sweeper["sampler"], "name", sweeper["sampler"])),
-            pruner,
-            objectives,
-            # As it will be seen from a run, which may be elsewhere.
-            sweeper["storage"] or str((study_folder(config) / JOURNAL).resolve()),
-            sweeper["seed"],
-            sweeper["startup_trials"],
-            sweeper["reduction_factor"],
-        )
+# Another process of the search may be choosing its next trial.
+ASK_TIMEOUT_SECONDS = 60.0
 
 
 class Search:
     """The trials of a search, shared by all processes that work on it.
 
-    Used as a context: meanwhile its trials are known to be somebody's; after a crash they are
+    While a process works on it, its trials are marked as that process's; after a crash they are
     nobody's, and the next process goes on with them.
 
     Args:
@@ -114,25 +46,26 @@ class Search:
     """
 
     def __init__(
-        self, options: Options, config: DictConfig, space: "dict[str, BaseDistribution]"
+        self, options: SearchOptions, config: DictConfig, space: "dict[str, BaseDistribution]"
     ) -> None:
         self.options = options
         self.config = config
         self.space = space
+        self.pruner = options.pruner_numbers(config)
         self.folder = study_folder(config)
         self.id = uuid.uuid4().hex
         self.under_way: set[int] = set()
-        # Trials that chose what another one under way had chosen.
-        self.doubles: list[int] = []
-        self.seen_double: set[int] = set()
-        self.study = self._open()
+        # Trials whose run another trial under way makes: each is tried again once.
+        self.duplicates: list[int] = []
+        self.tried_again: set[int] = set()
+        self.optuna_study = self._open()
         self.trials = options.n_trials
         if options.sampler == "grid":
             self.trials = self._enqueue_grid()
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
-        """Make this process the one that works on the trials that it takes."""
+        """Mark the trials that this process takes as its own."""
         with locks.hold(self._lock(self.id), "this search"):
             yield
         self._lock(self.id).unlink(missing_ok=True)
@@ -141,12 +74,12 @@ class Search:
         """A trial to be run: first those that a process which is gone left under way, then new
         ones until there are ``n_trials`` in all; None where there is none for now.
 
-        A trial that came out as another one under way is looked at again when that has ended.
+        A trial whose run another one made meanwhile is tried again when that has ended.
         """
-        with locks.hold(self._lock("ask"), f"the search of {self.folder}", PATIENCE):
+        with locks.hold(self._lock("ask"), f"the search of {self.folder}", ASK_TIMEOUT_SECONDS):
             trial = self._adopt() or self._ask()
-            if trial is None and self.doubles and not self.under_way:
-                trial = self._open_trial(self.doubles.pop())
+            if trial is None and self.duplicates and not self.under_way:
+                trial = self._open_trial(self.duplicates.pop())
             if trial is not None:
                 trial.set_user_attr(SEARCHER, self.id)
                 self.under_way.add(trial.number)
@@ -160,13 +93,13 @@ class Search:
         from optuna.trial import TrialState
 
         self.under_way.discard(number)
-        if outcome.status == "busy" and number not in self.seen_double:
-            self.doubles.append(number)
-            self.seen_double.add(number)
+        if outcome.status == "busy" and number not in self.tried_again:
+            self.duplicates.append(number)
+            self.tried_again.add(number)
         if outcome.status in ("interrupted", "busy"):
             return
         if outcome.status == "pruned":
-            self.study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
+            self.optuna_study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
             return
         if outcome.status == "failed" or outcome.folder is None:
             self._fail(number, outcome.message)
@@ -174,12 +107,12 @@ class Search:
         record = read_record(outcome.folder)
         values = [value_of(record, name) for name in self.options.objectives]
         if not all(math.isfinite(value) for value in values):
-            self._fail(number, f"{self.options.objectives} came out as {values}")
+            self._fail(number, f"{list(self.options.objectives)} came out as {values}")
             return
         if len(self.options.objectives) == 1:
             self._report(number, record)
         self._open_trial(number).set_user_attr("run", record.name)
-        self.study.tell(number, values, skip_if_finished=True)
+        self.optuna_study.tell(number, values, skip_if_finished=True)
 
     def _open(self) -> "optuna.Study":
         import optuna
@@ -187,38 +120,35 @@ class Search:
         options = self.options
         storage = open_storage(options.storage)
         up, down = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
-        directions = [
-            up if "/" in name and not lower_is_better(name) else down
-            for name in options.objectives
-        ]
+        directions = [up if better == "max" else down for better in options.objectives.values()]
         about = {
             "space": {key: repr(value) for key, value in self.space.items()},
-            "objectives": options.objectives,
+            "objectives": list(options.objectives),
             "pruner": options.pruner,
             # Everything else that decides a result.
             "config": identity(self.config, ""),
         }
         name = str(self.config.study)
         with quiet():
-            study = optuna.create_study(
+            optuna_study = optuna.create_study(
                 study_name=name,
                 storage=storage,
                 directions=directions,
                 load_if_exists=True,
-                pruner=make_pruner(self._pruner()),
+                pruner=make_pruner(self.pruner),
             )
-            study.sampler = self._sampler(len(study.get_trials(deepcopy=False)))
-        before = study.user_attrs.get(ABOUT)
+            optuna_study.sampler = self._sampler(len(optuna_study.get_trials(deepcopy=False)))
+        before = optuna_study.user_attrs.get(ABOUT)
         if before is None:
-            study.set_user_attr(PRUNER, self._pruner())
-            study.set_user_attr(ABOUT, about)
+            optuna_study.set_user_attr(PRUNER, self.pruner)
+            optuna_study.set_user_attr(ABOUT, about)
         elif changed := [key for key in about if before.get(key) != about[key]]:
             raise ConfigError(
                 f"study={name}: {options.storage} has a search of this name with another "
-                f"{changed[0]}, and its trials cannot be told apart from these; give another "
+                f"{changed[0]}, and its trials cannot be distinguished from these; give another "
                 "study=…"
             )
-        return study
+        return optuna_study
 
     def _sampler(self, trials: int) -> "optuna.samplers.BaseSampler":
         import optuna
@@ -233,30 +163,15 @@ class Search:
             return optuna.samplers.NSGAIISampler(seed=seed)
         return optuna.samplers.RandomSampler(seed=seed)
 
-    def _pruner(self) -> dict[str, Any] | None:
-        """The pruner by name, its numbers in steps of training."""
-        name = self.options.pruner
-        interval = self.config.trainer.validate_every_steps or 1
-        if name == "none":
-            return None
-        if name == "median":
-            return {"name": name, "n_startup_trials": 5, "n_warmup_steps": interval}
-        halving = {"name": name, "reduction_factor": self.options.reduction_factor}
-        if name == "hyperband":
-            most = self.config.trainer.max_steps or "auto"
-            return {**halving, "min_resource": interval, "max_resource": most}
-        return {**halving, "min_resource": interval}
-
     def _enqueue_grid(self) -> int:
         """Put every point of the grid into the queue, once; how many there are."""
-
         grid = grid_of(self.space)
         points = [
             dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())
         ]
-        with locks.hold(self._lock("ask"), f"the search of {self.folder}", PATIENCE):
+        with locks.hold(self._lock("ask"), f"the search of {self.folder}", ASK_TIMEOUT_SECONDS):
             for point in points:
-                self.study.enqueue_trial(point, skip_if_exists=True)
+                self.optuna_study.enqueue_trial(point, skip_if_exists=True)
         return len(points)
 
     def _adopt(self) -> "optuna.Trial | None":
@@ -264,23 +179,23 @@ class Search:
         import optuna
         from optuna.trial import TrialState
 
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        for trial in self.optuna_study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             searcher = trial.user_attrs.get(SEARCHER)
             if searcher == self.id or (searcher and locks.is_held(self._lock(searcher))):
                 continue
             # One that is not fully drawn yet was left in the moment of asking.
-            return self._drawn(optuna.Trial(self.study, trial._trial_id))
+            return self._drawn(optuna.Trial(self.optuna_study, trial._trial_id))
         return None
 
     def _ask(self) -> "optuna.Trial | None":
         from optuna.trial import TrialState
 
-        trials = self.study.get_trials(deepcopy=False)
+        trials = self.optuna_study.get_trials(deepcopy=False)
         begun = [trial for trial in trials if trial.state != TrialState.WAITING]
         if len(begun) >= self.trials:
             return None
         with quiet():
-            return self._drawn(self.study.ask())
+            return self._drawn(self.optuna_study.ask())
 
     def _drawn(self, trial: "optuna.Trial") -> "optuna.Trial":
         from optuna.distributions import (
@@ -302,12 +217,13 @@ class Search:
     def _open_trial(self, number: int) -> "optuna.Trial":
         import optuna
 
-        return optuna.Trial(self.study, self.study.get_trials(deepcopy=False)[number]._trial_id)
+        frozen = self.optuna_study.get_trials(deepcopy=False)[number]
+        return optuna.Trial(self.optuna_study, frozen._trial_id)
 
     def _report(self, number: int, record: Record) -> None:
         """The curve of a run that was there before the trial, for the pruner to learn from."""
         (name,) = self.options.objectives
-        reported = self.study.get_trials(deepcopy=False)[number].intermediate_values
+        reported = self.optuna_study.get_trials(deepcopy=False)[number].intermediate_values
         trial = self._open_trial(number)
         for entry in record.history:
             step, value = int(entry["step"]), entry.get(name)
@@ -318,14 +234,14 @@ class Search:
         from optuna.trial import TrialState
 
         self._open_trial(number).set_user_attr("error", message)
-        self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+        self.optuna_study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
 
     def _lock(self, name: str) -> Path:
         return self.folder / locks.FOLDER / f"search-{name}"
 
 
-def standing_of(options: Options, config: DictConfig, trials: int) -> str:
-    """What there is of a search, and what the same command would do, in a sentence.
+def describe_progress(options: SearchOptions, config: DictConfig, trials: int) -> str:
+    """How far a search has come, and what the same command would do, in a sentence.
 
     Args:
         trials: how many it is to have.
@@ -338,8 +254,8 @@ def standing_of(options: Options, config: DictConfig, trials: int) -> str:
             storage = open_storage(options.storage)
             names = optuna.get_all_study_names(storage)
             if str(config.study) in names:
-                study = optuna.load_study(study_name=str(config.study), storage=storage)
-                states.update(t.state.name.lower() for t in study.get_trials(deepcopy=False))
+                loaded = optuna.load_study(study_name=str(config.study), storage=storage)
+                states.update(t.state.name.lower() for t in loaded.get_trials(deepcopy=False))
     under_way, waiting = states.pop("running", 0), states.pop("waiting", 0)
     done = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"
     left = max(0, trials - states.total() - under_way)

@@ -15,10 +15,10 @@ import optuna
 import pytest
 from rich.console import Console
 
-from unrolled.config.compose import plan
 from unrolled.errors import ConfigError
 from unrolled.runs.locks import hold
 from unrolled.runs.record import find_runs, read_record
+from unrolled.sweeps.expansion import plan
 from unrolled.sweeps.search.storage import open_storage
 from unrolled.sweeps.sweep import sweep
 from unrolled.training.run import Outcome
@@ -56,6 +56,9 @@ def test_a_search_counts_the_trials_that_it_has(overrides: Overrides) -> None:
         assert record.config["optimizer"]["lr"] == trial.params["optimizer.lr"]
         assert record.config["cell"]["name"] == trial.params["cell"]
         assert f"lr{trial.params['optimizer.lr']:.4g}-" in record.name
+        # A comparison knows a search by its records alone.
+        assert record.config["trial"]["number"] == trial.number
+        assert record.config["trial"]["objectives"] == ["validation/loss"]
     assert search(options) == []
     assert len(search(options, trials=5)) == 2
     assert states() == {"COMPLETE": 5}
@@ -70,6 +73,16 @@ def test_a_trial_that_fails_is_one_failed_trial(overrides: Overrides) -> None:
     assert states() == {"COMPLETE": 1, "FAIL": 1}
     failed = next(trial for trial in trials() if trial.state.name == "FAIL")
     assert "infinite or not a number" in failed.user_attrs["error"]
+
+
+def test_values_that_are_wrong_together_are_one_failed_trial(overrides: Overrides) -> None:
+    options = overrides("model.layers=2,1", "model.residual=false,true", 'study="o\'clock"')
+    text = io.StringIO()
+    chosen = ["hydra/sweeper=optuna", "hydra/launcher=basic", "hydra.sweeper.sampler=grid"]
+    outcomes = sweep(plan([*chosen, *options], multirun=True), Console(file=text, width=200))
+    assert Counter(outcome.status for outcome in outcomes) == {"finished": 3, "failed": 1}
+    assert states("o'clock") == {"COMPLETE": 3, "FAIL": 1}
+    assert text.getvalue().count("  failed  model.residual=true: needs model.layers of 2") == 1
 
 
 def test_a_trial_that_does_worse_is_given_up(overrides: Overrides) -> None:

@@ -1,0 +1,209 @@
+"""From a command line to the runs that it asks for, each composed and checked once, before any
+begins."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from hydra.core.override_parser.types import IntervalSweep, Override
+from omegaconf import DictConfig, OmegaConf
+
+from unrolled.config import hints
+from unrolled.config.compose import (
+    compose_checked,
+    refuse_sweeps,
+    run_config,
+    without_hydra,
+)
+from unrolled.config.overrides import choose_custom, require_allowed
+from unrolled.config.panel import Panel, control_panel
+from unrolled.errors import ConfigError
+from unrolled.sweeps.search.space import ends
+
+# Cell and seed are in every run's name already; experiments differ in their study's folder.
+_NAMED = ("cell", "cell._target_", "seed", "experiment")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command line asks for: one run, or the runs of a sweep.
+
+    Attributes:
+        configs: of the single run, or of each run of a grid. Of a search, whose runs are chosen
+            later, and of a sweeper of others: one for each value of each swept key while the
+            others stay at their first, which is enough to check every value once.
+        overrides: of each of them, in Hydra's syntax, for launchers that compose it again.
+        typed: the overrides of the command line, a study's own sweep not among them.
+        sweep: whether there may be several runs.
+        jobs: how many runs there are in all.
+        varied: the keys that a sweep varies besides cell and seed.
+        hydra: Hydra's own part of the configuration: which launcher, which sweeper.
+        config_dir: a folder of config groups of the person's own.
+    """
+
+    configs: list[DictConfig]
+    overrides: list[list[str]]
+    typed: list[str]
+    sweep: bool
+    jobs: int
+    varied: list[str]
+    hydra: DictConfig
+    config_dir: str | None = None
+
+    @property
+    def is_search(self) -> bool:
+        """Whether each run is chosen when it begins, by the results of others."""
+        return self.sweep and _is_search(self.hydra)
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether ``configs`` has every run of a sweep."""
+        return self.sweep and _is_grid(self.hydra)
+
+
+def plan(
+    overrides: Sequence[str], *, multirun: bool = False, config_dir: str | None = None
+) -> Plan:
+    """Check a command line's overrides and compose the runs that they ask for.
+
+    Raises:
+        ConfigError: an unknown key, choice or type, a missing value, or one out of range.
+    """
+    typed = choose_custom(overrides)
+    with control_panel(config_dir) as panel:
+        parsed = panel.parse(typed)
+        base = compose_checked(panel, [o for o in parsed if not o.is_sweep_override()])
+        hydra: DictConfig = base.hydra
+        sweep = multirun or (hydra.mode is not None and hydra.mode.name == "MULTIRUN")
+        if not sweep:
+            refuse_sweeps(parsed)
+            return Plan([run_config(base)], [typed], typed, False, 1, [], hydra, config_dir)
+        parsed = with_stored_sweep(panel, parsed, hydra)
+        swept = [o for o in parsed if o.is_sweep_override()]
+        keys = [o.get_key_element().lstrip("+") for o in swept]
+        varied = [key for key in keys if key not in _NAMED]
+        values = _values(panel, parsed, base)
+        lines = list(product(*values.values()) if _is_grid(hydra) else _one_at_a_time(values))
+        composer = Composer(panel, varied)
+        configs = [composer.compose(each) for each in lines]
+        pairs = zip(lines, configs, strict=True)
+        named = [[*each, name_by(config)] for each, config in pairs]
+    if _is_grid(hydra):
+        jobs = len(configs)
+    elif _is_search(hydra) and hydra.sweeper.sampler.name != "grid":
+        jobs = hydra.sweeper.n_trials
+    else:
+        listed = [o for o in swept if not isinstance(o.value(), IntervalSweep)]
+        jobs = math.prod(len(values[o.get_key_element()]) for o in listed)
+    return Plan(configs, named, typed, True, jobs, varied, hydra, config_dir)
+
+
+class Composer:
+    """Composes runs that share most of a command line.
+
+    Hydra reads the files of each combination of choices once; values are set in its result, as
+    Hydra would set them.
+
+    Args:
+        varied: keys that runs are named by, besides those of the configuration's ``name_by``.
+    """
+
+    def __init__(self, panel: Panel, varied: Sequence[str] = ()) -> None:
+        self.panel = panel
+        self.varied = varied
+        self._parsed: dict[str, Override] = {}
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def compose(self, lines: Sequence[str]) -> DictConfig:
+        """The checked and resolved configuration of one run.
+
+        Args:
+            lines: all of the run's overrides, each with one value.
+
+        Raises:
+            ConfigError: an unknown key, choice or type, a missing value, or one out of range.
+        """
+        for line in lines:
+            if line not in self._parsed:
+                (self._parsed[line],) = self.panel.parse([line])
+        overrides = [self._parsed[line] for line in lines]
+        choices = [o for o in overrides if o.key_or_group in self.panel.groups]
+        config = self._with_choices(choices)
+        # What is added comes last: it may belong to what another override names.
+        for override in sorted(overrides, key=Override.is_add):
+            key = override.key_or_group
+            # Hydra's own part is the sweep's, and checked with it.
+            if override not in choices and not key.startswith("hydra."):
+                require_allowed(config, override, self.panel.groups)
+                hints.set_value(config, key, override.value())
+        config.name_by = _names(config, self.varied)
+        return run_config(config)
+
+    def _with_choices(self, choices: Sequence[Override]) -> DictConfig:
+        key = tuple(str(override.input_line) for override in choices)
+        if key not in self._composed:
+            config = without_hydra(compose_checked(self.panel, choices))
+            OmegaConf.set_struct(config, True)
+            self._composed[key] = config
+        return self._composed[key].copy()
+
+
+def with_stored_sweep(
+    panel: Panel, overrides: Sequence[Override], hydra: DictConfig
+) -> list[Override]:
+    """The overrides of a command line with the sweep of its experiment, as far as the command line
+    does not say otherwise."""
+    typed = {override.get_key_element() for override in overrides}
+    stored = panel.parse([f"{k}={v}" for k, v in (hydra.sweeper.get("params") or {}).items()])
+    return [*(o for o in stored if o.get_key_element() not in typed), *overrides]
+
+
+def name_by(config: DictConfig) -> str:
+    """The override for the keys that runs are named by."""
+    return f"name_by=[{','.join(config.name_by)}]"
+
+
+def _names(config: DictConfig, varied: Sequence[str]) -> list[str]:
+    return [*config.name_by, *(key for key in varied if key not in config.name_by)]
+
+
+def _values(panel: Panel, overrides: Sequence[Override], base: DictConfig) -> dict[str, list[str]]:
+    """For each key its overrides, one for each value; of an interval, which only a search takes,
+    its ends."""
+    lines: dict[str, list[str]] = {}
+    for override in overrides:
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            lines[key] = [str(override.input_line)]
+        elif key.startswith("hydra"):
+            raise ConfigError(f"{override.input_line}: a sweep has one value for this")
+        elif override.is_discrete_sweep():
+            lines[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        elif _is_search(base.hydra) and isinstance(override.value(), IntervalSweep):
+            hints.require_key(base, key, panel.groups)
+            lines[key] = [f"{key}={end}" for end in ends(override, base)]
+        else:
+            raise ConfigError(
+                f"{override.input_line}: the sweeper takes lists, choice() and range(); "
+                "write the values, or search with hydra/sweeper=optuna"
+            )
+    return lines
+
+
+def _one_at_a_time(values: dict[str, list[str]]) -> Iterator[list[str]]:
+    """Every key at its first value, then each other value of each in turn."""
+    first = {key: options[0] for key, options in values.items()}
+    yield list(first.values())
+    for key, options in values.items():
+        for option in options[1:]:
+            yield list({**first, key: option}.values())
+
+
+def _is_search(hydra: Any) -> bool:
+    return str(hydra.sweeper._target_).endswith("OptunaSweeper")
+
+
+def _is_grid(hydra: Any) -> bool:
+    return str(hydra.sweeper._target_).endswith("BasicSweeper")

@@ -1,0 +1,125 @@
+"""The runs of a search: asks for a trial when there is a place for it, and reports its result."""
+
+from collections.abc import Callable, Iterator
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+from unrolled.config.compose import compose_checked
+from unrolled.config.panel import Panel
+from unrolled.errors import ConfigError, UnrolledError
+from unrolled.runs.spec import RunSpec
+from unrolled.sweeps.display import Display
+from unrolled.sweeps.expansion import Composer, Plan, name_by, with_stored_sweep
+from unrolled.sweeps.launching import is_ours, make_pool
+from unrolled.sweeps.pools.hydra import HydraPool
+from unrolled.sweeps.pools.pool import Pool, drive
+from unrolled.sweeps.search.options import SearchOptions
+from unrolled.sweeps.search.search import Search
+from unrolled.sweeps.search.space import search_space, written
+from unrolled.training.run import Outcome
+from unrolled.training.threads import available_cores
+
+
+def make_trials(
+    plan: Plan, panel: Panel, specify: Callable[[DictConfig], RunSpec], display: Display
+) -> list[Outcome]:
+    """Make the trials of a search.
+
+    Args:
+        panel: to compose trials on.
+        specify: makes a run's spec.
+
+    Returns:
+        What became of each, in the order in which they ended.
+
+    Raises:
+        ConfigError: the search cannot be begun.
+    """
+    config = plan.configs[0]
+    overrides = with_stored_sweep(panel, panel.parse(plan.typed), plan.hydra)
+    fixed = [override for override in overrides if not override.is_sweep_override()]
+    space = search_space(overrides, compose_checked(panel, fixed))
+    if not space:
+        raise ConfigError(
+            "a search needs something to vary, such as "
+            "'optimizer.lr=tag(log, interval(1e-4, 1e-1))'"
+        )
+    options = SearchOptions.of(plan.hydra.sweeper, config)
+    search = Search(options, config, space)
+    trials = _Trials(search, Composer(panel, plan.varied), fixed, specify, display)
+    pool: Pool
+    if is_ours(plan.hydra.launcher):
+        pool = make_pool(plan.hydra.launcher, config, options.n_trials)
+        # The next trial is chosen by the results of the last ones.
+        pool.capacity = pool.capacity or config.workers or available_cores()
+    else:
+        pool = HydraPool(panel, plan.typed, trials.lines, config.workers or 1)
+    outcomes: list[Outcome] = []
+
+    def ended(spec: RunSpec, outcome: Outcome) -> None:
+        search.tell(trials.numbers[spec], outcome)
+        outcomes.append(outcome)
+        display.end(spec, outcome)
+
+    with search.working():
+        drive(pool, trials, ended, display.begin, fail_fast=config.fail_fast)
+    return outcomes + trials.refused
+
+
+class _Trials(Iterator[RunSpec]):
+    """The specs of trials: there may be none for now, and another one later.
+
+    Attributes:
+        numbers: of the trials.
+        lines: all overrides of each trial's run.
+        refused: trials that could not become runs.
+    """
+
+    def __init__(
+        self,
+        search: Search,
+        composer: Composer,
+        fixed: list[Override],
+        specify: Callable[[DictConfig], RunSpec],
+        display: Display,
+    ) -> None:
+        self.search = search
+        self.display = display
+        self.composer = composer
+        self.fixed = [str(override.input_line) for override in fixed]
+        self.specify = specify
+        self.numbers: dict[RunSpec, int] = {}
+        self.lines: dict[RunSpec, list[str]] = {}
+        self.refused: list[Outcome] = []
+
+    def __next__(self) -> RunSpec:
+        options = self.search.options
+        while (trial := self.search.next_trial()) is not None:
+            lines = [
+                *self.fixed,
+                *written(trial.params),
+                f"trial.storage={_quoted(options.storage)}",
+                f"trial.search={_quoted(str(self.search.config.study))}",
+                f"trial.number={trial.number}",
+                f"trial.objectives=[{','.join(map(_quoted, options.objectives))}]",
+            ]
+            try:
+                config = self.composer.compose(lines)
+                spec = self.specify(config)
+            except UnrolledError as error:
+                # Values that are right one by one, and not together.
+                self.refused.append(Outcome("failed", None, str(error)))
+                self.search.tell(trial.number, self.refused[-1])
+                self.display.refused(f"trial {trial.number}", str(error))
+                continue
+            self.numbers[spec] = trial.number
+            self.lines[spec] = [*lines, name_by(config)]
+            return spec
+        raise StopIteration
+
+
+def _quoted(text: str) -> str:
+    """A text in Hydra's syntax."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

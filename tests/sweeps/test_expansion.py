@@ -1,0 +1,106 @@
+"""The runs that a command line asks for, and what is refused before any begins."""
+
+import pytest
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from unrolled.config.compose import PRIMARY, run_config
+from unrolled.config.panel import control_panel
+from unrolled.errors import ConfigError
+from unrolled.runs.identity import plain
+from unrolled.sweeps.expansion import plan
+
+
+def by_hydra(overrides: list[str]) -> list[DictConfig]:
+    """What Hydra's own sweeper would compose."""
+    with control_panel() as panel:
+        config = panel.hydra.compose_config(PRIMARY, overrides, RunMode.MULTIRUN)
+        stored = [f"{k}={v}" for k, v in (config.hydra.sweeper.params or {}).items()]
+        (batch,) = BasicSweeper.split_arguments(panel.parse([*stored, *overrides]), None)
+        loader = panel.hydra.config_loader
+        return [plain(run_config(loader.load_sweep_config(config, list(one)))) for one in batch]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["cell=lstm,gru", "seed=1,2", "model.dropout=0.1,0.2", "optimizer=adam,sgd"],
+        ["seed=range(1,4)", "optimizer.lr=choice(0.1,1e-3)", "task.sample.prompt='a b','c'"],
+        ["cell._target_=my.A,my.B", "+cell.leak=0.5,0.9", "model.layers=2"],
+        ["experiment=first_comparison", "trainer.max_steps=7,8"],
+        ["model.output_dropout=${model.dropout}", "model.dropout=0.1,0.2", "workers=null,2"],
+        ["optimizer.betas=[0.8,0.9],[0.9,0.99]", "optimizer=adam", "scheduler=step,plateau"],
+    ],
+)
+def test_the_runs_are_those_of_hydra_s_own_sweeper(overrides: list[str]) -> None:
+    planned = plan(overrides, multirun=True)
+    expected = by_hydra(planned.typed)
+    assert planned.jobs == len(expected)
+    for config in planned.configs:
+        # Ours are named by what varies as well.
+        config.name_by = ["cell.name", "seed"]
+    assert planned.configs == expected
+
+
+def test_a_launcher_that_composes_runs_again_comes_to_the_same() -> None:
+    planned = plan(["cell=lstm,gru", "optimizer.lr=0.1,0.2"], multirun=True)
+    for lines, config in zip(planned.overrides, planned.configs, strict=True):
+        (again,) = plan(lines).configs
+        assert again == config
+
+
+def test_values_that_are_wrong_together_are_refused_before_any_run() -> None:
+    with pytest.raises(ConfigError, match=r"model\.residual=true: needs model\.layers of 2"):
+        plan(["model.layers=2,1", "model.residual=false,true"], multirun=True)
+
+
+def test_a_sweep_has_one_launcher() -> None:
+    with pytest.raises(ConfigError, match=r"gpus_per_run=1,2: a sweep has one value"):
+        plan(["hydra.launcher.gpus_per_run=1,2"], multirun=True)
+
+
+def test_every_value_of_a_sweep_is_checked_before_it_begins() -> None:
+    with pytest.raises(ConfigError, match="did you mean gru"):
+        plan(["cell=lstm,gruu"], multirun=True)
+    with pytest.raises(ConfigError, match=r"optimizer\.lr=high"):
+        plan(["optimizer.lr=0.1,high"], multirun=True)
+    with pytest.raises(ConfigError, match="below 1"):
+        plan(["model.dropout=0.1,1.5"], multirun=True)
+
+
+def test_a_plan_counts_the_jobs_and_names_what_varies() -> None:
+    planned = plan(["cell=rnn_tanh,lstm,gru", "seed=1,2", "optimizer.lr=0.1,0.2"], multirun=True)
+    assert planned.sweep
+    assert planned.jobs == 12
+    assert planned.varied == ["optimizer.lr"]
+    assert {config.cell.name for config in planned.configs} == {"rnn_tanh", "lstm", "gru"}
+
+
+def test_a_hyperparameter_of_an_own_cell_can_be_swept() -> None:
+    planned = plan(["cell._target_=my_cells.MyCell", "+cell.leak=0.5,0.9"], multirun=True)
+    assert [config.cell.leak for config in planned.configs] == [0.5, 0.9]
+    assert (planned.jobs, planned.varied) == (2, ["cell.leak"])
+
+
+def test_an_experiment_brings_its_sweep_and_the_command_line_goes_before_it() -> None:
+    planned = plan(["experiment=first_comparison"])
+    assert (planned.sweep, planned.jobs) == (True, 9)
+    assert planned.configs[0].study == "first_comparison"
+    more = plan(["experiment=first_comparison", "seed=1,2,3,4,5", "trainer.max_steps=7"])
+    assert more.jobs == 15
+    assert all(config.trainer.max_steps == 7 for config in more.configs)
+
+
+def test_cells_of_ones_own_can_be_swept_by_their_targets() -> None:
+    planned = plan(["cell._target_=my_cells.A,my_cells.B", "seed=1,2"], multirun=True)
+    assert {config.cell.name for config in planned.configs} == {"A", "B"}
+    assert planned.jobs == 4
+    assert planned.typed[0] == "cell=custom"
+    assert planned.varied == []
+
+
+def test_the_cell_of_an_experiment_gives_way_to_ones_own() -> None:
+    planned = plan(["experiment=first_comparison", "cell._target_=my_cells.A"])
+    assert {config.cell.name for config in planned.configs} == {"A"}
+    assert planned.jobs == 3
