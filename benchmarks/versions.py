@@ -30,7 +30,7 @@ from torch import Tensor
 
 SMALL = """
     dataset.first_year=2012 model.embedding_size=32 model.hidden_size=64
-    task.evaluation_batch_size=16 task.sample.length=20 trainer.threads=1
+    task.evaluation_batch_size=16 task.sample.length=20 trainer.threads=1 trainer.gradient_clip=0.1
 """
 # What follows `unrolled train` in each case.
 CASES = {
