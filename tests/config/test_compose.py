@@ -111,23 +111,6 @@ def test_a_wrong_override_is_named_with_the_way_out(override: str, way_out: str)
     assert "\n" not in str(caught.value)
 
 
-def test_every_value_of_a_sweep_is_checked_before_it_begins() -> None:
-    with pytest.raises(ConfigError, match="did you mean gru"):
-        plan(["cell=lstm,gruu"], multirun=True)
-    with pytest.raises(ConfigError, match=r"optimizer\.lr=high"):
-        plan(["optimizer.lr=0.1,high"], multirun=True)
-    with pytest.raises(ConfigError, match="below 1"):
-        plan(["model.dropout=0.1,1.5"], multirun=True)
-
-
-def test_a_plan_counts_the_jobs_and_names_what_varies() -> None:
-    planned = plan(["cell=rnn_tanh,lstm,gru", "seed=1,2", "optimizer.lr=0.1,0.2"], multirun=True)
-    assert planned.sweep
-    assert planned.jobs == 12
-    assert planned.varied == ["optimizer.lr"]
-    assert {config.cell.name for config in planned.configs} == {"rnn_tanh", "lstm", "gru"}
-
-
 def test_keys_that_need_each_other() -> None:
     with pytest.raises(ConfigError, match=r"needs optimizer\.momentum"):
         compose_run(["optimizer=sgd", "optimizer.nesterov=true"])
@@ -143,21 +126,6 @@ def test_keys_that_need_each_other() -> None:
         compose_run(["scheduler=plateau", "scheduler.factor=2"])
     with pytest.raises(ConfigError, match=r"evenly among trainer\.devices=3"):
         compose_run(["trainer=ddp", "trainer.devices=3"])
-
-
-def test_a_hyperparameter_of_an_own_cell_can_be_swept() -> None:
-    planned = plan(["cell._target_=my_cells.A", "+cell.leak=0.5,0.9"], multirun=True)
-    assert [config.cell.leak for config in planned.configs] == [0.5, 0.9]
-    assert (planned.jobs, planned.varied) == (2, ["cell.leak"])
-
-
-def test_an_experiment_brings_its_sweep_and_the_command_line_goes_before_it() -> None:
-    planned = plan(["experiment=first_comparison"])
-    assert (planned.sweep, planned.jobs) == (True, 9)
-    assert planned.configs[0].study == "first_comparison"
-    more = plan(["experiment=first_comparison", "seed=1,2,3,4,5", "trainer.max_steps=7"])
-    assert more.jobs == 15
-    assert all(config.trainer.max_steps == 7 for config in more.configs)
 
 
 def test_dropouts_follow_the_one_key_unless_set_themselves() -> None:
@@ -303,14 +271,6 @@ def test_a_task_may_choose_its_data_and_whoever_asks_for_other_data_goes_before_
     assert chosen("experiment=e", "tokenizer=byte") == ("none", "byte")
 
 
-def test_cells_of_ones_own_can_be_swept_by_their_targets() -> None:
-    planned = plan(["cell._target_=my_cells.A,my_cells.B", "seed=1,2"], multirun=True)
-    assert {config.cell.name for config in planned.configs} == {"A", "B"}
-    assert planned.jobs == 4
-    assert planned.overrides[0] == "cell=custom"
-    assert planned.varied == []
-
-
 def test_one_of_our_cells_by_its_target_is_the_choice_that_builds_it() -> None:
     target = "cell._target_=unrolled.cells.slstm.SLSTM"
     assert compose_run([target, "cell.heads=2"]) == compose_run(["cell=slstm", "cell.heads=2"])
@@ -339,12 +299,6 @@ def test_a_whole_number_for_a_fraction_is_a_fraction() -> None:
 def test_hydra_s_free_nodes_take_new_keys() -> None:
     planned = plan(["+hydra.job.env_set.NAME=value"])
     assert planned.hydra.job.env_set.NAME == "value"
-
-
-def test_the_cell_of_an_experiment_gives_way_to_ones_own() -> None:
-    planned = plan(["experiment=first_comparison", "cell._target_=my_cells.A"])
-    assert {config.cell.name for config in planned.configs} == {"A"}
-    assert planned.jobs == 3
 
 
 def test_stored_configurations_take_known_keys_of_the_same_type() -> None:

@@ -1,5 +1,7 @@
 """The runs that a command line asks for, and what is refused before any begins."""
 
+from pathlib import Path
+
 import pytest
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.types import RunMode
@@ -10,6 +12,19 @@ from unrolled.config.panel import control_panel
 from unrolled.errors import ConfigError
 from unrolled.runs.identity import plain
 from unrolled.sweeps.expansion import plan
+
+CELLS = """
+class A:
+    def __init__(self, input_size: int, hidden_size: int, leak: float = 0.5): ...
+
+class B(A): ...
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("my_cells.py").write_text(CELLS)
+    monkeypatch.syspath_prepend(str(Path.cwd()))
 
 
 def by_hydra(overrides: list[str]) -> list[DictConfig]:
@@ -27,7 +42,7 @@ def by_hydra(overrides: list[str]) -> list[DictConfig]:
     [
         ["cell=lstm,gru", "seed=1,2", "model.dropout=0.1,0.2", "optimizer=adam,sgd"],
         ["seed=range(1,4)", "optimizer.lr=choice(0.1,1e-3)", "task.sample.prompt='a b','c'"],
-        ["cell._target_=my.A,my.B", "+cell.leak=0.5,0.9", "model.layers=2"],
+        ["cell._target_=my_cells.A,my_cells.B", "+cell.leak=0.5,0.9", "model.layers=2"],
         ["experiment=first_comparison", "trainer.max_steps=7,8"],
         ["model.output_dropout=${model.dropout}", "model.dropout=0.1,0.2", "workers=null,2"],
         ["optimizer.betas=[0.8,0.9],[0.9,0.99]", "optimizer=adam", "scheduler=step,plateau"],
@@ -78,7 +93,7 @@ def test_a_plan_counts_the_jobs_and_names_what_varies() -> None:
 
 
 def test_a_hyperparameter_of_an_own_cell_can_be_swept() -> None:
-    planned = plan(["cell._target_=my_cells.MyCell", "+cell.leak=0.5,0.9"], multirun=True)
+    planned = plan(["cell._target_=my_cells.A", "+cell.leak=0.5,0.9"], multirun=True)
     assert [config.cell.leak for config in planned.configs] == [0.5, 0.9]
     assert (planned.jobs, planned.varied) == (2, ["cell.leak"])
 

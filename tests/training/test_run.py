@@ -197,7 +197,7 @@ def test_code_that_ends_the_program_is_a_failure(
 from unrolled.cells.lstm import LSTM
 
 class Exiter(LSTM):
-    def native(self, x, state):
+    def constrain(self):
         raise SystemExit(0)
 """
     (tmp_path / "exiting_cells.py").write_text(code)

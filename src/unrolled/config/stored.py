@@ -15,8 +15,7 @@ ADDED: dict[str, Any] = {
     "retry_failed": None,
     "fail_fast": False,
     "time_limit_minutes": None,
-    "trial": {"storage": None, "search": None, "number": None},
-    "trial.objectives": None,
+    "trial": {"storage": None, "search": None, "number": None, "objectives": None},
     "trainer.checkpoint_every_steps": None,
     "trainer.checkpoint_every_minutes": None,
     "budget.flops": None,
@@ -61,7 +60,10 @@ def _completed(values: Mapping[str, Any]) -> dict[str, Any]:
         node = complete.get(group) if group else complete
         if isinstance(node, dict):
             node.setdefault(name, value)
-    trainer, paths = complete.get("trainer"), complete.get("paths")
+    trainer, paths, trial = (complete.get(name) for name in ("trainer", "paths", "trial"))
+    if isinstance(trial, dict):
+        # Searches of earlier versions recorded where they were, and not what they looked for.
+        trial.setdefault("objectives", None)
     if isinstance(trainer, dict) and trainer.get("strategy") == "single":
         # Earlier versions recorded another number, which had no effect.
         trainer["devices"] = 1

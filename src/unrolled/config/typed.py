@@ -9,7 +9,6 @@ from omegaconf import DictConfig, OmegaConf
 from unrolled.config.build import OURS, object_at, require_name
 from unrolled.config.hints import nearest_key
 from unrolled.config.hyperparameters import typed_value, typed_values
-from unrolled.config.pending import PENDING
 from unrolled.config.schema import BUILT, WITHOUT_TARGET, Config
 from unrolled.config.signatures import Signature, read_signature, signature_of
 from unrolled.errors import ConfigError
@@ -88,7 +87,7 @@ def _constructor(group: str, target: str, read_own: bool) -> Signature | None:
         require_name(target)
         if not read_own:
             return None
-    signature = PENDING.get(target) or read_signature(target)
+    signature = read_signature(target)
     if signature is None and target.startswith("unrolled."):
         raise ConfigError(f"{group}._target_={target}: there is nothing of this name in unrolled")
     if signature is None and not target.startswith(OURS):
