@@ -32,6 +32,7 @@ TOKENS = ["data.tokenizer", "data.vocabulary_size"]
 TASK: dict[str, Any] = {
     "name": "language_modeling",
     "primary": "perplexity",
+    "monitor": "validation/loss",
     "metrics": {
         "loss": {"direction": "min", "unit": "nats per token", "format": ".4g", "within": TOKENS},
         "perplexity": {"direction": "min", "unit": "", "format": ".4g", "within": TOKENS},

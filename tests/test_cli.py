@@ -55,15 +55,15 @@ def wait_for_validations(runs: int) -> None:
     raise AssertionError("the runs did not get to their first validation")
 
 
-def readme_cell() -> str:
-    """The cell that README.md writes."""
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+def documented_cell() -> str:
+    """The cell that docs/cells.md writes."""
+    text = (Path(__file__).parents[1] / "docs" / "cells.md").read_text(encoding="utf-8")
     return text.partition("```python\n")[2].partition("```")[0]
 
 
 @pytest.mark.slow
-def test_the_cell_of_the_readme_is_sound_and_trains(overrides: Overrides) -> None:
-    Path("my_cells.py").write_text(readme_cell())
+def test_the_cell_of_the_documentation_is_sound_and_trains(overrides: Overrides) -> None:
+    Path("my_cells.py").write_text(documented_cell())
     sizes = ["--hidden-size", "16", "--batch-size", "2", "--length", "8"]
     checked = unrolled("check", "my_cells.Leaky", "leak=0.3", *sizes).stdout
     assert "FAILED" not in checked
@@ -80,7 +80,7 @@ def test_the_cell_of_the_readme_is_sound_and_trains(overrides: Overrides) -> Non
 
 @pytest.mark.slow
 def test_an_unsound_cell_is_refused_with_its_reason(overrides: Overrides) -> None:
-    mixing = readme_cell().replace("(self.leak * h +", "(self.leak * h.mean(0) +")
+    mixing = documented_cell().replace("(self.leak * h +", "(self.leak * h.mean(0) +")
     Path("my_cells.py").write_text(mixing)
     reason = "Leaky: step mixes the sequences of a batch"
     checked = unrolled("check", "my_cells.Leaky", code=1).stdout

@@ -20,7 +20,10 @@ from unrolled.sweeps.display import Display
 from unrolled.training.run import Outcome
 
 TASK = TaskDescription(
-    "adding", "error", {"error": Metric("min", format=".2f"), "loss": Metric("min")}
+    "adding",
+    "error",
+    {"error": Metric("min", format=".2f"), "loss": Metric("min")},
+    "validation/loss",
 ).to_dict()
 
 

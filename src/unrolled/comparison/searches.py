@@ -96,7 +96,7 @@ def _objectives(record: Record) -> tuple[str, ...]:
     """What the search judged its trials by; what the task monitors, in records that do not say."""
     names = look_up(record, "config.trial.objectives")
     if not isinstance(names, Iterable) or isinstance(names, str) or not names:
-        names = [look_up(record, "config.task.monitor")]
+        names = [record.description.monitor]
     return tuple(name for name in names if isinstance(name, str))
 
 

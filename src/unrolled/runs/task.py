@@ -53,6 +53,7 @@ class TaskDescription:
         name: of the task.
         primary: the metric that runs are compared by, without its split.
         metrics: by their names without a split.
+        monitor: the metric that chose the best checkpoint, with its split.
         baselines: what a result must beat: for each label (``chance``, ``unigram``) its figures,
             named ``<split>/<metric>``.
         cautions: sentences to show with a metric, by its name ``<split>/<metric>``.
@@ -61,6 +62,7 @@ class TaskDescription:
     name: str
     primary: str
     metrics: Mapping[str, Metric]
+    monitor: str
     baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     cautions: Mapping[str, str] = field(default_factory=dict)
 
@@ -97,6 +99,7 @@ class TaskDescription:
             str(values["name"]),
             str(values["primary"]),
             metrics,
+            str(values["monitor"]),
             baselines,
             dict(values.get("cautions", {})),
         )

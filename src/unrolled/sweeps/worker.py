@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from unrolled.errors import BusyError, PrunedError, StorageError, UnrolledError
 from unrolled.runs.spec import RunSpec
+from unrolled.training.prepare import describe_task
 from unrolled.training.run import Outcome, make_run, specify
 
 if TYPE_CHECKING:
@@ -67,6 +68,6 @@ def _callbacks(config: DictConfig) -> "Callable[[], list[pl.Callback]]":
     def pruning() -> "list[pl.Callback]":
         from unrolled.sweeps.search.pruning import Pruning
 
-        return [Pruning(config.trial, config.task.monitor)]
+        return [Pruning(config.trial, describe_task(config).monitor)]
 
     return pruning

@@ -211,6 +211,7 @@ class Task(ABC):
             self.name,
             self.primary,
             self.metrics,
+            self.monitor,
             {} if data is None else self.baselines(data),
             {} if data is None else self.cautions(data),
         )

@@ -49,12 +49,12 @@ class SearchOptions:
         """
         if importlib.util.find_spec("optuna") is None:
             raise ConfigError("hydra/sweeper=optuna needs Optuna: pip install 'unrolled[search]'")
-        metrics = describe_task(config).metrics
+        task = describe_task(config)
         known: dict[str, Direction] = {
-            **{f"validation/{name}": metric.direction for name, metric in metrics.items()},
+            **{f"validation/{name}": metric.direction for name, metric in task.metrics.items()},
             **dict.fromkeys(FIELDS, "min"),
         }
-        objectives = list(sweeper["objectives"] or [config.task.monitor])
+        objectives = list(sweeper["objectives"] or [task.monitor])
         for name in objectives:
             if name not in known:
                 raise ConfigError(
@@ -62,7 +62,7 @@ class SearchOptions:
                     f"{', '.join(known)}"
                 )
         pruner = str(getattr(sweeper["pruner"], "name", sweeper["pruner"]))
-        _require_prunable(pruner, objectives, config.task.monitor)
+        _require_prunable(pruner, objectives, task.monitor)
         for name in ("n_trials", "startup_trials"):
             if sweeper[name] < 1:
                 raise ConfigError(f"hydra.sweeper.{name}={sweeper[name]}: must be at least 1")

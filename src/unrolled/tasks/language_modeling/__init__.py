@@ -228,11 +228,12 @@ class LanguageModeling(TextTask):
 
 def describe_schema_1(record: Mapping[str, Any]) -> dict[str, Any]:
     """The task's description for a record of schema 1, whose ``data`` has what it needs."""
-    data = record.get("data") or {}
+    data, task = record.get("data") or {}, record["config"]["task"]
     return TaskDescription(
         "language_modeling",
         LanguageModeling.primary,
         LanguageModeling.metrics,
+        str(task.get("monitor", "validation/loss")),
         _unigram(data),
         _unknown_tokens(data),
     ).to_dict()
