@@ -4,13 +4,12 @@ import importlib.util
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from unrolled.config.working_folder import search_working_folder
 from unrolled.errors import ConfigError
 from unrolled.sweeps.job import job, label
 from unrolled.sweeps.pools.local import THREADS
@@ -70,7 +69,7 @@ class RayPool(Pool):
             max_retries=options["retries"],
             # CUDA gives nothing back while its process lives.
             max_calls=1 if gpus else 0,
-        )(_run)
+        )(_in_worker(Path.cwd()))
 
     @classmethod
     def require(cls, config: DictConfig, options: Mapping[str, Any]) -> None:
@@ -86,7 +85,7 @@ class RayPool(Pool):
         _require_answer(options["address"])
 
     def submit(self, task: Task) -> None:
-        self.running[self.remote.remote(_absolute(task.config), Path.cwd())] = task
+        self.running[self.remote.remote(_absolute(task.config))] = task
 
     def wait(self) -> list[tuple[int, Outcome]]:
         import ray
@@ -129,9 +128,22 @@ class RayPool(Pool):
         return outcome
 
 
-def _run(config: DictConfig, folder: Path) -> Outcome:
-    """What a worker does, which was started in another folder than the sweep."""
-    search_working_folder(folder)
+def _in_worker(folder: Path) -> Callable[[DictConfig], Outcome]:
+    """What a worker does. Ray has it search the sweep's folder first; this puts that right before
+    it imports anything, and names no type, which would be imported with it."""
+
+    def search_and_run(config: Any) -> Any:
+        from unrolled.config.working_folder import search_working_folder
+
+        search_working_folder(folder)
+        from unrolled.sweeps.pools.ray import _run
+
+        return _run(config)
+
+    return search_and_run
+
+
+def _run(config: DictConfig) -> Outcome:
     try:
         return job(config)
     except KeyboardInterrupt as stop:
