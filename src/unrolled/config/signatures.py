@@ -50,7 +50,11 @@ def signature_of(target: Callable[..., Any]) -> Signature:
     if constructor is object.__init__:
         return Signature(target.__name__, {}, frozenset())
     found = [*inspect.signature(constructor).parameters.values()][is_class:]
-    hints = get_type_hints(constructor)
+    try:
+        hints = get_type_hints(constructor)
+    except (NameError, AttributeError, TypeError):
+        # Annotations may name what only a type checker imports.
+        hints = {}
     named = [p for p in found if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     return Signature(
         getattr(target, "__name__", str(target)),
