@@ -215,12 +215,23 @@ def test_a_file_of_the_working_folder_stands_in_for_no_library(overrides: Overri
 
 
 @pytest.mark.slow
-def test_it_does_so_in_no_worker_process_and_in_no_rank(overrides: Overrides) -> None:
+@pytest.mark.parametrize("launcher", ["local", "ray", "submitit_local"])
+def test_it_does_so_in_no_worker_process(launcher: str, overrides: Overrides) -> None:
     for name in ("tokenizers", "torch", "rich", "random"):
         Path(f"{name}.py").write_text("raise RuntimeError('not the library')")
     Path("my_cells.py").write_text(OWN_CELL)
     own = overrides("cell._target_=my_cells.Leaky", "trainer.max_steps=2", "seed=1,2")
-    assert "2 finished" in unrolled("train", "-m", *own).stdout
+    swept = unrolled("train", "-m", f"hydra/launcher={launcher}", *own)
+    assert "2 finished" in swept.stdout
+
+
+@pytest.mark.slow
+def test_it_does_so_in_no_rank_and_where_it_is_trusted(overrides: Overrides) -> None:
+    for name in ("tokenizers", "torch", "rich", "random"):
+        Path(f"{name}.py").write_text("raise RuntimeError('not the library')")
+    Path("my_cells.py").write_text(OWN_CELL)
+    own = overrides("cell._target_=my_cells.Leaky", "trainer.max_steps=2")
+    unrolled("train", *own)
     folder = find_runs(Path("outputs"))[0]
     assert "exactly" in unrolled("evaluate", str(folder), "--trust", "my_cells").stdout
     ranks = overrides("trainer=ddp", "cell._target_=my_cells.Leaky", "trainer.max_steps=2")

@@ -145,6 +145,12 @@ def test_what_only_running_tells_is_left_to_it() -> None:
     assert read_signature("math.floor") is None
 
 
+def test_annotations_that_nothing_imports_say_nothing() -> None:
+    def build(path: "Absent", rows: int) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+    assert names(signature_of(build)) == ["path", "rows"]
+
+
 def test_a_name_that_is_nowhere_in_the_module_is_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"has no Inherit; did you mean own_module\.Inherits\?"):
         read("Inherit")

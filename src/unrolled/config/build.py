@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +19,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from unrolled.config.hyperparameters import typed_arguments
-from unrolled.config.signatures import find_source, signature_of
+from unrolled.config.schema import BUILT
+from unrolled.config.signatures import signature_of
+from unrolled.config.sources import find_source, syntax_error
 from unrolled.errors import ConfigError, UnrolledError
 
 EVERYTHING = ("",)
@@ -94,19 +97,19 @@ def arguments_of(node: DictConfig, *without: str) -> dict[str, Any]:
 
 
 def build(node: DictConfig, *args: Any, trusted: Iterable[str] = OURS, **extra: Any) -> Any:
-    """Call the node's target with ``args``, the node's keys and ``extra``; with the choice's name
-    where it wants it.
+    """Call the node's target with ``args``, the node's keys and ``extra``. Of the keys that every
+    choice of the group has, such as its name, it gets those that it takes.
 
     Raises:
         ConfigError: as ``target_of``, or the target does not take these keys.
     """
     target = target_of(node, trusted)
     signature = signature_of(target)
-    values = arguments_of(node)
-    if "name" not in signature.parameters and not signature.takes_anything:
-        values.pop("name", None)
-    group = str(node._key() or node.get("name", ""))
-    return target(*args, **typed_arguments(target, {**values, **extra}, group, given=len(args)))
+    group = str(node._key())
+    common = {field.name for field in fields(BUILT[group].common)} if group in BUILT else set()
+    unwanted = set() if signature.takes_anything else common - signature.parameters.keys()
+    values = {**arguments_of(node, *unwanted), **extra}
+    return target(*args, **typed_arguments(target, values, group, given=len(args)))
 
 
 def _imported(module: str, name: str) -> ModuleType:
@@ -130,9 +133,7 @@ def _import_error(module: str, name: str, error: BaseException) -> ConfigError:
         # It says all there is to say.
         said = str(error)
     if isinstance(error, SyntaxError):
-        return ConfigError(
-            f"{error.filename}, line {error.lineno}: {error.msg}\n  {(error.text or '').strip()}"
-        )
+        return ConfigError(syntax_error(error))
     origin = find_source(module)
     own = [
         frame

@@ -4,17 +4,15 @@ import importlib.util
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from unrolled.config.working_folder import search_working_folder
 from unrolled.errors import ConfigError
 from unrolled.runs.spec import RunSpec
 from unrolled.sweeps.pools.pool import Pool, require_fraction
-from unrolled.sweeps.worker import work_alone
 from unrolled.training.run import Outcome
 from unrolled.training.threads import VARIABLES
 
@@ -71,7 +69,7 @@ class RayPool(Pool):
             max_retries=options["retries"],
             # CUDA gives nothing back while its process lives.
             max_calls=1 if gpus else 0,
-        )(_work)
+        )(_in_worker(Path.cwd()))
 
     @classmethod
     def require(cls, config: DictConfig, options: Mapping[str, Any]) -> None:
@@ -87,7 +85,7 @@ class RayPool(Pool):
         _require_answer(options["address"])
 
     def submit(self, spec: RunSpec) -> None:
-        self.running[self.remote.remote(_absolute(spec), Path.cwd())] = spec
+        self.running[self.remote.remote(_absolute(spec))] = spec
 
     def wait(self) -> list[tuple[RunSpec, Outcome]]:
         import ray
@@ -129,10 +127,19 @@ class RayPool(Pool):
         return outcome
 
 
-def _work(spec: RunSpec, folder: Path) -> Outcome:
-    """What a worker does, which was started in another folder than the sweep."""
-    search_working_folder(folder)
-    return work_alone(spec)
+def _in_worker(folder: Path) -> Callable[[RunSpec], Outcome]:
+    """What a worker does. Ray has it search the sweep's folder first; this puts that right before
+    it imports anything, and names no type, which would be imported with it."""
+
+    def search_and_run(spec: Any) -> Any:
+        from unrolled.config.working_folder import search_working_folder
+
+        search_working_folder(folder)
+        from unrolled.sweeps.worker import work_alone
+
+        return work_alone(spec)
+
+    return search_and_run
 
 
 def gpus_per_run(config: DictConfig, options: Mapping[str, Any]) -> float:
