@@ -3,6 +3,7 @@
 import os
 import random
 import resource
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -45,6 +46,9 @@ def make_text(lines: int, seed: int = 0) -> str:
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    # A command run in this process searches the working folder, and lets its children do so.
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     monkeypatch.setenv("UNROLLED_CACHE", str(tmp_path / "cache"))
 
 

@@ -171,7 +171,7 @@ OWN_CODE = {
         (["train", "dataset._target_=lost.A"], 2, "lost.py, line 2: ModuleNotFoundError"),
         (["check", "torn.A"], 2, "torn.py, line 1: invalid syntax"),
         (["check", "lost.A"], 2, "lost.py, line 2: ModuleNotFoundError"),
-        (["check", "lstm", "foo=3"], 2, "cell.foo: no such key (cell has: name, _target_"),
+        (["check", "lstm", "foo=3"], 2, "cell.foo: LSTM has no such hyperparameter (it has: "),
         (["train", "dataset=text", "dataset.path=absent.txt"], 2, "no such file or folder"),
         (
             ["train", "-m", "dataset=text", "dataset.path=absent.txt", "seed=1,2"],
@@ -240,15 +240,15 @@ def test_it_does_so_in_no_rank_and_where_it_is_trusted(overrides: Overrides) -> 
 
 def test_a_cell_that_ends_the_program_is_a_failure(overrides: Overrides) -> None:
     Path("my_cells.py").write_text(OWN_CELL.replace("(h,) = state", "raise SystemExit(0)"))
-    result = unrolled("train", *overrides("cell._target_=my_cells.Leaky"), code=1)
-    assert "failed: something called sys.exit(0)" in result.stderr
+    result = unrolled("train", *overrides("cell._target_=my_cells.Leaky"), code=2)
+    assert "Leaky.step fails on a batch of 3 in double precision: SystemExit: 0" in result.stderr
 
 
 def test_a_cell_without_a_step_is_its_own_file_and_line(overrides: Overrides) -> None:
     Path("my_cells.py").write_text(OWN_CELL.replace("def step", "def stop"))
     result = unrolled("train", *overrides("cell._target_=my_cells.Leaky"), code=2)
     assert re.search(
-        r"my_cells\.py, line 5: Leaky is no whole cell, it lacks step\n$", result.stderr
+        r"my_cells\.py:5: Leaky has no step; write it as unrolled\.cells\.base", result.stderr
     )
 
 

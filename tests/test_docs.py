@@ -12,8 +12,9 @@ from unrolled.config.build import EVERYTHING
 from unrolled.runs.record import find_runs, read_record
 
 PAGE = Path(__file__).parents[1] / "docs" / "tasks.md"
+SIZES = ["+task.length=6", "+task.examples=64"]
 SMALL = [
-    "+task.length=6", "+task.examples=64", "model.hidden_size=8", "trainer.max_steps=20",
+    "model.hidden_size=8", "trainer.max_steps=20",
     "trainer.validate_every_steps=10", "trainer.log_every_steps=5", "study=largest",
 ]  # fmt: skip
 TASK = "task._target_=my_tasks.Largest"
@@ -32,7 +33,7 @@ def task_file() -> Path:
 def test_a_task_of_ones_own_is_trained_swept_compared_and_repeated(
     task_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sweep = ["train", "-m", TASK, *NO_DATA, *SMALL, "cell=rnn_tanh,gru", "seed=1,2"]
+    sweep = ["train", "-m", TASK, *NO_DATA, *SIZES, *SMALL, "cell=rnn_tanh,gru", "seed=1,2"]
     assert main(sweep) == 0
     assert main([*sweep, "--dry-run"]) == 0
     assert "4 runs: 4 skip" in capsys.readouterr().out

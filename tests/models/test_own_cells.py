@@ -53,7 +53,7 @@ def written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], 
         ),
         (
             f"if len(z) == 4: raise SystemExit(0)\n        {SOUND}",
-            "Own raised SystemExit(0); a cell cannot end a run",
+            "own_cells.py:6: SystemExit(0) was raised during the run",
         ),
         (MIXES, "Own: step mixes the sequences of a batch"),
     ],

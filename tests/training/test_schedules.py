@@ -1,7 +1,7 @@
 import math
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -52,16 +52,18 @@ def by_epoch(found: list[float]) -> list[float]:
     return [epoch[0] for epoch in epochs]
 
 
-def test_plateau_follows_the_direction_of_the_metric() -> None:
-    for monitor, values in (("validation/loss", [3, 2, 1]), ("validation/accuracy", [1, 2, 3])):
-        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
-        length = Length(10, 30, 10, monitor)
-        config = plateau(optimizer, length, name="plateau", factor=0.5, patience=0, minimum_lr=0.0)
-        for value in values:
-            config["scheduler"].step(value)
-        assert optimizer.param_groups[0]["lr"] == 1.0
-        config["scheduler"].step(values[0])
-        assert optimizer.param_groups[0]["lr"] == 0.5
+@pytest.mark.parametrize(("mode", "values"), [("min", [3, 2, 1]), ("max", [1, 2, 3])])
+def test_plateau_follows_the_direction_of_the_metric(
+    mode: Literal["min", "max"], values: list[int]
+) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
+    length = Length(10, 30, 10, "validation/something", mode)
+    config = plateau(optimizer, length, name="plateau", factor=0.5, patience=0, minimum_lr=0.0)
+    for value in values:
+        config["scheduler"].step(value)
+    assert optimizer.param_groups[0]["lr"] == 1.0
+    config["scheduler"].step(values[0])
+    assert optimizer.param_groups[0]["lr"] == 0.5
 
 
 def test_constant_is_constant() -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from rich.text import Text
 
 from unrolled.commands.options import FAILED, make_console
 from unrolled.config.build import EVERYTHING, object_at
+from unrolled.config.hyperparameters import typed_values
+from unrolled.config.signatures import read_signature
 from unrolled.config.working_folder import search_working_folder
 from unrolled.errors import ConfigError
 
@@ -65,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
     config = compose_run([f"cell._target_={options.cell}" if own else f"cell={options.cell}"])
     if own:
         object_at(options.cell)
+    _require_types(str(config.cell._target_), given)
     from unrolled.cell_checks.measurement import Size
     from unrolled.comparison.table import readable
 
@@ -120,6 +124,14 @@ def examine_cell(
     verdict = f"is not sound: {failed} check{'s' * (failed > 1)} failed" if failed else "is sound"
     console.print(Text(f"{cell.__name__} {verdict}", style="bold"))
     return failed
+
+
+def _require_types(target: str, given: Mapping[str, Any]) -> None:
+    """Refuse what the cell's source alone tells to be wrong, before torch is imported."""
+    signature = read_signature(target)
+    # What the base class alone takes is for subclasses to decide.
+    if signature is not None and "output_size" not in signature.parameters:
+        typed_values(given, replace(signature, required=frozenset()).without_first(2), "cell")
 
 
 def hyperparameters(overrides: Sequence[str]) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def reproduce(
     config = _again(stored, folder.resolve().parents[1])
     # Before anything is read or built: what the configuration would have called.
     for node in ("task", "dataset", "tokenizer", "cell", "optimizer", "scheduler"):
-        if config[node].get("_target_") is not None:
+        if "_target_" in config[node]:
             target_of(config[node], trusted)
     data = prepare_data(config, trusted)
     if data.fingerprint != record.data.get("fingerprint"):

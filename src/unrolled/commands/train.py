@@ -98,7 +98,7 @@ def _require_own(configs: Sequence["DictConfig"]) -> None:
         own = [
             group
             for group in BUILT
-            if not str(config[group].get("_target_", OURS)).startswith(OURS)
+            if "_target_" in config[group] and not config[group]._target_.startswith(OURS)
         ]
         for group in own:
             target_of(config[group], EVERYTHING)

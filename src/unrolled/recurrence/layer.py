@@ -5,7 +5,6 @@ from torch import Tensor
 
 from unrolled.cells.base import Cell, State
 from unrolled.cells.linear import LinearCell
-from unrolled.errors import CellError
 from unrolled.recurrence.compiled import compiled_steps
 from unrolled.recurrence.dropout import DrawnRegularization, RecurrentDropout, zoneout_masks
 from unrolled.recurrence.parameters import PassProducts, replaced_parameters, wrapped_parameters
@@ -30,9 +29,6 @@ def run_layer(
 
     Returns:
         Outputs ``[rows, output_size]`` and the new state of all sequences.
-
-    Raises:
-        CellError: the cell raised SystemExit.
     """
     now = tuple(part[: steps.batch] for part in state)
     before: State = ()
@@ -44,18 +40,11 @@ def run_layer(
             windows.append(steps.previous(windows[-1], first))
         x = torch.cat(windows, -1)
         before = (steps.final(x)[:, : inputs.shape[-1]],)
-    try:
-        if backend == "native":
-            with replaced_parameters(cell, regularization.weights):
-                y, now = _native(cell, x, steps, now)
-        else:
-            y, now = _recurrence(cell, x, steps, now, backend, regularization)
-    except SystemExit as error:
-        # Otherwise a run that is cut off here would end as if it were done.
-        name = type(cell).__name__
-        raise CellError(
-            f"{name} raised SystemExit({error.code}); a cell cannot end a run"
-        ) from error
+    if backend == "native":
+        with replaced_parameters(cell, regularization.weights):
+            y, now = _native(cell, x, steps, now)
+    else:
+        y, now = _recurrence(cell, x, steps, now, backend, regularization)
     now = (*now, *before)
     if steps.batch == len(state[0]):
         return y, now

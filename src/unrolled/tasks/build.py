@@ -87,7 +87,7 @@ def sources(config: DictConfig, cache: str | None, trusted: Sequence[str]) -> So
 
 def _require_fitting_data(task: Task, dataset: DictConfig, trusted: Iterable[str]) -> None:
     """Refuse a data set of another kind than the task takes, before any of it is read."""
-    target = dataset.get("_target_")
+    target = OmegaConf.select(dataset, "_target_")
     if task.takes is None:
         if target is not None:
             raise ConfigError(

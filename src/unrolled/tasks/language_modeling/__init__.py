@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from unrolled.config.hyperparameters import typed_arguments
 from unrolled.data.corpus import Corpus
 from unrolled.data.text_tokenizer import TextTokenizer
 from unrolled.data.tokenizers import load_tokenizer
@@ -92,7 +91,7 @@ class LanguageModeling(TextTask):
         evaluation_batch_size: int,
         evaluation_sequence_length: int,
         monitor: str | None = None,
-        sample: Mapping[str, Any] | None = None,
+        sample: Sample = Sample(),
     ) -> None:
         super().__init__(
             name=name,
@@ -107,10 +106,9 @@ class LanguageModeling(TextTask):
         )
         self.sequence_length = sequence_length
         self.evaluation_sequence_length = evaluation_sequence_length
-        self.sample = Sample(**typed_arguments(Sample, dict(sample or {}), "task.sample", given=0))
+        self.sample = sample
         require_at_least(
-            0,
-            **{"sample.length": self.sample.length, "sample.temperature": self.sample.temperature},
+            0, **{"sample.length": sample.length, "sample.temperature": sample.temperature}
         )
 
     def prepare(self, sources: Sources, fitted: TextTokenizer | None = None) -> TokenizedCorpus:
