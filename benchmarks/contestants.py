@@ -139,7 +139,7 @@ def peers(size: int, setting: Setting) -> Iterator[Contestant]:
 
 
 def makers(names: Sequence[str]) -> dict[str, Make]:
-    """Each cell of the control panel, with the options that its file has."""
+    """Each cell of conf/cell, with the options that its file has."""
     found: dict[str, Make] = {}
     for name in names:
         node = compose_run([f"cell={name}"]).cell

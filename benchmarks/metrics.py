@@ -115,7 +115,7 @@ class Switch(pl.Callback):
 
 
 def configuration() -> DictConfig:
-    """The small model of the literature, with the control panel's defaults otherwise."""
+    """The small model of the literature, with conf's defaults otherwise."""
     sizes = ("model.embedding_size=200", "model.hidden_size=200", "model.layers=2")
     return plain(compose_run(["cell=lstm", *sizes]))
 

@@ -1,4 +1,4 @@
-"""Every file of the control panel composes, builds what it names, and says when to choose it."""
+"""Every file of conf composes, builds what it names, and says when to choose it."""
 
 from pathlib import Path
 

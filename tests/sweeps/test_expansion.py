@@ -8,7 +8,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from unrolled.config.compose import PRIMARY, run_config
-from unrolled.config.panel import control_panel
+from unrolled.config.groups import config_groups
 from unrolled.errors import ConfigError
 from unrolled.runs.identity import plain
 from unrolled.sweeps.expansion import plan
@@ -29,11 +29,11 @@ def _own_cells(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def by_hydra(overrides: list[str]) -> list[DictConfig]:
     """What Hydra's own sweeper would compose."""
-    with control_panel() as panel:
-        config = panel.hydra.compose_config(PRIMARY, overrides, RunMode.MULTIRUN)
+    with config_groups() as groups:
+        config = groups.hydra.compose_config(PRIMARY, overrides, RunMode.MULTIRUN)
         stored = [f"{k}={v}" for k, v in (config.hydra.sweeper.params or {}).items()]
-        (batch,) = BasicSweeper.split_arguments(panel.parse([*stored, *overrides]), None)
-        loader = panel.hydra.config_loader
+        (batch,) = BasicSweeper.split_arguments(groups.parse([*stored, *overrides]), None)
+        loader = groups.hydra.config_loader
         return [plain(run_config(loader.load_sweep_config(config, list(one)))) for one in batch]
 
 

@@ -17,7 +17,7 @@ LENGTH = Length(steps_per_epoch=10, total_steps=100, validation_interval=25, mon
 
 @cache
 def node(name: str) -> DictConfig:
-    """The schedule as the control panel has it."""
+    """The schedule as conf has it."""
     chosen = compose_run([f"scheduler={name}"]).scheduler
     assert isinstance(chosen, DictConfig)
     return chosen

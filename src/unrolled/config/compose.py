@@ -17,9 +17,9 @@ from yaml import YAMLError
 
 from unrolled.config import hints
 from unrolled.config.checks import check
+from unrolled.config.groups import ConfigGroups, config_groups
 from unrolled.config.hyperparameters import written
 from unrolled.config.overrides import choose_custom, require_allowed
-from unrolled.config.panel import Panel, control_panel
 from unrolled.config.schema import Config
 from unrolled.config.signatures import signature_of
 from unrolled.config.typed import typed
@@ -34,10 +34,10 @@ def compose_run(overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         ConfigError: an unknown key, choice or type, a missing value, or one out of range.
     """
-    with control_panel() as panel:
-        parsed = panel.parse(choose_custom(overrides))
+    with config_groups() as groups:
+        parsed = groups.parse(choose_custom(overrides))
         refuse_sweeps(parsed)
-        return run_config(compose_checked(panel, parsed))
+        return run_config(compose_checked(groups, parsed))
 
 
 def refuse_sweeps(overrides: Sequence[Override]) -> None:
@@ -62,8 +62,8 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """
     config = config.copy()
     OmegaConf.set_struct(config, True)
-    with control_panel() as panel:
-        parsed = panel.parse(overrides)
+    with config_groups() as groups:
+        parsed = groups.parse(overrides)
     for override in parsed:
         if override.is_sweep_override():
             raise ConfigError(f"{override.input_line}: several values, and this takes one")
@@ -72,28 +72,28 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     return _typed_and_checked(config, read_own=False)
 
 
-def compose_checked(panel: Panel, overrides: Sequence[Override]) -> DictConfig:
+def compose_checked(groups: ConfigGroups, overrides: Sequence[Override]) -> DictConfig:
     """Compose by Hydra what is chosen, and what is Hydra's own; then set our keys, each held
     against what is there."""
-    choices = [o for o in overrides if _is_choice(panel, o)]
+    choices = [o for o in overrides if _is_choice(groups, o)]
     values = [o for o in overrides if o not in choices]
-    config = _attempt(panel, choices)
+    config = _attempt(groups, choices)
     theirs = [o for o in values if o.key_or_group.startswith("hydra.")]
     for override in theirs:
-        require_allowed(config, override, panel.groups)
+        require_allowed(config, override, groups.names)
     if theirs:
-        config = _attempt(panel, [*choices, *theirs])
+        config = _attempt(groups, [*choices, *theirs])
     # What is added comes last: it may belong to what another override names.
     for override in sorted((o for o in values if o not in theirs), key=Override.is_add):
-        require_allowed(config, override, panel.groups)
+        require_allowed(config, override, groups.names)
         hints.set_value(config, override.key_or_group, override.value())
     return config
 
 
-def _is_choice(panel: Panel, override: Override) -> bool:
+def _is_choice(groups: ConfigGroups, override: Override) -> bool:
     """Whether an override chooses an option of a group, which then must have it."""
     group = override.key_or_group
-    if group not in panel.groups:
+    if group not in groups.names:
         return False
     value: Any = override.value()
     if override.is_delete():
@@ -101,18 +101,18 @@ def _is_choice(panel: Panel, override: Override) -> bool:
     if override.is_add() and group in signature_of(Config).parameters:
         raise ConfigError(f"{override.input_line}: leave out the +, there is a choice already")
     for choice in value if isinstance(value, list) else [value]:
-        hints.require_choice(group, written(choice), panel.options(group))
+        hints.require_choice(group, written(choice), groups.options(group))
     return True
 
 
-def _attempt(panel: Panel, overrides: Sequence[Override]) -> DictConfig:
+def _attempt(groups: ConfigGroups, overrides: Sequence[Override]) -> DictConfig:
     lines = [str(override.input_line) for override in overrides]
     try:
         return compose(PRIMARY, overrides=lines, return_hydra_config=True)
     except MissingConfigException as error:
         raise ConfigError(hints.first_line(error)) from error
     except (YAMLError, OSError, UnicodeDecodeError) as error:
-        raise ConfigError(panel.explain_file(error)) from error
+        raise ConfigError(groups.explain_file(error)) from error
     except (HydraException, OmegaConfBaseException, ValueError, RecursionError) as error:
         raise ConfigError(hints.first_line(error)) from error
 

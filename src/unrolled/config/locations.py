@@ -1,4 +1,4 @@
-"""Where the control panel is: beside the code in a checkout, inside the package when installed."""
+"""Where the config files are: beside the code in a checkout, inside the package when installed."""
 
 import shutil
 from collections.abc import Iterator

@@ -17,8 +17,8 @@ from unrolled.config.compose import (
     run_config,
     without_hydra,
 )
+from unrolled.config.groups import ConfigGroups, config_groups
 from unrolled.config.overrides import choose_custom, require_allowed
-from unrolled.config.panel import Panel, control_panel
 from unrolled.errors import ConfigError
 from unrolled.sweeps.search.space import ends
 
@@ -72,21 +72,21 @@ def plan(
         ConfigError: an unknown key, choice or type, a missing value, or one out of range.
     """
     typed = choose_custom(overrides)
-    with control_panel(config_dir) as panel:
-        parsed = panel.parse(typed)
-        base = compose_checked(panel, [o for o in parsed if not o.is_sweep_override()])
+    with config_groups(config_dir) as groups:
+        parsed = groups.parse(typed)
+        base = compose_checked(groups, [o for o in parsed if not o.is_sweep_override()])
         hydra: DictConfig = base.hydra
         sweep = multirun or (hydra.mode is not None and hydra.mode.name == "MULTIRUN")
         if not sweep:
             refuse_sweeps(parsed)
             return Plan([run_config(base)], [typed], typed, False, 1, [], hydra, config_dir)
-        parsed = with_stored_sweep(panel, parsed, hydra)
+        parsed = with_stored_sweep(groups, parsed, hydra)
         swept = [o for o in parsed if o.is_sweep_override()]
         keys = [o.get_key_element().lstrip("+") for o in swept]
         varied = [key for key in keys if key not in _NAMED]
-        values = _values(panel, parsed, base)
+        values = _values(groups, parsed, base)
         lines = list(product(*values.values()) if _is_grid(hydra) else _one_at_a_time(values))
-        composer = Composer(panel, varied)
+        composer = Composer(groups, varied)
         configs = [composer.compose(each) for each in lines]
         pairs = zip(lines, configs, strict=True)
         named = [[*each, name_by(config)] for each, config in pairs]
@@ -110,8 +110,8 @@ class Composer:
         varied: keys that runs are named by, besides those of the configuration's ``name_by``.
     """
 
-    def __init__(self, panel: Panel, varied: Sequence[str] = ()) -> None:
-        self.panel = panel
+    def __init__(self, groups: ConfigGroups, varied: Sequence[str] = ()) -> None:
+        self.groups = groups
         self.varied = varied
         self._parsed: dict[str, Override] = {}
         self._composed: dict[tuple[str, ...], DictConfig] = {}
@@ -127,16 +127,16 @@ class Composer:
         """
         for line in lines:
             if line not in self._parsed:
-                (self._parsed[line],) = self.panel.parse([line])
+                (self._parsed[line],) = self.groups.parse([line])
         overrides = [self._parsed[line] for line in lines]
-        choices = [o for o in overrides if o.key_or_group in self.panel.groups]
+        choices = [o for o in overrides if o.key_or_group in self.groups.names]
         config = self._with_choices(choices)
         # What is added comes last: it may belong to what another override names.
         for override in sorted(overrides, key=Override.is_add):
             key = override.key_or_group
             # Hydra's own part is the sweep's, and checked with it.
             if override not in choices and not key.startswith("hydra."):
-                require_allowed(config, override, self.panel.groups)
+                require_allowed(config, override, self.groups.names)
                 hints.set_value(config, key, override.value())
         config.name_by = _names(config, self.varied)
         return run_config(config)
@@ -144,19 +144,19 @@ class Composer:
     def _with_choices(self, choices: Sequence[Override]) -> DictConfig:
         key = tuple(str(override.input_line) for override in choices)
         if key not in self._composed:
-            config = without_hydra(compose_checked(self.panel, choices))
+            config = without_hydra(compose_checked(self.groups, choices))
             OmegaConf.set_struct(config, True)
             self._composed[key] = config
         return self._composed[key].copy()
 
 
 def with_stored_sweep(
-    panel: Panel, overrides: Sequence[Override], hydra: DictConfig
+    groups: ConfigGroups, overrides: Sequence[Override], hydra: DictConfig
 ) -> list[Override]:
     """The overrides of a command line with the sweep of its experiment, as far as the command line
     does not say otherwise."""
     typed = {override.get_key_element() for override in overrides}
-    stored = panel.parse([f"{k}={v}" for k, v in (hydra.sweeper.get("params") or {}).items()])
+    stored = groups.parse([f"{k}={v}" for k, v in (hydra.sweeper.get("params") or {}).items()])
     return [*(o for o in stored if o.get_key_element() not in typed), *overrides]
 
 
@@ -169,7 +169,9 @@ def _names(config: DictConfig, varied: Sequence[str]) -> list[str]:
     return [*config.name_by, *(key for key in varied if key not in config.name_by)]
 
 
-def _values(panel: Panel, overrides: Sequence[Override], base: DictConfig) -> dict[str, list[str]]:
+def _values(
+    groups: ConfigGroups, overrides: Sequence[Override], base: DictConfig
+) -> dict[str, list[str]]:
     """For each key its overrides, one for each value; of an interval, which only a search takes,
     its ends."""
     lines: dict[str, list[str]] = {}
@@ -182,7 +184,7 @@ def _values(panel: Panel, overrides: Sequence[Override], base: DictConfig) -> di
         elif override.is_discrete_sweep():
             lines[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
         elif _is_search(base.hydra) and isinstance(override.value(), IntervalSweep):
-            hints.require_key(base, key, panel.groups)
+            hints.require_key(base, key, groups.names)
             lines[key] = [f"{key}={end}" for end in ends(override, base)]
         else:
             raise ConfigError(

@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from unrolled.config.compose import PRIMARY
+from unrolled.config.groups import config_groups
 from unrolled.config.locations import frozen
-from unrolled.config.panel import control_panel
 from unrolled.errors import ConfigError, StorageError
 from unrolled.runs.files import remove_leftovers, temporary_path, write_json
 from unrolled.runs.processes import this_process
@@ -110,16 +110,16 @@ def sweep(plan: Plan, console: Console, command: str = "") -> list[Outcome]:
         # What composes runs later reads a copy of the configuration as it is now.
         copy = temporary_path(first.study / "conf")
         own = stack.enter_context(frozen(copy, plan.config_dir))
-        panel = stack.enter_context(control_panel(own))
+        groups = stack.enter_context(config_groups(own))
         if plan.is_search:
             from unrolled.sweeps.search.trials import make_trials
 
-            return make_trials(plan, panel, specify, display)
+            return make_trials(plan, groups, specify, display)
         if plan.is_grid:
             batch = plan.hydra.sweeper.get("max_batch_size")
             lines = dict(zip(specs, plan.overrides, strict=True))
-            return _make_all(HydraPool(panel, plan.typed, lines, batch), specs, display)
-        batches = panel.hydra.multirun(
+            return _make_all(HydraPool(groups, plan.typed, lines, batch), specs, display)
+        batches = groups.hydra.multirun(
             config_name=PRIMARY,
             task_function=work_on_config,
             overrides=[*plan.typed, name_by(plan.configs[0])],

@@ -2,7 +2,7 @@
 
 A task is a class in one file or one folder and a YAML in ``conf/task`` whose ``_target_`` names
 it; the YAML's other keys are the constructor's arguments, typed by its annotations. Building a
-task reads nothing and imports no torch, so that a mistake in its options is told at once; what
+task reads nothing and imports no torch, so that a mistake in its options is refused at once; what
 needs torch imports it inside the methods. ``docs/tasks.md`` shows how to write one.
 """
 

@@ -133,7 +133,7 @@ class Continuation(pl.Callback):
         return not trainer.strategy.reduce_boolean_decision(not wish, all=True)
 
     def _end_evaluation(self, trainer: pl.Trainer) -> None:
-        # Ranks that evaluate do not talk to one another; each is told by the same signal or clock.
+        # Ranks that evaluate do not communicate; each gets the same signal, or reads a clock.
         if self.stop.due:
             self.stop.end(trainer.global_step)
 

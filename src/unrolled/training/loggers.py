@@ -67,7 +67,7 @@ def make_loggers(config: DictConfig, folder: Path, step: int = 0) -> list[Logger
 
     Args:
         step: to go on from; what TensorBoard has of later ones is from an attempt that was cut
-            off, and it is told to forget it.
+            off, and it forgets it.
     """
     loggers: list[Logger] = []
     if config.logger.tensorboard:

@@ -6,15 +6,15 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from unrolled.config.compose import compose_run
-from unrolled.config.panel import control_panel
+from unrolled.config.groups import config_groups
 from unrolled.errors import ConfigError
 from unrolled.sweeps.search.space import grid_of, search_space, written
 
 
 def space(*overrides: str) -> dict[str, Any]:
     config = compose_run()
-    with control_panel() as panel:
-        return search_space(panel.parse(overrides), config)
+    with config_groups() as groups:
+        return search_space(groups.parse(overrides), config)
 
 
 @pytest.mark.parametrize(

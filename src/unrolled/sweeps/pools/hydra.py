@@ -9,7 +9,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
 from unrolled.config.compose import PRIMARY
-from unrolled.config.panel import Panel
+from unrolled.config.groups import ConfigGroups
 from unrolled.runs.spec import RunSpec
 from unrolled.sweeps.pools.pool import Pool
 from unrolled.sweeps.worker import work_on_config
@@ -20,7 +20,7 @@ class HydraPool(Pool):
     """One batch of runs at a time: such a launcher returns when all that it was given have ended.
 
     Args:
-        panel: to compose on, as long as the pool is used.
+        groups: to compose on, as long as the pool is used.
         typed: the overrides of the command line.
         lines: all overrides of each run, which the launcher composes again; read when it begins.
         capacity: how many runs a batch has; None: all.
@@ -28,7 +28,7 @@ class HydraPool(Pool):
 
     def __init__(
         self,
-        panel: Panel,
+        groups: ConfigGroups,
         typed: Sequence[str],
         lines: Mapping[RunSpec, Sequence[str]],
         capacity: int | None,
@@ -37,11 +37,11 @@ class HydraPool(Pool):
         self.lines = lines
         self.batch: list[RunSpec] = []
         self.number = 0
-        loader = panel.hydra.config_loader
+        loader = groups.hydra.config_loader
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=HydraContext(loader, Callbacks()),
             task_function=work_on_config,
-            config=panel.hydra.compose_config(PRIMARY, list(typed), RunMode.MULTIRUN),
+            config=groups.hydra.compose_config(PRIMARY, list(typed), RunMode.MULTIRUN),
         )
 
     @classmethod

@@ -6,7 +6,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from unrolled.config.compose import compose_checked
-from unrolled.config.panel import Panel
+from unrolled.config.groups import ConfigGroups
 from unrolled.errors import ConfigError, UnrolledError
 from unrolled.runs.spec import RunSpec
 from unrolled.sweeps.display import Display
@@ -22,12 +22,12 @@ from unrolled.training.threads import available_cores
 
 
 def make_trials(
-    plan: Plan, panel: Panel, specify: Callable[[DictConfig], RunSpec], display: Display
+    plan: Plan, groups: ConfigGroups, specify: Callable[[DictConfig], RunSpec], display: Display
 ) -> list[Outcome]:
     """Make the trials of a search.
 
     Args:
-        panel: to compose trials on.
+        groups: to compose trials on.
         specify: makes a run's spec.
 
     Returns:
@@ -37,9 +37,9 @@ def make_trials(
         ConfigError: the search cannot be begun.
     """
     config = plan.configs[0]
-    overrides = with_stored_sweep(panel, panel.parse(plan.typed), plan.hydra)
+    overrides = with_stored_sweep(groups, groups.parse(plan.typed), plan.hydra)
     fixed = [override for override in overrides if not override.is_sweep_override()]
-    space = search_space(overrides, compose_checked(panel, fixed))
+    space = search_space(overrides, compose_checked(groups, fixed))
     if not space:
         raise ConfigError(
             "a search needs something to vary, such as "
@@ -47,14 +47,14 @@ def make_trials(
         )
     options = SearchOptions.of(plan.hydra.sweeper, config)
     search = Search(options, config, space)
-    trials = _Trials(search, Composer(panel, plan.varied), fixed, specify, display)
+    trials = _Trials(search, Composer(groups, plan.varied), fixed, specify, display)
     pool: Pool
     if is_ours(plan.hydra.launcher):
         pool = make_pool(plan.hydra.launcher, config, options.n_trials)
         # The next trial is chosen by the results of the last ones.
         pool.capacity = pool.capacity or config.workers or available_cores()
     else:
-        pool = HydraPool(panel, plan.typed, trials.lines, config.workers or 1)
+        pool = HydraPool(groups, plan.typed, trials.lines, config.workers or 1)
     outcomes: list[Outcome] = []
 
     def ended(spec: RunSpec, outcome: Outcome) -> None:

@@ -1,4 +1,4 @@
-"""Hydra, set up on the control panel: which groups there are, and which choices they have."""
+"""Hydra, set up on the config groups: which there are, and which choices they have."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from unrolled.config.overrides import choice_of
 from unrolled.errors import ConfigError
 
 
-class Panel:
+class ConfigGroups:
     """The config groups and their choices; each question to Hydra costs 20 ms, so none is asked
     twice."""
 
@@ -30,7 +30,7 @@ class Panel:
         self._options = cache(self._ask_options)
 
     @cached_property
-    def groups(self) -> list[str]:
+    def names(self) -> list[str]:
         """Our groups, the person's own, and Hydra's, such as ``hydra/launcher``."""
         ours = self.hydra.config_loader.list_groups("")
         theirs = self.hydra.config_loader.list_groups("hydra")
@@ -83,7 +83,7 @@ class Panel:
 
 
 @contextmanager
-def control_panel(config_dir: str | None = None) -> Iterator[Panel]:
+def config_groups(config_dir: str | None = None) -> Iterator[ConfigGroups]:
     """Hydra on our config folders and, before them, the person's own.
 
     Raises:
@@ -101,7 +101,7 @@ def control_panel(config_dir: str | None = None) -> Iterator[Panel]:
     # What initialize_config_dir() does, which takes one folder and no more.
     GlobalHydra.instance().clear()
     try:
-        yield Panel(Hydra.create_main_hydra2("unrolled", path))
+        yield ConfigGroups(Hydra.create_main_hydra2("unrolled", path))
     finally:
         GlobalHydra.instance().clear()
 
