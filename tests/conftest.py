@@ -44,12 +44,17 @@ def make_text(lines: int, seed: int = 0) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     # A command run in this process searches the working folder, and lets its children do so.
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     monkeypatch.setenv("UNROLLED_CACHE", str(tmp_path / "cache"))
+    yield
+    for name, module in [*sys.modules.items()]:
+        # The next test may have another file of the same name.
+        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 @pytest.fixture

@@ -64,6 +64,7 @@ def test_a_task_of_ones_own_is_trained_swept_compared_and_repeated(
     [
         ("", "+task.lenght=6", "task.lenght: Largest has no such hyperparameter; did you mean"),
         ("", "+task.length=six", "task.length=six: must be int"),
+        ("", "tokenizer=char", "task=Largest reads no text; take tokenizer=none"),
         ("", "dataset=sotu", "generates its own examples and takes no data set"),
         ("", "task.monitor=validation/rmsee", "no such metric; did you mean validation/rmse"),
         ("def evaluator", "", "Largest lacks evaluator"),
@@ -74,6 +75,8 @@ def test_a_task_of_ones_own_is_trained_swept_compared_and_repeated(
         ),
         ("(ExampleTask)", "", "not a task; a task is a subclass of unrolled.tasks.task.Task"),
         ('"rmse": mse**0.5', "", "metrics names rmse, which its evaluator does not compute"),
+        ('"min", "squared error"', "", "my_tasks.py, line"),
+        ("head.scores(hidden), targets", "", "my_tasks.py, line 15: TypeError: "),
     ],
 )
 def test_a_task_that_breaks_the_contract_is_refused_in_one_sentence(
@@ -90,7 +93,8 @@ def test_a_task_that_breaks_the_contract_is_refused_in_one_sentence(
     instead = "def unused" if change.startswith("def") else ""
     task_file.write_text(text.replace(change, instead) if change else text)
     options = [override] if override else []
-    data = [] if override.startswith("dataset") else NO_DATA
+    group = override.partition("=")[0]
+    data = [choice for choice in NO_DATA if not choice.startswith(f"{group}=")]
     assert main(["train", TASK, *SMALL, *data, *options]) == 2
     error = capsys.readouterr().err
     assert said in error

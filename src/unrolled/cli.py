@@ -50,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"unrolled: {printable(str(error))}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt as error:
-        message = str(error) or "stopped; the same command again makes what is left"
+        again = "; the same command again makes what is left" if typed[:1] == ["train"] else ""
+        message = str(error) or f"stopped{again}"
         print(f"unrolled: {message}", file=sys.stderr)
         return INTERRUPTED
     except SystemExit as error:

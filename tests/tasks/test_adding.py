@@ -122,6 +122,7 @@ def test_a_gated_cell_learns_what_a_short_sequence_asks_for() -> None:
         (["task.train_examples=5"], "task.batch_size=16: there are task.train_examples=5"),
         (["task.length=ten"], "task.length=ten: must be int"),
         (["task.monitor=validation/mes"], "no such metric; did you mean validation/mse"),
+        (["tokenizer=char"], "task=adding reads no text; take tokenizer=none"),
         (["dataset=sotu"], "task=adding generates its own examples.*dataset=none"),
     ],
 )
@@ -133,3 +134,8 @@ def test_what_the_task_cannot_do_is_refused(overrides: list[str], message: str) 
 def test_running_text_needs_a_data_set_and_is_told_which() -> None:
     with pytest.raises(ConfigError, match=r"takes running text.*fit: .*sotu.*splits.*text"):
         check_task(compose_run(["dataset=none"]))
+
+
+def test_language_modeling_needs_a_tokenizer() -> None:
+    with pytest.raises(ConfigError, match="reads text by its tokens; choose one"):
+        check_task(compose_run(["tokenizer=none"]))

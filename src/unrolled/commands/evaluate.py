@@ -196,7 +196,7 @@ def _changes(run: StoredRun, data: Data) -> dict[str, tuple[Any, Any]]:
     """What is not as the record has it, and may be why its figures are not."""
     from unrolled.training.environment import describe_environment
 
-    now = {"fingerprint": data.fingerprint, **data.describe()}
+    now = {"name": data.name, "fingerprint": data.fingerprint, **data.describe()}
     return {
         **{f"data.{key}": pair for key, pair in changed(run.record.data, now).items()},
         **changed(run.record.environment, describe_environment() | _same(run)),

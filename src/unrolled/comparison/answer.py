@@ -70,8 +70,9 @@ def next_steps(comparison: Comparison, files: Sequence[Path]) -> list[str]:
     best = comparison.rows[0]
     sign = 1 if comparison.about.lower_is_better else -1
     run = min(best.runs, key=lambda run: sign * best.by_seed[run.record.seed])
-    steps.append(f"every curve and sample: tensorboard --logdir {comparison.folders[0]}")
-    if look_up(run.record, "config.task.sample") is not None:
+    steps += [f"every curve: tensorboard --logdir {folder}" for folder in comparison.folders]
+    comparable = comparison.no_headline is None
+    if comparable and look_up(run.record, "config.task.sample") is not None:
         steps.append(f'text from the best run: unrolled generate {run.folder} --prompt "The "')
     return steps
 

@@ -44,6 +44,8 @@ def _baseline(comparison: Comparison) -> Iterable[Note]:
     if len(comparison.rows) < 2:
         return
     what = "the best row here" if comparison.baseline_is_best else "as asked"
+    if comparison.baseline_is_best and comparison.no_headline is not None:
+        what = "the first row"
     levels = [
         row.difference.confidence
         for row in comparison.rows

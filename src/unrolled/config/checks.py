@@ -15,7 +15,7 @@ LIMITS: dict[str, tuple[float | None, float | None]] = {
     "workers": (1, None),
     "model.embedding_size": (1, None),
     "model.hidden_size": (1, None),
-    "model.layers": (1, None),
+    "model.layers": (1, 10_000),
     "model.initialization_range": (0, None),
     "budget.parameters": (1, None),
     "budget.flops": (1, None),

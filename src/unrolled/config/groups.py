@@ -48,13 +48,17 @@ class ConfigGroups:
         """
         parser = OverridesParser.create(config_loader=self.hydra.config_loader)
         try:
-            return parser.parse_overrides(list(overrides))
+            parsed = parser.parse_overrides(list(overrides))
         except HydraException as error:
             reason = str(error).splitlines()[0]
             raise ConfigError(
                 f"cannot read an override: {reason}; write key=value, and a value with spaces, "
                 "commas or letters beyond ASCII in quotes: 'key=\"value\"'"
             ) from error
+        for override in parsed:
+            if not override.key_or_group:
+                raise ConfigError(f"{override.input_line}: there is no key before the =")
+        return parsed
 
     def explain_file(self, error: YAMLError | OSError | UnicodeDecodeError) -> str:
         """Which line of which configuration file cannot be read, and why."""

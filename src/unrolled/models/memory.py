@@ -21,7 +21,8 @@ def require_memory(config: DictConfig, parameters: int, hidden_size: int) -> Non
     free = _free(on_gpu=config.trainer.accelerator == "gpu")
     if free is not None and needed > free:
         raise DeviceError(
-            f"model.hidden_size={hidden_size:,} with model.layers={config.model.layers}: "
+            f"model.hidden_size={hidden_size:,} with model.embedding_size="
+            f"{config.model.embedding_size:,} and model.layers={config.model.layers:,}: "
             f"{parameters:,} parameters need {written(needed)} to train, and {written(free)} of "
             "memory are free; make the model smaller"
         )

@@ -22,12 +22,19 @@ class Metric:
         format: how a single figure is written, in Python's format language.
         within: paths in a record, such as ``data.tokenizer``, in which two runs must agree for
             their figures to be compared.
+
+    Raises:
+        ValueError: another direction.
     """
 
     direction: Direction
     unit: str = ""
     format: str = ".4g"
     within: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.direction not in ("min", "max"):
+            raise ValueError(f"direction {self.direction!r}: min or max")
 
     @property
     def lower_is_better(self) -> bool:

@@ -32,7 +32,7 @@ def build_task(node: DictConfig, trusted: Iterable[str] = OURS) -> Task:
         raise ConfigError(f"{where}: not a task; a task is a subclass of unrolled.tasks.task.Task")
     if inspect.isabstract(task):
         lacking = ", ".join(sorted(task.__abstractmethods__))
-        raise ConfigError(f"{where}: {task.__name__} lacks {lacking}; docs/tasks.md says of each")
+        raise ConfigError(f"{where}: {task.__name__} lacks {lacking}, see docs/tasks.md")
     for metric in ("loss", task.primary):
         if metric not in task.metrics:
             named = "primary names" if metric == task.primary else "every task has"
@@ -57,6 +57,11 @@ def check_task(config: DictConfig, trusted: Iterable[str] = EVERYTHING) -> Task:
         near = difflib.get_close_matches(task.monitor, known, n=1, cutoff=0.0)[0]
         raise ConfigError(f"task.monitor={task.monitor}: no such metric; did you mean {near}?")
     _require_fitting_data(task, config.dataset, trusted)
+    if task.uses_tokenizer != ("_target_" in config.tokenizer):
+        why = "reads no text; take tokenizer=none"
+        if task.uses_tokenizer:
+            why = "reads text by its tokens; choose one, such as tokenizer=char"
+        raise ConfigError(f"tokenizer={config.tokenizer.name}: task={task.name} {why}")
     return task
 
 

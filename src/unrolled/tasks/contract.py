@@ -3,11 +3,14 @@
 Ours are proven by their tests.
 """
 
+import inspect
+import traceback
+
 import torch
 
 from unrolled.data.batches import Batch
 from unrolled.data.module import DataModule
-from unrolled.errors import ConfigError
+from unrolled.errors import ConfigError, UnrolledError
 from unrolled.models.model import RecurrentModel
 from unrolled.tasks.task import Data, Task
 
@@ -43,6 +46,10 @@ def require_contract(task: Task, data: Data, model: RecurrentModel, batches: Dat
             evaluator = task.evaluator(data, "validation")
             evaluator.update(model.head, hidden, batch.targets)
             found = set(evaluator.compute())
+    except UnrolledError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{_place(task, error)}{type(error).__name__}: {error}") from error
     finally:
         model.train(training)
     wanted = set(task.metrics)
@@ -53,3 +60,10 @@ def require_contract(task: Task, data: Data, model: RecurrentModel, batches: Dat
         )
     if unknown := ", ".join(sorted(found - wanted)):
         raise ConfigError(f"{name}: its evaluator computes {unknown}, which metrics does not name")
+
+
+def _place(task: Task, error: Exception) -> str:
+    """The line of the task's own file where an error came from, if it did."""
+    source = inspect.getsourcefile(type(task))
+    own = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == source]
+    return f"{own[-1].filename}, line {own[-1].lineno}: " if own else f"{type(task).__name__}: "

@@ -105,6 +105,7 @@ class Task(ABC):
         metrics: how each metric is read. ``loss`` must be among them: it is what training lowers.
         primary: the metric that runs are compared by.
         headline: the metrics that TensorBoard's table of runs lists.
+        uses_tokenizer: whether it reads text by a tokenizer's tokens.
         carries_state: whether the state goes from batch to batch, as in running text.
         appended_files: files in a run's folder that the task's callbacks add to.
 
@@ -123,6 +124,7 @@ class Task(ABC):
     metrics: ClassVar[Mapping[str, Metric]] = {}
     primary: ClassVar[str] = ""
     headline: ClassVar[Sequence[str]] = ()
+    uses_tokenizer: ClassVar[bool] = False
     carries_state: ClassVar[bool] = False
     appended_files: ClassVar[Sequence[str]] = ()
 

@@ -67,6 +67,7 @@ class LanguageModeling(TextTask):
     takes = Corpus
     primary = "perplexity"
     headline = ("perplexity", "bits_per_character", "accuracy", "f1_macro")
+    uses_tokenizer = True
     carries_state = True
     appended_files = ("samples.txt",)
     metrics = {
@@ -257,7 +258,8 @@ def _unknown_tokens(data: Mapping[str, Any]) -> dict[str, str]:
     }
     return {
         f"{split}/bits_per_character": (
-            f"{rate:.2%} of the {split} tokens are unknown (tokenizer {data.get('tokenizer')}): "
+            f"{100 * rate:.2g} % of the {split} tokens are unknown "
+            f"(tokenizer {data.get('tokenizer')}): "
             "naming an unknown token costs less than spelling it, which flatters bits per "
             "character."
         )
