@@ -23,7 +23,7 @@ def events(trained: Path) -> EventAccumulator:
 def test_curves_of_training_and_validation(events: EventAccumulator, trained: Path) -> None:
     tags = set(events.Tags()["scalars"])
     names = ("loss", "perplexity", "bits_per_character", "accuracy")
-    assert {f"{split}/{n}" for split in ("train", "validation", "test") for n in names} <= tags
+    assert {f"{split}/{n}" for split in ("train", "validation") for n in names} <= tags
     assert {"optimizer/lr", "optimizer/gradient_norm", "validation/f1_macro"} <= tags
     history = read_record(trained).history
     curve = events.Scalars("validation/perplexity")
@@ -59,6 +59,12 @@ def test_the_hparams_page_has_the_run_with_its_final_metrics(
             record.metrics[f"{split}/{name}"]
         )
     assert "values_at_best/test_perplexity" in {info.name.tag for info in infos}
+
+
+def test_the_curves_come_first_and_single_values_last(events: EventAccumulator) -> None:
+    """TensorBoard shows groups of tags in the order of their names."""
+    groups = sorted({tag.partition("/")[0] for tag in events.Tags()["scalars"]})
+    assert groups == ["optimizer", "train", "validation", "values_at_best"]
 
 
 def test_the_csv_file_has_the_curves(trained: Path) -> None:

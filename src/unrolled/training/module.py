@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_map_only
@@ -204,7 +205,11 @@ class TaskModule(pl.LightningModule):
         self.results[split] = results
         # For checkpoints, early stopping and schedules; Lightning rounds them, a record must not.
         self.log_dict(results, logger=False)
-        self._write_to_loggers(results, self.global_step)
+        for logger in self.loggers:
+            # A test is a single dot, which TensorBoard would show before the curves; its table of
+            # runs has it.
+            if split == "validation" or not isinstance(logger, TensorBoardLogger):
+                logger.log_metrics(results, self.global_step)
         return results
 
     def _number(self, name: str, value: float) -> float:
@@ -223,12 +228,9 @@ class TaskModule(pl.LightningModule):
         if self.gradient_norm is not None:
             # The step before's: this one's gradient is not there yet.
             logged["optimizer/gradient_norm"] = float(self.gradient_norm)
-        self._write_to_loggers(logged, self.global_step + 1)
-
-    def _write_to_loggers(self, values: dict[str, float], step: int) -> None:
-        """Bypass Lightning, which would write the latest values again at each step between two."""
+        # Not through Lightning, which would write them again at each step until the next ones.
         for logger in self.loggers:
-            logger.log_metrics(values, step)
+            logger.log_metrics(logged, self.global_step + 1)
 
     def _refuse_divergence(self, loss: Tensor) -> None:
         bad = ~torch.isfinite(loss) & (self.first_bad_step < 0)
