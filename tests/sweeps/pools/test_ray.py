@@ -134,8 +134,10 @@ def test_a_killed_worker_s_run_goes_on_and_a_failing_one_is_alone(configure: Con
     ],
 )
 def test_what_cannot_work_is_refused_at_once(
-    configure: Configure, options: dict[str, Any], message: str
+    configure: Configure, options: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Another test may have a cluster of its own on this machine meanwhile.
+    monkeypatch.setattr("ray._private.services.find_gcs_addresses", set)
     with pytest.raises(ConfigError, match=message):
         RayPool.require(configure(), {**OPTIONS, **options})
 
