@@ -11,7 +11,7 @@ from unrolled.config.compose import compose_run
 from unrolled.errors import ConfigError
 from unrolled.runs.record import read_record
 from unrolled.tasks.adding import CHANCE
-from unrolled.tasks.build import check_task, prepare
+from unrolled.tasks.build import check_task, prepare_data
 from unrolled.tasks.examples import ArrayData
 from unrolled.tasks.generation import Request
 from unrolled.training.run import run
@@ -29,7 +29,7 @@ def config(*overrides: str) -> DictConfig:
 
 
 def sums(*overrides: str) -> ArrayData:
-    data = prepare(config(*overrides))
+    data = prepare_data(config(*overrides))
     assert isinstance(data, ArrayData)
     return data
 

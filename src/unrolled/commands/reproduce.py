@@ -18,8 +18,8 @@ from unrolled.config.build import OURS, target_of
 from unrolled.errors import RunError
 from unrolled.runs.record import Record, read_record
 from unrolled.runs.status import run_status
+from unrolled.tasks.build import prepare_data
 from unrolled.training.load import StoredRun, load_run
-from unrolled.training.prepare import prepare_data
 from unrolled.training.run import make_run, specify
 
 PREFIX = "reproduced-"

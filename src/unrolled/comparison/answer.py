@@ -8,7 +8,6 @@ from unrolled.comparison.formats import Figures, listed, p_value
 from unrolled.comparison.metrics import (
     differences_within,
     incomparable,
-    look_up,
     metric_in_words,
     path_in_words,
     same_data,
@@ -16,7 +15,7 @@ from unrolled.comparison.metrics import (
 from unrolled.comparison.results import Comparison
 from unrolled.comparison.rows import Row
 from unrolled.comparison.statistics import NO_DIFFERENCE
-from unrolled.runs.record import Record
+from unrolled.runs.record import Record, look_up
 from unrolled.runs.task import Metric
 
 _NAMED = 6  # as many rows as a sentence can hold

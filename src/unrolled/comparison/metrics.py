@@ -7,7 +7,7 @@ from typing import Any
 
 from unrolled.comparison.grouping import Run
 from unrolled.errors import ConfigError, RunError
-from unrolled.runs.record import Record
+from unrolled.runs.record import Record, look_up
 from unrolled.runs.task import Metric
 
 # What every task has.
@@ -81,15 +81,6 @@ def differences_within(records: Sequence[Record], metric: Metric) -> dict[str, l
         for path in metric.within
     }
     return {path: values for path, values in found.items() if len(values) > 1}
-
-
-def look_up(record: Record, path: str) -> Any:
-    """What a record has at a dotted path such as ``data.name``; None where it has nothing."""
-    field, *keys = path.split(".")
-    value: Any = getattr(record, field, None)
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
 
 
 def same_data(one: Record, other: Record) -> bool:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from unrolled.comparison.grouping import Run
-from unrolled.comparison.metrics import look_up, number
-from unrolled.runs.record import Record
+from unrolled.comparison.metrics import number
+from unrolled.runs.record import Record, look_up
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from unrolled.comparison.grouping import Group, Run
-from unrolled.comparison.metrics import look_up, number, value_of
+from unrolled.comparison.metrics import number, value_of
 from unrolled.comparison.statistics import Difference, Estimate, estimate
+from unrolled.runs.record import look_up
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.comparison.grouping import DATA, Run
-from unrolled.comparison.metrics import look_up, number
-from unrolled.runs.record import Record
+from unrolled.comparison.metrics import number
+from unrolled.runs.record import Record, look_up
 
 
 @dataclass(frozen=True)

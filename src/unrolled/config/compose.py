@@ -83,11 +83,20 @@ def compose_checked(groups: ConfigGroups, overrides: Sequence[Override]) -> Dict
         require_allowed(config, override, groups.names)
     if theirs:
         config = _attempt(groups, [*choices, *theirs])
+    set_values(groups, config, [o for o in values if o not in theirs])
+    return config
+
+
+def set_values(groups: ConfigGroups, config: DictConfig, overrides: Sequence[Override]) -> None:
+    """Set keys of a configuration, each held against what is there.
+
+    Raises:
+        ConfigError: a key that cannot be set, or added.
+    """
     # What is added comes last: it may belong to what another override names.
-    for override in sorted((o for o in values if o not in theirs), key=Override.is_add):
+    for override in sorted(overrides, key=Override.is_add):
         require_allowed(config, override, groups.names)
         hints.set_value(config, override.key_or_group, override.value())
-    return config
 
 
 def _is_choice(groups: ConfigGroups, override: Override) -> bool:

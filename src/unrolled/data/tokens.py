@@ -73,10 +73,15 @@ class TokenizedCorpus:
         return {
             "tokenizer": self.tokenizer.kind,
             "vocabulary_size": self.tokenizer.vocabulary_size,
-            "tokenizer_fingerprint": hashlib.sha256(self.tokenizer.to_json().encode()).hexdigest(),
+            "tokenizer_fingerprint": self.tokenizer_fingerprint,
             "sizes": self.sizes,
             "unigram_perplexity": self.unigram_perplexity,
         }
+
+    @cached_property
+    def tokenizer_fingerprint(self) -> str:
+        """sha256 of the trained tokenizer, which takes a while to write out."""
+        return hashlib.sha256(self.tokenizer.to_json().encode()).hexdigest()
 
     def write(self, folder: Path) -> None:
         """Write the tokenizer into a run's folder."""

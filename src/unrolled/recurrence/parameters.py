@@ -145,14 +145,11 @@ class WrappedParameter(Tensor):
 @contextmanager
 def wrapped_parameters(
     cell: Cell, products: PassProducts, replaced: Mapping[str, Tensor]
-) -> Iterator[dict[str, Tensor]]:
+) -> Iterator[None]:
     """Let ``products`` compute the products with a cell's parameters, within the ``with`` block.
 
     Args:
         replaced: tensors that take the place of the cell's own, by name.
-
-    Yields:
-        The plain tensor of each parameter, by name.
     """
     # Duplicates, too: a parameter that a cell has under two names is read by either.
     own = dict(cell.named_parameters(remove_duplicate=False))
@@ -163,7 +160,7 @@ def wrapped_parameters(
         if tensor.dim() >= 2 or name in products.recurrent
     }
     with replaced_parameters(cell, {**replaced, **wrapped}):
-        yield plain
+        yield
 
 
 @contextmanager

@@ -148,6 +148,15 @@ def read_record(folder: Path) -> Record:
     return record
 
 
+def look_up(record: Record, path: str) -> Any:
+    """What a record has at a dotted path such as ``data.name``; None where it has nothing."""
+    field, *keys = path.split(".")
+    value: Any = getattr(record, field, None)
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
 def _first_description(values: dict[str, Any], path: Path) -> dict[str, Any]:
     """The task's description, which records of schema 1 lack, from the task that wrote them."""
     task = values["config"].get("task") if isinstance(values["config"], dict) else None

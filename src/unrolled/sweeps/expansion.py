@@ -15,10 +15,11 @@ from unrolled.config.compose import (
     compose_checked,
     refuse_sweeps,
     run_config,
+    set_values,
     without_hydra,
 )
 from unrolled.config.groups import ConfigGroups, config_groups
-from unrolled.config.overrides import choose_custom, require_allowed
+from unrolled.config.overrides import choose_custom
 from unrolled.errors import ConfigError
 from unrolled.sweeps.search.space import ends
 
@@ -131,13 +132,9 @@ class Composer:
         overrides = [self._parsed[line] for line in lines]
         choices = [o for o in overrides if o.key_or_group in self.groups.names]
         config = self._with_choices(choices)
-        # What is added comes last: it may belong to what another override names.
-        for override in sorted(overrides, key=Override.is_add):
-            key = override.key_or_group
-            # Hydra's own part is the sweep's, and checked with it.
-            if override not in choices and not key.startswith("hydra."):
-                require_allowed(config, override, self.groups.names)
-                hints.set_value(config, key, override.value())
+        # Hydra's own part is the sweep's, and checked with it.
+        values = [o for o in overrides if not o.key_or_group.startswith("hydra.")]
+        set_values(self.groups, config, [o for o in values if o not in choices])
         config.name_by = _names(config, self.varied)
         return run_config(config)
 

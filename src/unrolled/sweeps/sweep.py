@@ -27,7 +27,7 @@ from unrolled.sweeps.launching import is_ours, make_pool, require_launcher
 from unrolled.sweeps.pools.hydra import HydraPool
 from unrolled.sweeps.pools.pool import ENDED, Pool, drive
 from unrolled.sweeps.worker import retries, work_on_config
-from unrolled.training.prepare import check_run, prepare_data
+from unrolled.tasks.build import check_task, prepare_data
 from unrolled.training.run import Outcome, make_run
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Specifier:
         Raises:
             UnrolledError: bad input.
         """
-        check_run(config)
+        check_task(config)
         nodes = [OmegaConf.to_container(config[k]) for k in ("task", "dataset", "tokenizer")]
         key = json.dumps([*nodes, config.paths.cache])
         if key not in self._fingerprints:

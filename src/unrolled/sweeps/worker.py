@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from unrolled.errors import BusyError, PrunedError, StorageError, UnrolledError
 from unrolled.runs.spec import RunSpec
-from unrolled.training.prepare import describe_task
+from unrolled.tasks.build import describe_task
 from unrolled.training.run import Outcome, make_run, specify
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from unrolled.config.hyperparameters import typed_arguments
 from unrolled.config.locations import config_directory
 from unrolled.data.tokens import default_cache
 from unrolled.errors import ConfigError
+from unrolled.runs.task import TaskDescription
 from unrolled.tasks.task import Data, Sources, Task
 
 
@@ -65,7 +66,7 @@ def check_task(config: DictConfig, trusted: Iterable[str] = EVERYTHING) -> Task:
     return task
 
 
-def prepare(config: DictConfig, trusted: Iterable[str] = EVERYTHING) -> Data:
+def prepare_data(config: DictConfig, trusted: Iterable[str] = EVERYTHING) -> Data:
     """Read or generate the data of a configuration's task; the latest few are kept.
 
     Raises:
@@ -75,6 +76,11 @@ def prepare(config: DictConfig, trusted: Iterable[str] = EVERYTHING) -> Data:
         {"task": config.task, "dataset": config.dataset, "tokenizer": config.tokenizer}
     )
     return _prepare(OmegaConf.to_yaml(nodes, resolve=True), config.paths.cache, tuple(trusted))
+
+
+def describe_task(config: DictConfig) -> TaskDescription:
+    """The task of a run, as far as its configuration alone tells: without baselines."""
+    return build_task(config.task, EVERYTHING).describe()
 
 
 @lru_cache(maxsize=2)

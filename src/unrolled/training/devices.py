@@ -7,6 +7,7 @@ import torch
 from omegaconf import DictConfig
 
 from unrolled.errors import DeviceError
+from unrolled.training.threads import available_cores
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ def require_devices(trainer: DictConfig) -> None:
                 f"trainer.accelerator=gpu with trainer.devices={trainer.devices}: PyTorch sees "
                 f"{available} CUDA GPUs on this machine; take trainer=cpu or fewer devices"
             )
-    elif trainer.strategy == "ddp" and trainer.devices > (cores := _available_cores()):
+    elif trainer.strategy == "ddp" and trainer.devices > (cores := available_cores()):
         log.warning(
             "trainer.devices=%d: that many processes share %d cores, which is slower than %d",
             trainer.devices,
@@ -59,9 +60,3 @@ def has_bf16(accelerator: str) -> bool:
     if accelerator == "gpu":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def _available_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

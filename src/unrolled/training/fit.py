@@ -18,7 +18,7 @@ from unrolled.config.build import EVERYTHING, OURS, arguments_of, target_of
 from unrolled.data.module import DataModule
 from unrolled.models.build import build_model
 from unrolled.runs.record import Record
-from unrolled.tasks.build import build_task
+from unrolled.tasks.build import build_task, prepare_data
 from unrolled.tasks.contract import require_contract
 from unrolled.tasks.task import Data, Task
 from unrolled.training import logs
@@ -35,7 +35,6 @@ from unrolled.training.devices import device_name, device_of, require_devices
 from unrolled.training.environment import describe_environment
 from unrolled.training.loggers import log_hyperparameters, make_loggers
 from unrolled.training.module import TaskModule
-from unrolled.training.prepare import prepare_data
 from unrolled.training.ranks import all_ranks
 from unrolled.training.schedules import Length
 from unrolled.training.stopping import StopRequest, signals_as_before

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
-from unrolled.runs.record import Record
+from unrolled.runs.record import Record, look_up
 from unrolled.training import logs
 
 # What the HParams page lists: the same keys for every run, so that one table holds a whole sweep.
@@ -109,9 +109,7 @@ def log_hyperparameters(
     }
     # Runs are named by what a sweep varies, so that is a column too.
     for key in dict.fromkeys([*HYPERPARAMETERS, *record.config["name_by"]]):
-        value: object = record.config
-        for part in key.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
+        value = look_up(record, f"config.{key}")
         hyperparameters[key] = value.get("name") if isinstance(value, dict) else value
     metrics = {
         f"{RESULTS}/{split}_{name}": record.metrics[f"{split}/{name}"]

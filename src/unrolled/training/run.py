@@ -26,7 +26,7 @@ from unrolled.runs.progress import Progress, read_progress
 from unrolled.runs.record import Record
 from unrolled.runs.spec import RunSpec
 from unrolled.runs.status import RunStatus, run_status
-from unrolled.training.prepare import check_run, describe_task, prepare_data
+from unrolled.tasks.build import check_task, describe_task, prepare_data
 from unrolled.training.stopping import watchdog
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def specify(config: DictConfig, trusted: Iterable[str] = EVERYTHING) -> RunSpec:
         UnrolledError: bad input.
     """
     config = plain(config)
-    check_run(config)
+    check_task(config)
     return RunSpec.of(config, prepare_data(config, trusted).fingerprint)
 
 

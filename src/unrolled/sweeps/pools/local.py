@@ -45,7 +45,7 @@ class LocalPool(Pool):
     def __init__(self, config: DictConfig, options: Mapping[str, Any], jobs: int | None) -> None:
         self.places = places(config, options)
         cores = available_cores()
-        ranks = config.trainer.devices if _word(config.trainer.strategy) == "ddp" else 1
+        ranks = config.trainer.devices if config.trainer.strategy == "ddp" else 1
         most = len(self.places) if self.places else max(1, cores // ranks)
         # More runs than places for them would share a GPU; more runs than cores only wait.
         asked = config.workers or most
@@ -121,7 +121,7 @@ def places(config: DictConfig, options: Mapping[str, Any]) -> list[str | None]:
         ConfigError: a share of a GPU that no run could have.
         DeviceError: fewer GPUs than a single run asks for.
     """
-    on_gpu = _word(config.trainer.accelerator) == "gpu"
+    on_gpu = config.trainer.accelerator == "gpu"
     share = options["gpus_per_run"]
     devices = options["devices"]
     if share is None:
@@ -154,11 +154,6 @@ def visible_gpus() -> list[str]:
         import torch
 
         return [str(number) for number in range(torch.cuda.device_count())]
-
-
-def _word(value: Any) -> str:
-    """A choice of the schema, or the word that a stored configuration has for it."""
-    return str(getattr(value, "name", value))
 
 
 def _work(spec: RunSpec, place: str | None, sender: Connection) -> None:

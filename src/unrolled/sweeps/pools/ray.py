@@ -148,7 +148,7 @@ def gpus_per_run(config: DictConfig, options: Mapping[str, Any]) -> float:
     Raises:
         ConfigError: a share that no run could have.
     """
-    on_gpu = str(getattr(config.trainer.accelerator, "name", config.trainer.accelerator)) == "gpu"
+    on_gpu = config.trainer.accelerator == "gpu"
     asked = options["gpus_per_run"]
     if asked is None:
         return float(config.trainer.devices) if on_gpu else 0.0

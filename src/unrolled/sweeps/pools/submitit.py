@@ -242,7 +242,7 @@ def _slurm_answers() -> bool:
 
 def _gpus(config: DictConfig, options: Mapping[str, Any]) -> int:
     """How many whole GPUs a run gets."""
-    on_gpu = str(getattr(config.trainer.accelerator, "name", config.trainer.accelerator)) == "gpu"
+    on_gpu = config.trainer.accelerator == "gpu"
     asked = options["gpus_per_run"]
     if asked is None:
         return int(config.trainer.devices) if on_gpu else 0

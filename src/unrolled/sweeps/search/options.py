@@ -11,7 +11,7 @@ from unrolled.errors import ConfigError
 from unrolled.runs.identity import study_folder
 from unrolled.runs.task import Direction
 from unrolled.sweeps.search.storage import JOURNAL
-from unrolled.training.prepare import describe_task
+from unrolled.tasks.build import describe_task
 
 # What a trial can be judged by besides the metrics of validation; less is better of each.
 FIELDS = ("model.parameters", "model.flops_per_token", "model.state_size", "timing.seconds")

@@ -7,14 +7,14 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from unrolled.errors import ConfigError
 from unrolled.runs import locks
 from unrolled.runs.identity import identity, study_folder
-from unrolled.runs.record import Record, read_record
+from unrolled.runs.record import Record, look_up, read_record
 from unrolled.sweeps.search.options import SearchOptions
 from unrolled.sweeps.search.space import grid_of
 from unrolled.sweeps.search.storage import PRUNER, make_pruner, open_storage, quiet
@@ -267,9 +267,5 @@ def describe_progress(options: SearchOptions, config: DictConfig, trials: int) -
 
 def value_of(record: Record, name: str) -> float:
     """What a run gives for an objective; NaN where it gives nothing."""
-    if "/" in name:
-        value: Any = record.metrics.get(name)
-    else:
-        group, _, key = name.partition(".")
-        value = getattr(record, group).get(key)
+    value = record.metrics.get(name) if "/" in name else look_up(record, name)
     return float(value) if isinstance(value, int | float) else math.nan
