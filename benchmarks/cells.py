@@ -44,8 +44,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from unrolled.comparison.style import COLOURS, DPI
 from unrolled.config.locations import config_directory
+from unrolled.figures.style import COLOURS, DPI
 from unrolled.recurrence.backends import BACKENDS
 from unrolled.training.environment import describe_environment
 

@@ -19,6 +19,7 @@ PACKAGE = Path(unrolled.__file__).parent
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "runs": {"errors"},
+    "figures": {"errors", "runs"},
     "config": {"errors", "runs"},
     "cells": {"errors"},
     "data": {"errors"},
@@ -27,9 +28,9 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": {"errors", "data"},
     "models": {"errors", "config", "cells", "data", "recurrence", "cell_checks"},
     "tasks": {"errors", "runs", "config", "data", "metrics", "recurrence", "models"},
-    "training": {"errors", "runs", "config", "data", "recurrence", "models", "tasks"},
+    "training": {"errors", "runs", "figures", "config", "data", "recurrence", "models", "tasks"},
     "sweeps": {"errors", "runs", "config", "tasks", "training"},
-    "comparison": {"errors", "runs"},
+    "comparison": {"errors", "runs", "figures"},
     "commands": {
         *("errors", "runs", "config", "cells", "data", "recurrence", "cell_checks", "metrics"),
         *("models", "tasks", "training", "sweeps", "comparison"),

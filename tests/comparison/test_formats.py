@@ -2,9 +2,10 @@ import math
 
 import pytest
 
-from unrolled.comparison.formats import Figures, decimals_for, listed, one_line, short, whole
+from unrolled.comparison.formats import Figures, decimals_for, listed, short, whole
 from unrolled.comparison.statistics import Estimate
 from unrolled.runs.task import Metric
+from unrolled.runs.text import one_line
 
 
 @pytest.mark.parametrize(

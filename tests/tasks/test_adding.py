@@ -36,7 +36,8 @@ def sums(*overrides: str) -> ArrayData:
 
 @pytest.mark.parametrize("length", [2, 3, 8, 51])
 def test_two_marks_one_in_each_half_and_their_sum(length: int) -> None:
-    for inputs, targets in sums(f"task.length={length}").splits.values():
+    for pair in sums(f"task.length={length}").splits.values():
+        inputs, targets = map(np.asarray, pair)
         numbers, marks = inputs[..., 0], inputs[..., 1]
         assert marks.sum(1).tolist() == [2.0] * len(inputs)
         assert marks[:, : length // 2].sum(1).tolist() == [1.0] * len(inputs)
@@ -46,7 +47,7 @@ def test_two_marks_one_in_each_half_and_their_sum(length: int) -> None:
 
 
 def test_chance_is_what_the_mean_answer_has() -> None:
-    _, targets = sums("task.train_examples=200000").splits["train"]
+    targets = np.asarray(sums("task.train_examples=200000").splits["train"][1])
     assert float(np.square(targets - 1).mean()) == pytest.approx(CHANCE, rel=0.01)
     assert float(targets.mean()) == pytest.approx(1, abs=0.01)
 

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.text import Text
 
 from unrolled.commands.listing import STATES, RunLine
-from unrolled.comparison.formats import one_line
 from unrolled.runs.record import RECORD
 from unrolled.runs.sweep_state import read_sweep
+from unrolled.runs.text import one_line
 
 # Names of runs that are printed for a cause; the rest are counted.
 _SHOWN = 4

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unrolled.comparison.collect import describe_error
-from unrolled.comparison.formats import duration, one_line, whole
+from unrolled.comparison.formats import duration, whole
 from unrolled.comparison.metrics import number
 from unrolled.comparison.table import readable
 from unrolled.errors import RunError
@@ -25,6 +25,7 @@ from unrolled.runs.progress import read_progress
 from unrolled.runs.record import find_runs, read_record
 from unrolled.runs.sweep_state import is_under_way, read_sweep
 from unrolled.runs.task import Metric
+from unrolled.runs.text import one_line
 
 _MANY = 500
 _WORDS = ("run", "study", "state", "metric", "device", "when")

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unrolled.comparison.formats import Figures, duration, one_line, p_value, short, whole
+from unrolled.comparison.formats import Figures, duration, p_value, short, whole
 from unrolled.comparison.grouping import CELL
 from unrolled.comparison.metrics import metric_in_words
 from unrolled.comparison.references import Reference
 from unrolled.comparison.rows import Row
 from unrolled.comparison.statistics import NO_DIFFERENCE, Difference, Estimate
 from unrolled.runs.task import Direction, Metric
+from unrolled.runs.text import one_line
 
 Parts = tuple[str, ...]
 

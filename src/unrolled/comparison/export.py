@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from unrolled.comparison.formats import one_line
 from unrolled.comparison.grouping import Run
 from unrolled.comparison.references import Reference
 from unrolled.comparison.results import Comparison
 from unrolled.comparison.rows import Row
 from unrolled.comparison.statistics import Difference, Estimate
+from unrolled.runs.text import one_line
 
 SCHEMA_VERSION = 1
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from unrolled.comparison.statistics import SIGNIFICANCE, Estimate
 from unrolled.runs.task import Metric
-from unrolled.runs.text import printable
 
 _DIGITS = 4
 _HUGE = 1e7
@@ -67,12 +66,6 @@ def decimals_for(estimates: Iterable[Estimate]) -> int:
     ]
     needed = max((1 - math.floor(math.log10(width)) for width in widths), default=wanted)
     return min(max(wanted, min(needed, wanted + _MORE_DIGITS), 0), 9)
-
-
-def one_line(text: str) -> str:
-    """Text of a record or a folder's name: nothing in it that a terminal would obey, nor a new
-    line or a tab, which would spoil a table."""
-    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def listed(names: Iterable[str], most: int = 6) -> str:

@@ -12,7 +12,7 @@ from unrolled.comparison.references import Reference
 from unrolled.comparison.results import Comparison
 from unrolled.comparison.rows import Row
 from unrolled.comparison.statistics import Estimate
-from unrolled.comparison.style import (
+from unrolled.figures.style import (
     COLOURS,
     INK,
     OTHERS,

@@ -19,11 +19,12 @@ from unrolled.comparison.notes import notes
 from unrolled.comparison.references import references
 from unrolled.comparison.results import Comparison
 from unrolled.comparison.rows import Row
+from unrolled.comparison.run_figures import run_figures
 from unrolled.comparison.search_plots import search_figures
 from unrolled.comparison.searches import find_searches
 from unrolled.comparison.statistics import paired_differences
-from unrolled.comparison.style import DPI
 from unrolled.errors import ConfigError, RunError
+from unrolled.figures.style import DPI
 from unrolled.runs.files import atomic_path, write_json
 from unrolled.runs.task import Metric
 
@@ -133,6 +134,7 @@ def write(comparison: Comparison, output: Path) -> Written:
         "learning_curves.png": plots.learning_curves(comparison),
         "seeds.png": plots.seeds(comparison),
         **search_figures(comparison.searches),
+        **run_figures(comparison.rows),
     }
     files = []
     for name, figure in pictures.items():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from unrolled.comparison.metrics import metric_in_words
 from unrolled.comparison.searches import Search, Trial
-from unrolled.comparison.style import COLOURS, INK, OTHERS, literal, new_figure, set_scale, tidy
+from unrolled.figures.style import COLOURS, INK, OTHERS, literal, new_figure, set_scale, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from unrolled.comparison.columns import Column
-from unrolled.comparison.formats import one_line
 from unrolled.comparison.references import Reference
 from unrolled.comparison.results import Comparison
 from unrolled.comparison.rows import Row
+from unrolled.runs.text import one_line
 
 # With more rows each takes one line, so that a table of all cells fits a screen.
 MANY = 8

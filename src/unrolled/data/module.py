@@ -2,17 +2,20 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Sampler, Subset
 
 from unrolled.data.batches import Batch, ExampleBatches, Examples
+from unrolled.data.sequences import Sequences
 from unrolled.data.streams import Streams
 from unrolled.data.tokens import TokenizedCorpus
 
 Loader = DataLoader[Batch]
+Inputs = npt.NDArray[Any] | Sequences
 
 
 class DataModule(pl.LightningDataModule, ABC):
@@ -126,35 +129,40 @@ class StreamModule(DataModule):
 
 
 class ExampleModule(DataModule):
-    """Sequences with a target each, shuffled anew for each pass over the training split.
+    """Sequences with targets, shuffled anew for each pass over the training split.
 
     Args:
-        splits: for each split the inputs ``[examples, time, features]`` and targets
-            ``[examples, ...]``.
+        splits: for each split what ``Examples`` takes: the inputs and the targets.
         seed: of the order of the training examples.
+        padding: the side on which shorter inputs are padded.
+        similar_lengths: whether the examples of a batch are of similar length, so that little is
+            padded; evaluation is in order of length then.
     """
 
     def __init__(
         self,
-        splits: Mapping[str, tuple[npt.NDArray[Any], npt.NDArray[Any]]],
+        splits: Mapping[str, tuple[Inputs, Inputs]],
         *,
         batch_size: int,
         evaluation_batch_size: int,
         seed: int,
         overfit_batches: int | None = None,
+        padding: Literal["right", "left"] = "right",
+        similar_lengths: bool = False,
     ) -> None:
         super().__init__(overfit_batches=overfit_batches)
         self.splits = splits
         self.batch_size = batch_size
         self.evaluation_batch_size = evaluation_batch_size
         self.seed = seed
+        self.padding: Literal["right", "left"] = padding
+        self.similar_lengths = similar_lengths
 
     @property
     def steps_per_epoch(self) -> int:
         return len(ExampleBatches(self._training_examples(), self.batch_size))
 
     def training(self, rank: int, world_size: int) -> Loader:
-        inputs, targets = self.splits["train"]
         batches = ExampleBatches(
             self._training_examples(),
             self.batch_size,
@@ -162,14 +170,24 @@ class ExampleModule(DataModule):
             epoch=self.first_epoch,
             batch=self.first_batch,
             world_size=world_size,
+            lengths=self._lengths("train"),
         )
-        return _loader(Examples(inputs, targets, rank=rank, world_size=world_size), batches)
+        return _loader(self._examples("train", rank, world_size), batches)
 
     def overfitted(self) -> Loader:
-        return self._in_order("train", self._training_examples(), self.batch_size)
+        examples = self._training_examples()
+        return _loader(self._examples("train"), ExampleBatches(examples, self.batch_size))
 
     def evaluation_dataloader(self, split: str) -> Loader:
-        return self._in_order(split, len(self.splits[split][0]), self.evaluation_batch_size)
+        return _loader(self._examples(split), self._in_order(split))
+
+    def order(self, split: str) -> npt.NDArray[np.int64]:
+        """Which example each one is that ``evaluation_dataloader`` gives, one after the other."""
+        return self._in_order(split).order()
+
+    def _examples(self, split: str, rank: int = 0, world_size: int = 1) -> Examples:
+        inputs, targets = self.splits[split]
+        return Examples(inputs, targets, padding=self.padding, rank=rank, world_size=world_size)
 
     def _training_examples(self) -> int:
         """How many of the training examples are used."""
@@ -178,8 +196,15 @@ class ExampleModule(DataModule):
             return there
         return min(there, self.overfit_batches * self.batch_size)
 
-    def _in_order(self, split: str, examples: int, batch_size: int) -> Loader:
-        return _loader(Examples(*self.splits[split]), ExampleBatches(examples, batch_size))
+    def _in_order(self, split: str) -> ExampleBatches:
+        examples = len(self.splits[split][0])
+        return ExampleBatches(examples, self.evaluation_batch_size, lengths=self._lengths(split))
+
+    def _lengths(self, split: str) -> npt.NDArray[np.int64] | None:
+        inputs = self.splits[split][0]
+        if self.similar_lengths and isinstance(inputs, Sequences):
+            return inputs.lengths
+        return None
 
 
 def _loader(examples: Examples, batches: ExampleBatches) -> Loader:

@@ -20,7 +20,8 @@ from unrolled.models.budget import UNITS, solve_hidden_size
 from unrolled.models.encoders import Encoder
 from unrolled.models.heads import Head
 from unrolled.models.memory import require_memory
-from unrolled.models.model import Readout, RecurrentModel
+from unrolled.models.model import RecurrentModel
+from unrolled.models.pooling import Readout
 from unrolled.recurrence.dropout import RecurrentRegularization
 from unrolled.recurrence.stack import Recurrence
 
@@ -36,13 +37,15 @@ class Parts:
         input_size: the width of what the encoder gives.
         encoder: makes the encoder.
         head: makes the head from the width of the recurrence's output and the encoder.
-        readout: what the head reads, every step or each sequence's last.
+        readout: what the head reads: every step, or what of each sequence.
+        bidirectional: whether each layer also reads backwards in time.
     """
 
     input_size: int
     encoder: Callable[[], Encoder]
     head: Callable[[int, Encoder], Head]
     readout: Readout = "every"
+    bidirectional: bool = False
 
 
 def build_model(config: DictConfig, parts: Parts, trusted: Iterable[str] = OURS) -> RecurrentModel:
@@ -172,6 +175,7 @@ def _assemble(
         dropout=model.layer_dropout,
         locked=model.locked_dropout,
         backend=config.cell.backend,
+        bidirectional=parts.bidirectional,
         residual=model.residual,
         regularization=RecurrentRegularization(
             model.recurrent_dropout, model.weight_dropout, model.zoneout

@@ -1,6 +1,9 @@
-"""What turns a batch's inputs into the recurrence's: an embedding of tokens, or nothing."""
+"""What turns a batch's inputs into the recurrence's: an embedding or a one-hot form of
+tokens, or nothing."""
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class Embedding(nn.Embedding):
@@ -26,4 +29,15 @@ class Features(nn.Module):
         return x
 
 
-Encoder = Embedding | Features
+class OneHot(nn.Module):
+    """Ids ``[time, batch]`` to vectors ``[time, batch, size]`` of zeros and a single one."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.output_size = size
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return F.one_hot(ids, self.output_size).to(torch.get_default_dtype())
+
+
+Encoder = Embedding | Features | OneHot

@@ -5,7 +5,9 @@ tensors of a step, are given to those who ask for them.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -81,6 +83,94 @@ class LinearHead(Head):
     def flops(self) -> int:
         layers = [layer for layer in (self.projection, self.linear) if layer is not None]
         return sum(2 * layer.in_features * layer.out_features for layer in layers)
+
+
+class ClassHead(LinearHead):
+    """A linear head over classes of sequences: its loss is a weighted negative log-likelihood.
+
+    Args:
+        class_weights: what the loss of an example of each class counts, ``[classes]``; None: 1.
+    """
+
+    class_weights: Tensor | None
+
+    def __init__(
+        self, hidden_size: int, classes: int, class_weights: Sequence[float] | None = None
+    ) -> None:
+        super().__init__(hidden_size, classes)
+        weights = None if class_weights is None else torch.tensor(class_weights)
+        self.register_buffer("class_weights", weights, persistent=False)
+
+    def loss_of_scores(self, scores: Tensor, targets: Tensor) -> Tensor:
+        losses = F.cross_entropy(scores.float(), targets, reduction="none")
+        if self.class_weights is not None:
+            losses = losses * self.class_weights[targets]
+        return losses.sum()
+
+
+class BinaryHead(ClassHead):
+    """One output with a sigmoid, the probability of the second of two classes."""
+
+    def __init__(self, hidden_size: int, class_weights: Sequence[float] | None = None) -> None:
+        super().__init__(hidden_size, 1, class_weights)
+
+    @property
+    def classes(self) -> int:
+        return 2
+
+    def log_probabilities(self, hidden: Tensor) -> Tensor:
+        """Logarithms of both classes' probabilities ``[..., 2]``, in fp32."""
+        score = self.scores(hidden).float()
+        return torch.cat([F.logsigmoid(-score), F.logsigmoid(score)], -1)
+
+    def loss_of_scores(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """The binary cross-entropy of all targets together, in nats.
+
+        Args:
+            scores: ``[batch, 1]``.
+            targets: 0 or 1, ``[batch]``.
+        """
+        losses = F.binary_cross_entropy_with_logits(
+            scores.float()[..., 0], targets.float(), reduction="none"
+        )
+        if self.class_weights is not None:
+            losses = losses * self.class_weights[targets]
+        return losses.sum()
+
+
+class MultiLabelHead(Head):
+    """A sigmoid for each of several labels that hold or do not: its loss is the binary
+    cross-entropy, a mean over the labels.
+
+    Args:
+        hidden_size: the width of the recurrence's output.
+        labels: how many there are.
+    """
+
+    def __init__(self, hidden_size: int, labels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(hidden_size, labels)
+
+    def scores(self, hidden: Tensor) -> Tensor:
+        """Logits ``[..., labels]``."""
+        logits: Tensor = self.linear(hidden)
+        return logits
+
+    def loss_of_scores(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """The loss of all targets together, in nats.
+
+        Args:
+            scores: ``[..., labels]``.
+            targets: 0 or 1, ``[..., labels]``, ``IGNORE`` throughout where there is none.
+        """
+        there = targets != IGNORE
+        losses = F.binary_cross_entropy_with_logits(
+            scores.float(), targets.clamp(min=0).float(), reduction="none"
+        )
+        return (losses * there).mean(-1).sum()
+
+    def flops(self) -> int:
+        return 2 * self.linear.in_features * self.linear.out_features
 
 
 class TiedHead(LinearHead):

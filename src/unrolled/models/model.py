@@ -2,15 +2,14 @@
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
+from unrolled.models import pooling
 from unrolled.models.encoders import Encoder
 from unrolled.models.heads import Head
+from unrolled.models.pooling import Readout
 from unrolled.recurrence.dropout import TimeDropout
 from unrolled.recurrence.stack import Recurrence, States
-
-Readout = Literal["every", "last"]
 
 
 class RecurrentModel(nn.Module):
@@ -20,7 +19,9 @@ class RecurrentModel(nn.Module):
         encoder: from a batch's inputs to the recurrence's.
         recurrence: the layers between encoder and head.
         head: from the recurrence's output to a loss and to scores.
-        readout: what the head reads: ``every`` step, or each sequence's ``last``.
+        readout: what the head reads: ``every`` step, or of each sequence the ``last`` one (with
+            both directions, each one's last), the ``mean``, the ``max`` or a learned ``attention``
+            over its steps.
         embedding_dropout, output_dropout: rates before and after the recurrence.
         locked: one dropout mask for all time steps.
     """
@@ -43,9 +44,15 @@ class RecurrentModel(nn.Module):
         self.output_dropout = TimeDropout(output_dropout, locked=locked)
         self.head = head
         self.readout = readout
+        if readout == "attention":
+            self.attention = pooling.Attention(recurrence.output_size)
 
     def forward(
-        self, inputs: Tensor, states: States | None = None, lengths: Tensor | None = None
+        self,
+        inputs: Tensor,
+        states: States | None = None,
+        lengths: Tensor | None = None,
+        padded: Literal["right", "left"] = "right",
     ) -> tuple[Tensor, States]:
         """What the head reads.
 
@@ -53,17 +60,29 @@ class RecurrentModel(nn.Module):
             inputs: ids ``[time, batch]`` or features ``[time, batch, features]``.
             states: what the previous chunk ended with; None at a start.
             lengths: ``[batch]``, steps of each sequence; None where all have all.
+            padded: the side on which shorter inputs are padded; it changes nothing but where they
+                are read from.
 
         Returns:
-            ``[time, batch, hidden_size]``, or ``[batch, hidden_size]`` where the last step is
-            read; and the final states.
+            ``[time, batch, hidden_size]``, padded on the right, or ``[batch, hidden_size]`` where
+            each sequence is read as a whole; and the final states.
         """
+        if lengths is not None and padded == "left":
+            inputs = pooling.aligned(inputs, lengths)
         x = self.embedding_dropout(self.encoder(inputs))
         x, states = self.recurrence(x, states, lengths)
+        if self.readout == "every":
+            return self.output_dropout(x), states
+        return self.output_dropout(self._pooled(x, lengths)[None])[0], states
+
+    def _pooled(self, y: Tensor, lengths: Tensor | None) -> Tensor:
+        """One vector a sequence, ``[batch, hidden_size]``."""
         if self.readout == "last":
-            x = x[-1] if lengths is None else x[lengths - 1, torch.arange(x.shape[1])]
-            return self.output_dropout(x[None])[0], states
-        return self.output_dropout(x), states
+            return pooling.last(y, lengths, self.recurrence.directions)
+        if self.readout == "mean":
+            return pooling.mean(y, lengths)
+        there = None if lengths is None else pooling.steps_there(lengths, len(y))
+        return pooling.maximum(y, there) if self.readout == "max" else self.attention(y, there)
 
     def parameter_count(self) -> int:
         """Trainable parameters, shared ones once."""

@@ -32,6 +32,7 @@ SHAPES: dict[str, type] = {
     "timing": dict,
     "environment": dict,
     "process": dict,
+    "figures": dict,
     "history": list,
     "seed": int,
     "status": str,
@@ -48,6 +49,7 @@ class Record:
     one entry a validation: ``step``, ``epoch``, ``seconds`` since the start of training, and its
     metrics. ``status`` is ``running``, ``finished`` or ``failed``. ``task`` is what
     ``description`` gives as an object: what the metrics mean, and what a result must beat.
+    ``figures`` are what the best checkpoint's test gave besides numbers, see ``runs.figures``.
     """
 
     identity: str
@@ -65,6 +67,7 @@ class Record:
     timing: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     process: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, dict[str, Any]] = field(default_factory=dict)
     error: dict[str, str] | None = None
     schema_version: int = SCHEMA_VERSION
 

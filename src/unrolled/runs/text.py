@@ -16,3 +16,9 @@ def printable(text: str) -> str:
 def has_control_characters(text: str) -> bool:
     """Whether ``printable`` would change it, or it has a line break or a tab."""
     return bool(_CONTROL.search(text)) or "\n" in text or "\t" in text
+
+
+def one_line(text: str) -> str:
+    """Text of a record or a folder's name: nothing in it that a terminal would obey, nor a new
+    line or a tab, which would spoil a table."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")

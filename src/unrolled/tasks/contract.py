@@ -36,7 +36,7 @@ def require_contract(task: Task, data: Data, model: RecurrentModel, batches: Dat
                     f"{name}.batches: a batch of the validation split is a "
                     f"{type(batch).__name__}; make each an unrolled.data.batches.Batch"
                 )
-            hidden, _ = model(batch.inputs, None, batch.lengths)
+            hidden, _ = model(batch.inputs, None, batch.lengths, batch.padded)
             loss = model.head.loss(hidden, batch.targets)
             if loss.dim():
                 raise ConfigError(

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from unrolled.data.sequences import Sequences
 from unrolled.tasks.task import Task
 
 if TYPE_CHECKING:
     from unrolled.data.module import ExampleModule
 
-Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+Examples = npt.NDArray[Any] | Sequences
 
 
 @dataclass(frozen=True)
@@ -23,34 +24,42 @@ class ArrayData:
     """Examples in memory.
 
     Attributes:
-        splits: for each split inputs ``[examples, time, features]`` and targets
-            ``[examples, ...]``.
+        splits: for each split the inputs and the targets. Inputs are ids ``[examples, time]`` or
+            features ``[examples, time, features]``, or ``Sequences`` of either where lengths
+            differ; targets are one an example ``[examples, ...]`` or, as ``Sequences``, one a
+            step.
         fitted: what was fitted to the training split; a task that fits something must keep it in
             ``write`` and read it in ``restore``.
     """
 
     name: str
-    splits: Mapping[str, Arrays]
+    splits: Mapping[str, tuple[Examples, Examples]]
     fitted: Any = None
 
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of all inputs and targets, and of their shapes."""
         digest = hashlib.sha256()
-        for split, arrays in self.splits.items():
-            for array in arrays:
-                digest.update(f"{split} {array.dtype} {array.shape}\n".encode())
-                digest.update(np.ascontiguousarray(array).data)
+        for split, pair in self.splits.items():
+            for part in pair:
+                if isinstance(part, Sequences):
+                    digest.update(f"{split} sequences\n".encode())
+                    part.hash_into(digest)
+                    continue
+                digest.update(f"{split} {part.dtype} {part.shape}\n".encode())
+                digest.update(np.ascontiguousarray(part).data)
         return digest.hexdigest()
 
     def describe(self) -> dict[str, Any]:
-        """The number of examples, and of steps in each."""
-        return {
-            "sizes": {
-                split: {"examples": len(inputs), "length": inputs.shape[1]}
-                for split, (inputs, _) in self.splits.items()
-            }
-        }
+        """The number of examples, and of steps in each: the mean where lengths differ."""
+        sizes = {}
+        for split, (inputs, _) in self.splits.items():
+            if isinstance(inputs, Sequences):
+                length = round(float(inputs.lengths.mean()), 2)
+            else:
+                length = inputs.shape[1]
+            sizes[split] = {"examples": len(inputs), "length": length}
+        return {"sizes": sizes}
 
     def write(self, folder: Path) -> None:
         """Nothing, where nothing is fitted."""

@@ -10,12 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from omegaconf import DictConfig
 
 from unrolled.config.build import EVERYTHING, build
+from unrolled.data.splits import Fold
 from unrolled.errors import ConfigError
+from unrolled.runs.figures import Figure
 from unrolled.runs.task import Metric, TaskDescription
 
 if TYPE_CHECKING:
@@ -68,6 +70,15 @@ class Evaluator(Protocol):
         ...
 
 
+@runtime_checkable
+class Draws(Protocol):
+    """An evaluator that measures more than single numbers."""
+
+    def figures(self) -> dict[str, Figure]:
+        """A confusion matrix or the like by its name, of what was added up."""
+        ...
+
+
 @dataclass(frozen=True)
 class Sources:
     """Where a task's data comes from, as the configuration says.
@@ -76,12 +87,14 @@ class Sources:
         dataset, tokenizer: the configuration's nodes.
         cache: a folder for what is costly to make again, keyed by content.
         trusted: prefixes of modules outside this package that the nodes may name.
+        fold: of a cross-validation; None: the data is split once.
     """
 
     dataset: DictConfig
     tokenizer: DictConfig
     cache: Path
     trusted: Sequence[str] = EVERYTHING
+    fold: Fold | None = None
 
     def load(self) -> Any:
         """The data set that ``dataset._target_`` loads.

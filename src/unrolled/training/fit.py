@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from unrolled.config.build import EVERYTHING, OURS, arguments_of, target_of
 from unrolled.data.module import DataModule
 from unrolled.models.build import build_model
+from unrolled.runs.figures import to_plain
 from unrolled.runs.record import Record
 from unrolled.tasks.build import build_task, prepare_data
 from unrolled.tasks.contract import require_contract
@@ -172,6 +173,9 @@ def fit_and_test(
         record.metrics = {
             **{k: v for k, v in record.best.items() if k.startswith("validation/")},
             **module.results["test"],
+        }
+        record.figures = {
+            f"test/{name}": to_plain(figure) for name, figure in module.figures["test"].items()
         }
         log_hyperparameters(loggers, record, best.step, task.headline or (task.primary,))
         # Lightning's loggers write it, empty; config.yaml has what it would say.

@@ -13,9 +13,11 @@ from torch.utils._pytree import tree_map_only
 
 from unrolled.data.batches import Batch
 from unrolled.errors import DivergedError
+from unrolled.figures.draw import draw
 from unrolled.models.model import RecurrentModel
 from unrolled.recurrence.stack import States, detach
-from unrolled.tasks.task import Data, Task
+from unrolled.runs.figures import Figure
+from unrolled.tasks.task import Data, Draws, Task
 
 # Steps of all sequences together that an evaluation runs at a time, where the state is carried:
 # its memory is then bounded, whatever a batch holds.
@@ -38,6 +40,7 @@ class TaskModule(pl.LightningModule):
 
     Attributes:
         results: for each split, the metrics of its latest evaluation, exact.
+        figures: for each split, what its latest evaluation measured besides numbers.
         tested_split: which split Lightning's test loop is over.
         since_validation: the training loss since the latest validation.
 
@@ -68,6 +71,7 @@ class TaskModule(pl.LightningModule):
         self.evaluation_states: States | None = None
         self.gradient_norm: Tensor | None = None
         self.results: dict[str, dict[str, float]] = {}
+        self.figures: dict[str, dict[str, Figure]] = {}
         self.since_log = LossSum()
         self.since_validation = LossSum()
         # The first step whose loss was not finite, or -1; kept on the device, where asking would
@@ -101,7 +105,7 @@ class TaskModule(pl.LightningModule):
         self.states = None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        hidden, states = self.model(batch.inputs, self.states, batch.lengths)
+        hidden, states = self.model(batch.inputs, self.states, batch.lengths, batch.padded)
         if self.task.carries_state:
             self.states = detach(states)
         head, scores = self.model.head, None
@@ -180,7 +184,7 @@ class TaskModule(pl.LightningModule):
     def _evaluate(self, batch: Batch) -> None:
         for part in self._parts(batch):
             before = self.evaluation_states
-            hidden, states = self.model(part.inputs, before, part.lengths)
+            hidden, states = self.model(part.inputs, before, part.lengths, part.padded)
             if self.task.carries_state:
                 self.evaluation_states = states
             self.evaluator.update(self.model.head, hidden, part.targets)
@@ -203,6 +207,7 @@ class TaskModule(pl.LightningModule):
         }
         results = {f"{split}/{name}": value for name, value in values.items()}
         self.results[split] = results
+        self.figures[split] = self.evaluator.figures() if isinstance(self.evaluator, Draws) else {}
         # For checkpoints, early stopping and schedules; Lightning rounds them, a record must not.
         self.log_dict(results, logger=False)
         for logger in self.loggers:
@@ -210,6 +215,10 @@ class TaskModule(pl.LightningModule):
             # runs has it.
             if split == "validation" or not isinstance(logger, TensorBoardLogger):
                 logger.log_metrics(results, self.global_step)
+            if isinstance(logger, TensorBoardLogger):
+                for name, figure in self.figures[split].items():
+                    picture = draw({"": [figure]}, f"{split} {name.replace('_', ' ')}")
+                    logger.experiment.add_figure(f"{split}/{name}", picture, self.global_step)
         return results
 
     def _number(self, name: str, value: float) -> float:

@@ -6,7 +6,7 @@ Figures are made without pyplot, so no global state is left behind and no displa
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from unrolled.comparison.formats import one_line
+from unrolled.runs.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

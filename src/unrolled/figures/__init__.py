@@ -1,0 +1,1 @@
+"""How figures look and how a run's own are drawn, in TensorBoard and in comparisons alike."""
