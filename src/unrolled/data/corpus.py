@@ -83,8 +83,13 @@ def split_documents(
     return chosen
 
 
-def check_fractions(validation_fraction: float, test_fraction: float) -> None:
+def check_fractions(
+    validation_fraction: float, test_fraction: float, node: str = "dataset"
+) -> None:
     """Refuse fractions that leave nothing to train on.
+
+    Args:
+        node: of the configuration that holds them.
 
     Raises:
         DataError: one is negative, or they add up to 1 or more.
@@ -92,10 +97,10 @@ def check_fractions(validation_fraction: float, test_fraction: float) -> None:
     for name, value in (("validation", validation_fraction), ("test", test_fraction)):
         # Written so that nan is refused too.
         if not value >= 0:
-            raise DataError(f"dataset.{name}_fraction={value}: must be at least 0 and below 1")
+            raise DataError(f"{node}.{name}_fraction={value}: must be at least 0 and below 1")
     if validation_fraction + test_fraction >= 1:
         raise DataError(
-            f"dataset.validation_fraction={validation_fraction} and "
-            f"dataset.test_fraction={test_fraction} leave nothing to train on; "
+            f"{node}.validation_fraction={validation_fraction} and "
+            f"{node}.test_fraction={test_fraction} leave nothing to train on; "
             "together they must be below 1"
         )

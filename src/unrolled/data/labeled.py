@@ -31,7 +31,8 @@ class LabeledSequences:
         treated: what was done to the data, with its count (``rows without text dropped: 3``).
 
     Raises:
-        DataError: there is nothing, or not a target for each example.
+        DataError: there is nothing, not a target for each example, one class only, or nothing in a
+            split that is given.
     """
 
     name: str
@@ -52,6 +53,16 @@ class LabeledSequences:
                 f"dataset={self.name}: {len(self.inputs):,} examples have "
                 f"{len(self.targets):,} targets"
             )
+        if not isinstance(self.targets, np.ndarray) and len(set(self.targets)) == 1:
+            raise DataError(
+                f"dataset={self.name}: one class only, {self.targets[0]!r}; there is nothing to "
+                "tell apart"
+            )
+        for split, places in self.given.items():
+            if not len(places):
+                raise DataError(
+                    f"dataset={self.name}: no examples in the {split} split that it has of its own"
+                )
 
     @property
     def has_texts(self) -> bool:

@@ -1,9 +1,11 @@
 """Which examples are for training, validation and test, where the data does not say so itself; and
 the folds of cross-validation."""
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +16,9 @@ from unrolled.errors import ConfigError, DataError
 
 By = Literal["stratified", "random", "group", "time"]
 Places = npt.NDArray[np.int64]
+# Groups are dealt out to so many parts at most, of which a split takes some.
+MOST_PARTS = 20
+MANY_GROUPS = 2000
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,12 @@ def share_out(
         DataError: there are too few examples, of a class or of all, or no groups to split by.
         ConfigError: a fraction or a number of folds that is out of range.
     """
-    check_fractions(split.validation_fraction, split.test_fraction)
+    fractions = {"test": split.test_fraction, "validation": split.validation_fraction}
+    for name in fractions:
+        # What is given, or is a fold, takes no fraction.
+        if name not in needed or (fold is not None and name == fold.holds_out):
+            fractions[name] = 0.0
+    check_fractions(fractions["validation"], fractions["test"], "dataset.split")
     if split.by == "group" and examples.groups is None:
         raise DataError(
             f"{examples.where}: dataset.split.by=group, and the data has no groups; name their "
@@ -89,7 +99,6 @@ def share_out(
         )
     places = np.arange(examples.count)
     result: dict[str, Places] = {}
-    fractions = {"test": split.test_fraction, "validation": split.validation_fraction}
     left = 1.0
     for name in fractions:
         if fold is not None and name == fold.holds_out:
@@ -120,9 +129,7 @@ def _cut(
     if split.by == "time":
         return places[:-count], places[-count:]
     if split.by == "group":
-        # Of as many parts as the fraction is of the whole, one.
-        parts = max(2, round(1 / fraction))
-        return _folds_by_group(examples, places, parts, split.seed)[0]
+        return _cut_by_group(examples, places, fraction, split.seed)
     from sklearn.model_selection import train_test_split
 
     labels = _labels(examples, places) if split.by == "stratified" else None
@@ -142,9 +149,11 @@ def _fold(examples: Examples, places: Places, split: Split, fold: Fold) -> tuple
     """The examples outside a fold that may be learned from, and those in it."""
     from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit
 
-    if not 2 <= fold.folds <= len(places):
+    # By time, the first fold is predicted from a part of its own.
+    most = len(places) - (split.by == "time")
+    if not 2 <= fold.folds <= most:
         raise ConfigError(
-            f"folds={fold.folds}: there are {len(places)} examples, so between 2 and {len(places)}"
+            f"folds={fold.folds}: there are {len(places)} examples, so between 2 and {most}"
         )
     if split.by == "group":
         return _folds_by_group(examples, places, fold.folds, split.seed)[fold.number]
@@ -162,6 +171,21 @@ def _fold(examples: Examples, places: Places, split: Split, fold: Fold) -> tuple
     return places[kept], places[held]
 
 
+def _cut_by_group(
+    examples: Examples, places: Places, fraction: float, seed: int
+) -> tuple[Places, Places]:
+    """Some of as many parts as come nearest to the fraction, no group in two."""
+    assert examples.groups is not None
+    groups = len({examples.groups[place] for place in places})
+    nearest = Fraction(fraction).limit_denominator(max(2, min(groups, MOST_PARTS)))
+    # A fraction too small for these groups still gets one part, and a large one leaves one.
+    parts = max(2, nearest.denominator)
+    taken = min(max(1, nearest.numerator), parts - 1)
+    folds = _folds_by_group(examples, places, parts, seed)
+    held = np.concatenate([held for _, held in folds[:taken]])
+    return np.setdiff1d(places, held), held
+
+
 def _folds_by_group(
     examples: Examples, places: Places, parts: int, seed: int
 ) -> list[tuple[Places, Places]]:
@@ -170,17 +194,25 @@ def _folds_by_group(
 
     assert examples.groups is not None
     groups = np.asarray(examples.groups, dtype=object)[places].astype(str)
-    if len(set(groups)) < parts:
+    count = len(set(groups.tolist()))
+    if count < parts:
         raise DataError(
-            f"{examples.where}: {len(set(groups))} groups cannot be split into {parts} parts: a "
+            f"{examples.where}: {count} groups cannot be split into {parts} parts: a "
             "group is in one part only"
         )
     labels = _labels(examples, places)
-    if labels is None:
+    # Where no class is in every part, there are no shares to keep, and of many groups chance keeps
+    # them, in a hundredth of the time.
+    largest = 0 if labels is None else max(Counter(labels.tolist()).values())
+    if largest < parts or count > MANY_GROUPS:
         folds: Any = GroupKFold(parts, shuffle=True, random_state=seed)
     else:
         folds = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-    return [(places[kept], places[held]) for kept, held in folds.split(places, labels, groups)]
+    with warnings.catch_warnings():
+        # That a class has fewer examples than parts is no mistake: a group is in one part only.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        made = list(folds.split(places, labels, groups))
+    return [(places[kept], places[held]) for kept, held in made]
 
 
 def _labels(examples: Examples, places: Places) -> npt.NDArray[np.str_] | None:
