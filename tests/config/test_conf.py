@@ -18,6 +18,8 @@ NEEDS = {
     "dataset/text": ["dataset.path=x.txt"],
     "dataset/splits": ["dataset.path=x"],
     "dataset/hub": ["dataset.path=x"],
+    "dataset/idx": ["dataset.path=x"],
+    "dataset/label_lines": ["dataset.path=x.txt"],
 }
 
 

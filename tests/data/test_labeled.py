@@ -96,7 +96,7 @@ def test_all_folds_have_one_fingerprint_and_other_data_another() -> None:
         texts(split=Split(seed=1)), texts(given=given),
         texts(given={"train": places(0, 49), "test": places(49, 60)}),
         # The same letters, cut otherwise.
-        texts(inputs=["text 0t", "ext 1", *texts().inputs[2:]]),
+        texts(inputs=["text 0t", "ext 1", *[*texts().inputs][2:]]),
         numbers(), numbers(targets=np.ones((COUNT, 1))),
         numbers(targets=texts().targets),
     ]  # fmt: skip

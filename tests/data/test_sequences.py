@@ -24,8 +24,9 @@ def test_what_goes_in_comes_out(lengths: list[int], features: int | None) -> Non
     sequences = Sequences.of(given)
     assert len(sequences) == len(given)
     assert sequences.lengths.tolist() == lengths
-    for place, array in enumerate(given):
+    for place, (array, one) in enumerate(zip(given, sequences, strict=True)):
         np.testing.assert_array_equal(sequences[place], array)
+        np.testing.assert_array_equal(one, array)
 
 
 def test_equal_lengths_are_as_if_given_one_by_one() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from unrolled.data.corpus import Corpus
-from unrolled.data.text import load_splits, load_text, read_text
+from unrolled.data.files import read_text
+from unrolled.data.text import load_splits, load_text
 from unrolled.errors import DataError
 
 
@@ -185,7 +186,7 @@ def test_a_file_in_another_encoding(tmp_path: Path) -> None:
     content = "plain\n" * 20 + "café\n"
     path.write_bytes(content.encode("latin-1"))
     with pytest.raises(
-        DataError, match=r"a.txt: byte 123 is not utf-8; .* dataset.encoding=latin-1"
+        DataError, match=r"a.txt, line 21: byte 4 of it is not utf-8; .* dataset.encoding=latin-1"
     ):
         load(path)
     corpus = load(path, encoding="latin-1")
@@ -289,6 +290,6 @@ def test_split_files_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"valid.txt: empty"):
         load_splits("splits", str(tmp_path), "utf-8")
     (tmp_path / "valid.txt").write_bytes(b"caf\xe9")
-    with pytest.raises(DataError, match=r"valid.txt: byte 3 is not utf-8"):
+    with pytest.raises(DataError, match=r"valid.txt, line 1: byte 4 of it is not utf-8"):
         load_splits("splits", str(tmp_path), "utf-8")
     assert load_splits("splits", str(tmp_path), "latin-1").validation == "café"

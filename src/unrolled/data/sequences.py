@@ -1,7 +1,7 @@
 """Sequences of unequal lengths in one array, and batches of them padded on either side."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,9 @@ class Sequences:
     def __getitem__(self, place: int) -> Array:
         """One sequence ``[time, ...]``."""
         return self.steps[self.offsets[place] : self.offsets[place + 1]]
+
+    def __iter__(self) -> Iterator[Array]:
+        return (self[place] for place in range(len(self)))
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:

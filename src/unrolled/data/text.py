@@ -1,10 +1,10 @@
 """A person's own text: a file, a folder of files, or files that are split already."""
 
-import codecs
 import re
 from pathlib import Path
 
 from unrolled.data.corpus import SPLITS, Corpus, check_fractions, split_documents
+from unrolled.data.files import existing, read_text, require_file
 from unrolled.errors import DataError
 
 # What the files of a split are called, in the data sets that come split.
@@ -40,7 +40,7 @@ def load_text(
         "test": 0.0 if test_path else test_fraction,
     }
     check_fractions(fractions["validation"], fractions["test"])
-    source = _existing(path, "dataset.path")
+    source = existing(path, "dataset.path")
     if source.is_dir():
         documents = [read_text(file, encoding) for file in _text_files(source)]
         parts = split_documents(documents, fractions["validation"], fractions["test"])
@@ -49,7 +49,7 @@ def load_text(
         texts = _cut(read_text(source, encoding), fractions["validation"], fractions["test"])
     for split, own in (("validation", validation_path), ("test", test_path)):
         if own:
-            texts[split] = _read_all(_existing(own, f"dataset.{split}_path"), encoding)
+            texts[split] = _read_all(existing(own, f"dataset.{split}_path"), encoding)
     return Corpus(name, **texts)
 
 
@@ -60,7 +60,7 @@ def load_splits(name: str, path: str, encoding: str) -> Corpus:
     Raises:
         DataError: a split has no file or several, or a file cannot be read.
     """
-    folder = _existing(path, "dataset.path")
+    folder = existing(path, "dataset.path")
     if not folder.is_dir():
         raise DataError(
             f"dataset.path={path}: a file, and dataset=splits takes a folder; "
@@ -85,39 +85,6 @@ def load_splits(name: str, path: str, encoding: str) -> Corpus:
     return Corpus(name, **texts)
 
 
-def read_text(path: Path, encoding: str) -> str:
-    """The text of a file, its line ends as ``\\n``.
-
-    Raises:
-        DataError: the file is empty, binary, not in this encoding or cannot be read, or there is
-            no such encoding.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    if not content.strip():
-        raise DataError(f"{path}: empty; there is no text to learn from")
-    try:
-        if b"\0" in content and codecs.lookup(encoding).name[:6] not in ("utf-16", "utf-32"):
-            raise DataError(
-                f"{path}: binary (byte {content.index(0):,} is zero), and a text file is needed; "
-                "UTF-16 text is read with dataset.encoding=utf-16"
-            )
-        text = content.decode(encoding)
-    except LookupError as error:
-        raise DataError(
-            f"dataset.encoding={encoding}: no such encoding; try utf-8 or latin-1"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: byte {error.start:,} is not {encoding}; "
-            "if the text is in another encoding, name it, such as dataset.encoding=latin-1"
-        ) from error
-    # Some editors put a byte order mark before the text.
-    return text.removeprefix("\ufeff").replace("\r\n", "\n")
-
-
 def _named(files: list[Path], words: tuple[str, ...]) -> list[Path]:
     """The files with one of the words in their names; as a word of its own before a part of one,
     so that medieval.train.txt is not a validation split."""
@@ -125,38 +92,10 @@ def _named(files: list[Path], words: tuple[str, ...]) -> list[Path]:
     return whole or [f for f in files if any(word in f.name.lower() for word in words)]
 
 
-def _existing(path: str, key: str) -> Path:
-    try:
-        found = Path(path).expanduser()
-        there = found.exists()
-    # No such user, and a name that is too long or in a folder that is closed to us.
-    except (RuntimeError, OSError) as error:
-        raise DataError(f"{key}={path}: cannot be looked up ({error})") from error
-    if not there:
-        raise DataError(f"{key}={path}: no such file or folder (looked in {Path.cwd()})")
-    if not found.is_dir():
-        _require_file(found, f"{key}={path}")
-    return found
-
-
-def _require_file(path: Path, name: object) -> None:
-    """Refuse what would be waited for, or read without an end."""
-    if path.is_file():
-        return
-    kinds = {
-        "a named pipe": path.is_fifo(),
-        "a socket": path.is_socket(),
-        "a device": path.is_char_device() or path.is_block_device(),
-        "a link to nothing": path.is_symlink() and not path.exists(),
-    }
-    kind = next((kind for kind, is_it in kinds.items() if is_it), "no file")
-    raise DataError(f"{name}: {kind}, and a file that can be read again is needed")
-
-
 def _text_files(folder: Path) -> list[Path]:
     files = sorted(file for file in folder.glob("*.txt") if not file.is_dir())
     for file in files:
-        _require_file(file, file)
+        require_file(file, file)
     if not files:
         raise DataError(f"dataset.path={folder}: no .txt file in this folder")
     return files
