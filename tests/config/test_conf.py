@@ -20,6 +20,7 @@ NEEDS = {
     "dataset/hub": ["dataset.path=x"],
     "dataset/idx": ["dataset.path=x"],
     "dataset/label_lines": ["dataset.path=x.txt"],
+    "dataset/table": ["dataset.path=x.csv"],
 }
 
 
