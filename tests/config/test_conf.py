@@ -21,6 +21,8 @@ NEEDS = {
     "dataset/idx": ["dataset.path=x"],
     "dataset/label_lines": ["dataset.path=x.txt"],
     "dataset/table": ["dataset.path=x.csv"],
+    "dataset/arrays": ["dataset.path=x.npz"],
+    "dataset/folders": ["dataset.path=x"],
 }
 
 

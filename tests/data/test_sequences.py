@@ -36,6 +36,14 @@ def test_equal_lengths_are_as_if_given_one_by_one() -> None:
     np.testing.assert_array_equal(sequences.offsets, expected.offsets)
 
 
+@pytest.mark.parametrize("cut", [0, 1, 3])
+def test_joined_parts_are_the_whole(cut: int) -> None:
+    whole = Sequences.of(arrays([3, 1, 0, 5]))
+    joined = Sequences.joined([whole.take(range(cut)), whole.take(range(cut, 4))])
+    np.testing.assert_array_equal(joined.steps, whole.steps)
+    np.testing.assert_array_equal(joined.offsets, whole.offsets)
+
+
 @pytest.mark.parametrize("lengths", LENGTHS)
 def test_taking_keeps_the_order_asked_for(lengths: list[int]) -> None:
     given = arrays(lengths)

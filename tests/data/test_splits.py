@@ -88,6 +88,12 @@ def test_groups_keep_the_shares_of_the_classes_as_near_as_they_can() -> None:
             assert spoken == len(places) / 2
 
 
+@pytest.mark.parametrize(("fraction", "groups"), [(0.02, 1), (0.1, 1), (0.5, 2), (0.98, 3)])
+def test_few_groups_give_the_nearest_number_of_them(fraction: float, groups: int) -> None:
+    splits = share_out(examples(40), Split("group", test_fraction=fraction), ["test"])
+    assert len(splits["test"]) == groups * 10
+
+
 def test_many_groups_are_split_at_once_and_stay_whole() -> None:
     groups = [str(place // 2) for place in range(20_000)]
     labels = [LABELS[int(group) % COUNT] for group in groups]

@@ -39,6 +39,13 @@ class Sequences:
             np.arange(count + 1, dtype=np.int64) * time,
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence["Sequences"]) -> "Sequences":
+        """The sequences of several, one behind the other."""
+        lengths = np.concatenate([part.lengths for part in parts])
+        steps = np.concatenate([part.steps for part in parts])
+        return cls(steps, np.cumsum([0, *lengths], dtype=np.int64))
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

@@ -177,12 +177,13 @@ def _cut_by_group(
     """Some of as many parts as come nearest to the fraction, no group in two."""
     assert examples.groups is not None
     groups = len({examples.groups[place] for place in places})
-    nearest = Fraction(fraction).limit_denominator(max(2, min(groups, MOST_PARTS)))
-    # A fraction too small for these groups still gets one part, and a large one leaves one.
-    parts = max(2, nearest.denominator)
-    taken = min(max(1, nearest.numerator), parts - 1)
-    folds = _folds_by_group(examples, places, parts, seed)
-    held = np.concatenate([held for _, held in folds[:taken]])
+    most = max(2, min(groups, MOST_PARTS))
+    nearest = Fraction(fraction).limit_denominator(most)
+    if nearest in (0, 1):
+        # A fraction too small for these groups still gets one of them, and a large one leaves one.
+        nearest = Fraction(1 if nearest == 0 else most - 1, most)
+    folds = _folds_by_group(examples, places, nearest.denominator, seed)
+    held = np.concatenate([held for _, held in folds[: nearest.numerator]])
     return np.setdiff1d(places, held), held
 
 

@@ -60,7 +60,7 @@ def read_examples(
     numbers = [part.numbers for part in every if part.numbers is not None]
     names: Sequence[str] = ()
     if numbers:
-        inputs = Sequences.of([sequence for part in numbers for sequence in part])
+        inputs = Sequences.joined(numbers)
         names = columns.features if columns.sequence is not None else ["value"]
         # Of the training table, as the scaler sees it.
         shown = numbers[0].steps
