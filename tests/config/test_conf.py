@@ -23,6 +23,7 @@ NEEDS = {
     "dataset/table": ["dataset.path=x.csv"],
     "dataset/arrays": ["dataset.path=x.npz"],
     "dataset/folders": ["dataset.path=x"],
+    "dataset/hub_labeled": ["dataset.path=x"],
 }
 
 

