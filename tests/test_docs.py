@@ -1,6 +1,8 @@
-"""What docs/tasks.md shows, as a person would type it, on less data."""
+"""What docs/tasks.md and docs/data.md show, as a person would type it, on less data."""
 
 import json
+import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -8,10 +10,14 @@ import pytest
 
 from unrolled.cli import main
 from unrolled.commands.reproduce import reproduce
-from unrolled.config.build import EVERYTHING
+from unrolled.config.build import EVERYTHING, build
+from unrolled.config.compose import compose_run
+from unrolled.config.locations import config_directory
+from unrolled.data.labeled import LabeledSequences
 from unrolled.runs.record import find_runs, read_record
 
 PAGE = Path(__file__).parents[1] / "docs" / "tasks.md"
+DATA = PAGE.with_name("data.md").read_text(encoding="utf-8")
 SIZES = ["+task.length=6", "+task.examples=64"]
 SMALL = [
     "model.hidden_size=8", "trainer.max_steps=20",
@@ -99,3 +105,29 @@ def test_a_task_that_breaks_the_contract_is_refused_in_one_sentence(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") <= 2
+
+
+def test_every_data_set_has_its_command_on_the_page_of_data_sets() -> None:
+    shown = set(re.findall(r"dataset=(\w+)", DATA))
+    there = {path.stem for path in (config_directory() / "dataset").glob("*.yaml")}
+    assert there - {"custom", "none"} <= shown
+
+
+@pytest.mark.parametrize("command", re.findall(r"^\|.*\| `(dataset=[^`]*)`", DATA, re.MULTILINE))
+def test_the_commands_of_the_page_of_data_sets_compose(command: str) -> None:
+    overrides = shlex.split(command)
+    if (config_directory() / "dataset" / f"{overrides[0].partition('=')[2]}.yaml").is_file():
+        compose_run(overrides)
+
+
+def test_a_data_set_of_ones_own_as_the_page_shows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    code = DATA.partition("```python\n# my_data.py\n")[2].partition("```")[0]
+    Path("my_data.py").write_text(code)
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    config = compose_run(["dataset._target_=my_data.load", "+dataset.examples=50"])
+    data = build(config.dataset, trusted=EVERYTHING)
+    assert isinstance(data, LabeledSequences)
+    assert len(data.inputs) == 50
+    assert [len(places) for places in data.places().values()] == [40, 5, 5]

@@ -67,7 +67,10 @@ def test_every_experiment_composes_and_is_its_own_study(path: Path) -> None:
 def test_the_issue_s_choices_are_all_there() -> None:
     there = {name_of(path) for path in CHOICES}
     expected = {
-        "dataset": ["sotu", "text", "splits", "hub"],
+        "dataset": [
+            *("sotu", "text", "splits", "hub", "sotu_paragraphs", "table", "polarity"),
+            *("label_lines", "folders", "idx", "digits", "hub_labeled", "arrays"),
+        ],
         "tokenizer": ["char", "byte", "word", "bpe"],
         "cell": [
             "rnn_tanh",

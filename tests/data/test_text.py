@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from unrolled.data.corpus import Corpus
-from unrolled.data.files import read_text
 from unrolled.data.text import load_splits, load_text
 from unrolled.errors import DataError
 
@@ -116,12 +115,6 @@ def test_a_folder_without_texts_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "folder")
 
 
-def test_line_ends_of_windows_and_a_byte_order_mark_are_no_text(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\n")
-    assert read_text(path, "utf-8") == "one\ntwo\n"
-
-
 @pytest.mark.parametrize(
     ("values", "key"),
     [
@@ -193,24 +186,12 @@ def test_a_file_in_another_encoding(tmp_path: Path) -> None:
     assert corpus.train + corpus.validation + corpus.test == content
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf_16", "UTF-32"])
-def test_an_encoding_with_zero_bytes_is_not_binary(tmp_path: Path, encoding: str) -> None:
-    path = tmp_path / "a.txt"
-    path.write_bytes("naïve\n".encode(encoding))
-    assert read_text(path, encoding) == "naïve\n"
-
-
 @pytest.mark.parametrize("encoding", ["utf-9", "hex", ""])
 def test_an_unknown_encoding(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "a.txt"
     path.write_text(lines(30))
     with pytest.raises(DataError, match=f"dataset.encoding={encoding}: no such encoding"):
         load(path, encoding=encoding)
-
-
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"cannot be read \(Is a directory\)"):
-        read_text(tmp_path, "utf-8")
 
 
 @pytest.mark.parametrize(
