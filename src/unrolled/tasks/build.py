@@ -58,7 +58,7 @@ def check_task(config: DictConfig, trusted: Iterable[str] = EVERYTHING) -> Task:
         near = difflib.get_close_matches(task.monitor, known, n=1, cutoff=0.0)[0]
         raise ConfigError(f"task.monitor={task.monitor}: no such metric; did you mean {near}?")
     _require_fitting_data(task, config.dataset, trusted)
-    if task.uses_tokenizer != ("_target_" in config.tokenizer):
+    if task.uses_tokenizer not in (None, "_target_" in config.tokenizer):
         why = "reads no text; take tokenizer=none"
         if task.uses_tokenizer:
             why = "reads text by its tokens; choose one, such as tokenizer=char"

@@ -118,7 +118,8 @@ class Task(ABC):
         metrics: how each metric is read. ``loss`` must be among them: it is what training lowers.
         primary: the metric that runs are compared by.
         headline: the metrics that TensorBoard's table of runs lists.
-        uses_tokenizer: whether it reads text by a tokenizer's tokens.
+        uses_tokenizer: whether it reads text by a tokenizer's tokens; None: that depends on the
+            data, and the task says what is wrong when it prepares that.
         carries_state: whether the state goes from batch to batch, as in running text.
         appended_files: files in a run's folder that the task's callbacks add to.
 
@@ -137,7 +138,7 @@ class Task(ABC):
     metrics: ClassVar[Mapping[str, Metric]] = {}
     primary: ClassVar[str] = ""
     headline: ClassVar[Sequence[str]] = ()
-    uses_tokenizer: ClassVar[bool] = False
+    uses_tokenizer: ClassVar[bool | None] = False
     carries_state: ClassVar[bool] = False
     appended_files: ClassVar[Sequence[str]] = ()
 

@@ -1,0 +1,100 @@
+"""New texts or sequences of numbers for a trained classifier, and its answers."""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unrolled.data.files import existing_file
+from unrolled.data.sequences import Sequences
+from unrolled.errors import DataError
+from unrolled.tasks.classification.data import Fitted
+from unrolled.tasks.prediction import NewData
+
+if TYPE_CHECKING:
+    from unrolled.data.module import ExampleModule
+    from unrolled.models.model import RecurrentModel
+
+
+def read_texts(new: NewData) -> list[str]:
+    """The texts of a file: its lines, or a column of a table.
+
+    Raises:
+        DataError: it does not decode, has no such column, or a row has no text.
+    """
+    from unrolled.data.table_files import ENDINGS, read_table
+
+    if new.path is None or not new.path.name.removesuffix(".gz").lower().endswith(ENDINGS):
+        return new.lines()
+    table = read_table(existing_file(str(new.path), "FILE"), "utf-8", '"')
+    column = new.column or str(new.dataset.get("text") or "text")
+    if column not in table.frame.columns:
+        near = difflib.get_close_matches(column, table.frame.columns, n=1, cutoff=0.0)
+        raise DataError(
+            f"{new.name}: it has no column {column}; name one with --column, such as {near[0]}"
+        )
+    texts = table.frame[column].to_list()
+    for row, text in enumerate(texts):
+        if not isinstance(text, str) or not text.strip():
+            raise DataError(f"{table.place(row)}: no text in the column {column}")
+    if not texts:
+        raise DataError(f"{new.name}: no rows in it")
+    return texts
+
+
+def read_numbers(new: NewData, features: int) -> Sequences:
+    """Sequences of numbers, ``[time, features]`` each: JSON lines, each a list of steps, such as
+    ``[[0.1, 0.2], [0.3, 0.4]]``.
+
+    Raises:
+        DataError: a line is no such list; the message names it.
+    """
+    sequences: list[npt.NDArray[np.float32]] = []
+    for number, line in enumerate(new.lines(), 1):
+        try:
+            steps = np.array(json.loads(line), dtype=np.float32)
+        except ValueError as error:
+            raise DataError(
+                f"{new.name}, line {number}: not a list of steps of numbers ({error})"
+            ) from error
+        if steps.ndim == 1 and features == 1:
+            steps = steps[:, None]
+        if steps.ndim != 2 or steps.shape[1] != features or not len(steps):
+            raise DataError(
+                f"{new.name}, line {number}: its shape is {list(steps.shape)}, and the model "
+                f"reads [steps, {features}]"
+            )
+        if not np.isfinite(steps).all():
+            raise DataError(f"{new.name}, line {number}: a number is not finite")
+        sequences.append(steps)
+    return Sequences.of(sequences)
+
+
+def answers(
+    fitted: Fitted, model: "RecurrentModel", batches: "ExampleModule"
+) -> Iterator[Mapping[str, Any]]:
+    """For each example its row, its class and the probability of each class."""
+    import torch
+
+    from unrolled.models.heads import ClassHead
+
+    head = model.head
+    assert isinstance(head, ClassHead)
+    model.eval()
+    found = []
+    with torch.inference_mode():
+        for batch in batches.evaluation_dataloader("new"):
+            hidden, _ = model(batch.inputs, None, batch.lengths, batch.padded)
+            found.append(head.log_probabilities(hidden).exp())
+    shares = torch.cat(found)[np.argsort(batches.order("new"))].tolist()
+    for row, probabilities in enumerate(shares, 1):
+        best = max(range(len(probabilities)), key=probabilities.__getitem__)
+        named = zip(fitted.classes, probabilities, strict=True)
+        yield {
+            "row": row,
+            "predicted": fitted.classes[best],
+            **{f"p({name})": share for name, share in named},
+        }

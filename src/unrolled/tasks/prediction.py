@@ -1,0 +1,78 @@
+"""What ``unrolled predict`` needs of a task whose models answer for new data."""
+
+import sys
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from unrolled.data.files import read_bytes
+from unrolled.errors import DataError
+from unrolled.tasks.task import Task
+
+if TYPE_CHECKING:
+    from unrolled.models.model import RecurrentModel
+
+
+@dataclass(frozen=True)
+class NewData:
+    """Where new data is, as far as the command line says.
+
+    Attributes:
+        path: of a file; None: standard input.
+        column: of a table, that of the texts; None: as the run's own data had it.
+        dataset: of the run's configuration, which names the columns of its own data.
+    """
+
+    path: Path | None
+    column: str | None
+    dataset: DictConfig
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "standard input" if self.path is None else str(self.path)
+
+    def lines(self) -> list[str]:
+        """Its lines.
+
+        Raises:
+            DataError: it cannot be read, is not UTF-8, or a line is empty.
+        """
+        content = sys.stdin.buffer.read() if self.path is None else read_bytes(self.path)
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            raise DataError(
+                f"{self.name}, line {line}: not UTF-8 (byte {content[error.start]:#04x}); convert "
+                "it first, such as with iconv -f latin1 -t utf8"
+            ) from error
+        if not text:
+            raise DataError(f"{self.name}: nothing in it")
+        lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                raise DataError(f"{self.name}, line {number}: empty")
+        return lines
+
+
+class PredictingTask(Task):
+    """A task whose trained models answer for new data."""
+
+    @abstractmethod
+    def read_new(self, fitted: Any, new: NewData) -> Any:
+        """What ``predict`` takes, from new data; without torch.
+
+        Raises:
+            DataError: it is not what the model reads; the message says where.
+        """
+
+    @abstractmethod
+    def predict(
+        self, fitted: Any, model: "RecurrentModel", inputs: Any
+    ) -> Iterator[Mapping[str, Any]]:
+        """The answers in order, each a row: a column's name to its value."""
