@@ -260,6 +260,7 @@ def test_a_text_can_end_with_its_line() -> None:
     assert continued("at\nmat", "the c", stop=True)[0] == "the cat"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), (*WINDOW, "task.one_hot=true")])
 def test_a_run_can_be_evaluated_repeated_and_go_on(
     options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
