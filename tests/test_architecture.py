@@ -171,6 +171,7 @@ def test_the_plugins_are_above_sweeps_only() -> None:
         "unrolled.training.run",
         "unrolled.training.load",
         "unrolled.tasks.language_modeling",
+        "unrolled.tasks.next_token",
         "unrolled.comparison.report",
         "unrolled.commands.listing",
         "unrolled.commands.watch",

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -51,12 +52,18 @@ class Sequences:
 
     def __getitem__(self, place: int) -> Array:
         """One sequence ``[time, ...]``."""
-        return self.steps[self.offsets[place] : self.offsets[place + 1]]
+        start = self.begins[place]
+        return self.steps[start : start + self.lengths[place]]
 
     def __iter__(self) -> Iterator[Array]:
         return (self[place] for place in range(len(self)))
 
     @property
+    def begins(self) -> npt.NDArray[np.int64]:
+        """Where each sequence begins in ``steps`` ``[sequences]``."""
+        return self.offsets[:-1]
+
+    @cached_property
     def lengths(self) -> npt.NDArray[np.int64]:
         """Steps of each sequence ``[sequences]``."""
         return np.diff(self.offsets)
@@ -71,7 +78,7 @@ class Sequences:
         if longest is None or len(self) == 0 or int(self.lengths.max()) <= longest:
             return self
         lengths = np.minimum(self.lengths, longest)
-        starts = self.offsets[:-1] if keep == "first" else self.offsets[1:] - lengths
+        starts = self.begins if keep == "first" else self.begins + self.lengths - lengths
         offsets = np.cumsum([0, *lengths], dtype=np.int64)
         rows = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
         return Sequences(self.steps[rows], offsets)
@@ -116,5 +123,34 @@ class Sequences:
         chosen = np.asarray(places, dtype=np.int64)
         lengths = self.lengths[chosen]
         begins = np.cumsum(lengths) - lengths
-        starts = self.offsets[:-1][chosen]
+        starts = self.begins[chosen]
         return np.arange(int(lengths.sum())) + np.repeat(starts - begins, lengths), lengths
+
+
+@dataclass(frozen=True)
+class Windows(Sequences):
+    """Sequences that share their steps, such as every prefix of a line.
+
+    Attributes:
+        steps: what they are cut from, ``[steps, ...]``.
+        offsets: where each would begin if they stood one behind the other.
+        starts: where each begins in ``steps`` ``[sequences]``.
+    """
+
+    starts: npt.NDArray[np.int64]
+
+    @classmethod
+    def cut(
+        cls, steps: Array, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+    ) -> "Windows":
+        """The sequences that begin at ``starts`` and have ``lengths`` steps, ``[sequences]``
+        each."""
+        return cls(steps, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), starts)
+
+    @property
+    def begins(self) -> npt.NDArray[np.int64]:
+        return self.starts
+
+    def hash_into(self, digest: "hashlib._Hash") -> None:
+        super().hash_into(digest)
+        digest.update(np.ascontiguousarray(self.starts).data)

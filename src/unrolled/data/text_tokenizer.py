@@ -146,6 +146,11 @@ class TextTokenizer(ABC):
         tokens = ((index, self.token(index)) for index in range(self.vocabulary_size))
         return [i for i, t in tokens if t in (UNKNOWN, END_OF_SENTENCE) or t.isspace()]
 
+    @property
+    def line_end_ids(self) -> list[int]:
+        """The tokens that end a line: the end of a sentence, or what ends with a line break."""
+        return [i for i in range(self.vocabulary_size) if self.decode([i]).endswith("\n")]
+
     def unknown_pieces(self, text: str) -> list[str]:
         """What of a prompt is outside the vocabulary, each once."""
         return []

@@ -3,52 +3,24 @@
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
-
-from unrolled.data.corpus import Corpus
 from unrolled.data.text_tokenizer import TextTokenizer
-from unrolled.data.tokenizers import load_tokenizer
-from unrolled.data.tokens import TOKENIZER, TokenizedCorpus, tokenize
-from unrolled.data.tokens import prepare as prepare_tokens
-from unrolled.errors import DataError, RunError
+from unrolled.data.tokens import TokenizedCorpus
 from unrolled.runs.task import Metric, TaskDescription
-from unrolled.tasks.generation import Request, TextTask
-from unrolled.tasks.task import Sources, require_at_least
+from unrolled.tasks.generation import Request
+from unrolled.tasks.task import require_at_least
+from unrolled.tasks.tokens import DEFAULT_SAMPLE, TOKENS, Sample, TokenTask
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
-    from torch import Tensor
 
     from unrolled.data.module import StreamModule
-    from unrolled.models.build import Parts
     from unrolled.models.model import RecurrentModel
-    from unrolled.tasks.language_modeling.metrics import LanguageModelingMetrics
-
-SHOWN_UNKNOWN = 10
-# Figures per token mean the same in two runs only where the tokens are the same.
-TOKENS = ("data.tokenizer", "data.vocabulary_size")
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Text that is generated at each validation.
-
-    Attributes:
-        prompt: what it continues; None: the start of the validation split.
-        length: in tokens; 0: no samples.
-        temperature: of the draws; 0 is greedy.
-    """
-
-    prompt: str | None = None
-    length: int = 200
-    temperature: float = 0.8
-
-
-class LanguageModeling(TextTask):
+class LanguageModeling(TokenTask):
     """Truncated backpropagation through time over contiguous streams of text.
 
     Perplexity is exp(total negative log-likelihood / total tokens) over a whole split, the state
@@ -64,12 +36,9 @@ class LanguageModeling(TextTask):
         sample: see ``Sample``.
     """
 
-    takes = Corpus
     primary = "perplexity"
     headline = ("perplexity", "bits_per_character", "accuracy", "f1_macro")
-    uses_tokenizer = True
     carries_state = True
-    appended_files = ("samples.txt",)
     metrics = {
         "loss": Metric("min", "nats per token", within=TOKENS),
         "perplexity": Metric("min", within=TOKENS),
@@ -92,13 +61,14 @@ class LanguageModeling(TextTask):
         evaluation_batch_size: int,
         evaluation_sequence_length: int,
         monitor: str | None = None,
-        sample: Sample = Sample(),
+        sample: Sample = DEFAULT_SAMPLE,
     ) -> None:
         super().__init__(
             name=name,
             monitor=monitor,
             batch_size=batch_size,
             evaluation_batch_size=evaluation_batch_size,
+            sample=sample,
         )
         require_at_least(
             1,
@@ -107,48 +77,6 @@ class LanguageModeling(TextTask):
         )
         self.sequence_length = sequence_length
         self.evaluation_sequence_length = evaluation_sequence_length
-        self.sample = sample
-        require_at_least(
-            0, **{"sample.length": sample.length, "sample.temperature": sample.temperature}
-        )
-
-    def prepare(self, sources: Sources, fitted: TextTokenizer | None = None) -> TokenizedCorpus:
-        corpus = sources.load()
-        if not isinstance(corpus, Corpus):
-            raise DataError(
-                f"dataset={sources.dataset.name}: its loader gave a {type(corpus).__name__}, and "
-                f"task={self.name} takes a Corpus"
-            )
-        if fitted is not None:
-            return tokenize(corpus, fitted)
-        return prepare_tokens(corpus, sources.make_tokenizer(), sources.cache)
-
-    def restore(self, folder: Path) -> TextTokenizer:
-        path = folder / TOKENIZER
-        if not path.is_file():
-            raise RunError(
-                f"{folder}: no {TOKENIZER} in it; the run ended before it began to train"
-            )
-        try:
-            return load_tokenizer(path.read_text(encoding="utf-8"))
-        except DataError as error:
-            raise RunError(f"{path}: {error}") from error
-
-    def parts(self, fitted: TextTokenizer, model: DictConfig) -> "Parts":
-        from unrolled.models.build import Parts
-        from unrolled.models.encoders import Embedding, Encoder
-        from unrolled.models.heads import Head, LinearHead, TiedHead
-
-        vocabulary, size = fitted.vocabulary_size, model.embedding_size
-
-        def head(hidden_size: int, encoder: Encoder) -> Head:
-            if model.tied_weights:
-                assert isinstance(encoder, Embedding)
-                return TiedHead(hidden_size, encoder)
-            # A head as wide as the vocabulary reads the hidden state itself.
-            return LinearHead(hidden_size, vocabulary)
-
-        return Parts(size, lambda: Embedding(vocabulary, size), head)
 
     def batches(
         self, data: TokenizedCorpus, *, seed: int, overfit_batches: int | None = None
@@ -164,22 +92,8 @@ class LanguageModeling(TextTask):
             overfit_batches=overfit_batches,
         )
 
-    def evaluator(self, data: TokenizedCorpus, split: str) -> "LanguageModelingMetrics":
-        from unrolled.tasks.language_modeling.metrics import LanguageModelingMetrics
-
-        rate = data.tokens_per_character(split)
-        return LanguageModelingMetrics(data.fitted.vocabulary_size, rate)
-
-    def training_metrics(
-        self, data: TokenizedCorpus, loss: float, scores: "Tensor", targets: "Tensor"
-    ) -> dict[str, float]:
-        from unrolled.data.batches import IGNORE
-        from unrolled.tasks.language_modeling.metrics import from_loss
-
-        # The accuracy is this one batch's: counting every batch's would cost more than it tells.
-        kept = targets != IGNORE
-        accuracy = float((scores.argmax(-1) == targets)[kept].float().mean())
-        return {**from_loss(loss, data.tokens_per_character("train")), "accuracy": accuracy}
+    def tokens_per_character(self, data: TokenizedCorpus, split: str) -> float:
+        return data.tokens_per_character(split)
 
     def baselines(self, data: TokenizedCorpus) -> dict[str, dict[str, float]]:
         return _unigram(data.describe())
@@ -188,24 +102,14 @@ class LanguageModeling(TextTask):
         return _unknown_tokens(data.describe())
 
     def callbacks(self, data: TokenizedCorpus, folder: Path, seed: int) -> "Iterable[pl.Callback]":
-        from unrolled.tasks.language_modeling.samples import Samples
+        from unrolled.tasks.samples import Samples
 
         return [Samples(self.sample, data, folder, seed)] if self.sample.length else []
-
-    def encode_prompt(self, fitted: TextTokenizer, request: Request) -> list[int]:
-        unknown = fitted.unknown_pieces(request.prompt)
-        if unknown and not request.allow_unknown:
-            shown = ", ".join(repr(piece) for piece in unknown[:SHOWN_UNKNOWN])
-            raise DataError(
-                f"the prompt has what the model never saw: {shown}; write it otherwise, "
-                "or let it be the unknown token with --allow-unknown"
-            )
-        return [fitted.start_id, *fitted.encode_prompt(request.prompt).tolist()]
 
     def continuation(
         self, fitted: TextTokenizer, model: "RecurrentModel", prompt: list[int], request: Request
     ) -> Iterator[str]:
-        from unrolled.tasks.language_modeling.sampling import Sampling, generate
+        from unrolled.tasks.sampling import Sampling, generate
 
         sampling = Sampling(request.temperature, request.top_k, request.top_p)
         stop = None

@@ -1,4 +1,4 @@
-"""The metrics of language models: exact sums over a whole split, at any vocabulary.
+"""The metrics of predicted tokens: exact sums over a whole split, at any vocabulary.
 
 torchmetrics' perplexity sums in the precision of the logits; here sums are float64.
 """
@@ -17,7 +17,7 @@ from unrolled.models.heads import Head
 SCORES = 1 << 25
 
 
-class LanguageModelingMetrics(ClassCounts):
+class TokenMetrics(ClassCounts):
     """Loss, perplexity, bits per character, accuracy, precision, recall and F1 of one split.
 
     Perplexity is exp(total negative log-likelihood / total tokens): never a mean of batches'
@@ -28,7 +28,7 @@ class LanguageModelingMetrics(ClassCounts):
     Args:
         vocabulary_size: the number of classes.
         tokens_per_character: tokens of the split / characters of its raw text, for bits per
-            character.
+            character; None: without them.
     """
 
     higher_is_better = False
@@ -37,7 +37,7 @@ class LanguageModelingMetrics(ClassCounts):
     tokens: Tensor
     top5: Tensor
 
-    def __init__(self, vocabulary_size: int, tokens_per_character: float = 1.0) -> None:
+    def __init__(self, vocabulary_size: int, tokens_per_character: float | None = 1.0) -> None:
         super().__init__(vocabulary_size)
         self.tokens_per_character = tokens_per_character
         self.add_state("nll", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
@@ -51,6 +51,8 @@ class LanguageModelingMetrics(ClassCounts):
         Args:
             hidden: what the head reads, ``[time, batch, hidden_size]``.
             targets: ids ``[time, batch]``, ``IGNORE`` where there is none.
+
+        Either may lack ``time``, where each sequence has one target.
         """
         if targets.numel() * self.classes <= SCORES:
             self._add(head.scores(hidden), targets)
@@ -95,15 +97,15 @@ class LanguageModelingMetrics(ClassCounts):
         }
 
 
-def from_loss(loss: float, tokens_per_character: float) -> dict[str, float]:
+def from_loss(loss: float, tokens_per_character: float | None) -> dict[str, float]:
     """Loss, perplexity and bits per character.
 
     Args:
         loss: mean negative log-likelihood of a token, in nats.
-        tokens_per_character: for bits per character, total bits / characters of raw text.
+        tokens_per_character: for bits per character, total bits / characters of raw text; None:
+            without them.
     """
-    return {
-        "loss": loss,
-        "perplexity": math.exp(loss) if loss < 700 else math.inf,
-        "bits_per_character": loss * tokens_per_character / math.log(2),
-    }
+    figures = {"loss": loss, "perplexity": math.exp(loss) if loss < 700 else math.inf}
+    if tokens_per_character is not None:
+        figures["bits_per_character"] = loss * tokens_per_character / math.log(2)
+    return figures

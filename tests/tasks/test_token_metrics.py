@@ -16,8 +16,8 @@ from torchmetrics.text import Perplexity
 
 from unrolled.data.batches import IGNORE
 from unrolled.models.heads import LinearHead
-from unrolled.tasks.language_modeling import metrics as language_metrics
-from unrolled.tasks.language_modeling.metrics import LanguageModelingMetrics, from_loss
+from unrolled.tasks import token_metrics as language_metrics
+from unrolled.tasks.token_metrics import TokenMetrics, from_loss
 
 TIME, BATCH, VOCABULARY = 60, 4, 20
 Chunk = tuple[Tensor, Tensor]
@@ -51,7 +51,7 @@ def chunk(seed: int = 0, vocabulary: int = VOCABULARY, ignored: float = 0.2) -> 
 
 
 def measured(*chunks: Chunk, vocabulary: int = VOCABULARY) -> dict[str, float]:
-    metrics = LanguageModelingMetrics(vocabulary)
+    metrics = TokenMetrics(vocabulary)
     for logits, targets in chunks:
         metrics.update(HEAD, logits, targets)
     return metrics.compute()
@@ -137,7 +137,7 @@ def test_perplexity_is_not_a_mean_over_batches() -> None:
 
 def test_long_sums_lose_nothing() -> None:
     """A float32 sum would stop growing, or lose the small terms, long before this."""
-    metrics = LanguageModelingMetrics(2)
+    metrics = TokenMetrics(2)
     metrics.nll += 1e9
     logits = torch.tensor([[[0.0, 0.0]]])
     for _ in range(10):
@@ -181,7 +181,7 @@ def test_a_chunk_of_ignored_targets_adds_nothing() -> None:
 
 def test_fifty_thousand_words_fit() -> None:
     vocabulary = 50_000
-    metrics = LanguageModelingMetrics(vocabulary)
+    metrics = TokenMetrics(vocabulary)
     stored = sum(t.numel() * t.element_size() for t in metrics.metric_state.values()
                  if isinstance(t, Tensor))  # fmt: skip
     # Three counts a class; a confusion matrix would have 20 GB.
@@ -201,10 +201,10 @@ def test_ranks_are_added_up() -> None:
     chunks = [chunk(seed) for seed in range(3)]
     ranks = []
     for logits, targets in chunks:
-        metrics = LanguageModelingMetrics(VOCABULARY)
+        metrics = TokenMetrics(VOCABULARY)
         metrics.update(HEAD, logits, targets)
         ranks.append(metrics)
-    whole = LanguageModelingMetrics(VOCABULARY)
+    whole = TokenMetrics(VOCABULARY)
     for name, rule in whole._reductions.items():
         assert callable(rule)
         parts = torch.stack([getattr(rank, name) for rank in ranks])
@@ -215,7 +215,7 @@ def test_ranks_are_added_up() -> None:
 
 def test_states_can_be_merged() -> None:
     first, second = chunk(1), chunk(2)
-    one, other = LanguageModelingMetrics(VOCABULARY), LanguageModelingMetrics(VOCABULARY)
+    one, other = TokenMetrics(VOCABULARY), TokenMetrics(VOCABULARY)
     one.update(HEAD, *first)
     other.update(HEAD, *second)
     one.merge_state(other)
@@ -224,7 +224,7 @@ def test_states_can_be_merged() -> None:
 
 def test_it_can_be_pickled_cloned_and_copied_under_way() -> None:
     first, second = chunk(1), chunk(2)
-    metrics = LanguageModelingMetrics(VOCABULARY, tokens_per_character=0.5)
+    metrics = TokenMetrics(VOCABULARY, tokens_per_character=0.5)
     metrics.update(HEAD, *first)
     for twin in (pickle.loads(pickle.dumps(metrics)), metrics.clone(), copy.deepcopy(metrics)):
         twin.update(HEAD, *second)
@@ -235,7 +235,7 @@ def test_it_can_be_pickled_cloned_and_copied_under_way() -> None:
 
 
 def test_a_reset_forgets_everything() -> None:
-    metrics = LanguageModelingMetrics(VOCABULARY)
+    metrics = TokenMetrics(VOCABULARY)
     metrics.update(HEAD, *chunk(1))
     metrics.compute()
     metrics.reset()
@@ -254,7 +254,7 @@ def test_a_loss_beyond_floats_has_an_infinite_perplexity() -> None:
 
 
 def test_measuring_leaves_the_memory_as_it_was() -> None:
-    metrics = LanguageModelingMetrics(VOCABULARY)
+    metrics = TokenMetrics(VOCABULARY)
     logits, targets = chunk()
     metrics.update(HEAD, logits.requires_grad_(), targets)
     tracemalloc.start()

@@ -1,5 +1,6 @@
 """Generated text at each validation, into ``samples.txt`` and TensorBoard's text page."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,10 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from unrolled.data.tokens import TokenizedCorpus
 from unrolled.runs.text import printable
-from unrolled.tasks.language_modeling.sampling import Sampling, generate
+from unrolled.tasks.sampling import Sampling, generate
 
 if TYPE_CHECKING:
-    from unrolled.tasks.language_modeling import Sample
+    from unrolled.tasks.tokens import Sample
 
 # How much of the validation split begins a sample where no prompt is configured.
 PROMPT_CHARACTERS = 40
@@ -24,9 +25,18 @@ class Samples(pl.Callback):
     Args:
         options: prompt, length and temperature.
         seed: of the draws, the same at each validation.
+        generate: how a model continues a prompt, with the arguments of ``sampling.generate``.
     """
 
-    def __init__(self, options: "Sample", data: TokenizedCorpus, folder: Path, seed: int) -> None:
+    def __init__(
+        self,
+        options: "Sample",
+        data: TokenizedCorpus,
+        folder: Path,
+        seed: int,
+        generate: Callable[..., Iterable[int]] = generate,
+    ) -> None:
+        self.generate = generate
         self.length = options.length
         self.sampling = Sampling(temperature=options.temperature)
         self.seed = seed
@@ -42,7 +52,9 @@ class Samples(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         model: Any = pl_module.model
         prompt = [self.tokenizer.start_id, *self.tokenizer.encode_prompt(self.prompt).tolist()]
-        ids = generate(model, prompt, length=self.length, sampling=self.sampling, seed=self.seed)
+        ids = self.generate(
+            model, prompt, length=self.length, sampling=self.sampling, seed=self.seed
+        )
         text = printable(self.tokenizer.decode(prompt[1:] + list(ids)))
         step = trainer.global_step
         with (self.folder / "samples.txt").open("a", encoding="utf-8") as file:

@@ -10,7 +10,7 @@ from unrolled.models.encoders import Embedding
 from unrolled.models.heads import LinearHead
 from unrolled.models.model import RecurrentModel
 from unrolled.recurrence.stack import Recurrence
-from unrolled.tasks.language_modeling.sampling import Sampling, generate
+from unrolled.tasks.sampling import Sampling, generate
 
 # Of the probabilities 0.5, 0.25, 0.15, 0.1, in an order that is not theirs.
 PROBABILITIES = torch.tensor([0.15, 0.5, 0.1, 0.25])

@@ -1,0 +1,233 @@
+"""Next token from a context: one prediction after each prefix of a line, or after each window."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from omegaconf import DictConfig
+
+from unrolled.data.corpus import SPLITS
+from unrolled.data.text_tokenizer import TextTokenizer
+from unrolled.data.tokens import TokenizedCorpus
+from unrolled.errors import ConfigError, DataError
+from unrolled.runs.task import Metric
+from unrolled.tasks.generation import Request
+from unrolled.tasks.next_token.contexts import ContextCorpus, line_so_far, prefixes, windows
+from unrolled.tasks.task import Sources, require_at_least
+from unrolled.tasks.tokens import DEFAULT_SAMPLE, TOKENS, Sample, TokenTask
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+    from unrolled.data.module import ExampleModule
+    from unrolled.models.build import Parts
+    from unrolled.models.model import RecurrentModel
+
+# A token is easier to predict from more context.
+SAME = (*TOKENS, "config.task.context")
+
+
+class NextToken(TokenTask):
+    """Read a context from its first token on, and predict the token after it at its end.
+
+    Where language modeling predicts a token at each step of a text and carries the state, this
+    reads every context anew.
+
+    Args:
+        context: ``prefix``: every prefix of a line, which begins with the end of the line before,
+            so that a line's first token is predicted, too, and its end; blank lines count for
+            nothing. ``window``: every ``window`` tokens in a row of the running text.
+        max_length: at most so many tokens of a prefix are read, the last ones; None: all.
+        window: tokens of a window.
+        one_hot: whether the network reads the tokens in one-hot form in place of an embedding.
+        padding: the side on which shorter prefixes of a batch are padded. Nothing reads the
+            padding, so the side changes no result.
+        sample: see ``Sample``.
+    """
+
+    primary = "perplexity"
+    headline = ("perplexity", "accuracy", "accuracy_top5", "f1_macro")
+    metrics = {
+        "loss": Metric("min", "nats per token", within=SAME),
+        "perplexity": Metric("min", within=SAME),
+        "accuracy": Metric("max", within=SAME),
+        "accuracy_top5": Metric("max", within=SAME),
+        **{
+            f"{name}_{average}": Metric("max", within=SAME)
+            for name in ("precision", "recall", "f1")
+            for average in ("macro", "micro")
+        },
+    }
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        context: Literal["prefix", "window"],
+        max_length: int | None,
+        window: int,
+        one_hot: bool,
+        padding: Literal["right", "left"],
+        batch_size: int,
+        evaluation_batch_size: int,
+        monitor: str | None = None,
+        sample: Sample = DEFAULT_SAMPLE,
+    ) -> None:
+        super().__init__(
+            name=name,
+            monitor=monitor,
+            batch_size=batch_size,
+            evaluation_batch_size=evaluation_batch_size,
+            sample=sample,
+        )
+        require_at_least(1, max_length=max_length, window=window)
+        self.context = context
+        self.max_length = max_length
+        self.window = window
+        self.one_hot = one_hot
+        self.padding: Literal["right", "left"] = padding
+
+    def prepare(self, sources: Sources, fitted: TextTokenizer | None = None) -> ContextCorpus:
+        corpus = super().prepare(sources, fitted)
+        cut = self._windows if self.context == "window" else self._prefixes
+        return ContextCorpus(
+            corpus.name,
+            corpus.fingerprint,
+            corpus.tokenizer,
+            corpus.ids,
+            corpus.characters,
+            cut(corpus),
+        )
+
+    def _prefixes(self, corpus: TokenizedCorpus) -> dict[str, Any]:
+        tokenizer = corpus.tokenizer
+        ends = tokenizer.line_end_ids
+        if not ends:
+            raise DataError(
+                f"task.context=prefix: no token of tokenizer={tokenizer.kind} ends a line; the "
+                "training split needs a line break, and a word tokenizer "
+                "tokenizer.end_of_sentence=true; or take task.context=window"
+            )
+        start = tokenizer.start_id
+        return {
+            split: prefixes(ids, start, ends, self.max_length) for split, ids in corpus.ids.items()
+        }
+
+    def _windows(self, corpus: TokenizedCorpus) -> dict[str, Any]:
+        for split, ids in corpus.ids.items():
+            if len(ids) <= self.window:
+                raise DataError(
+                    f"task.window={self.window}: the {split} split has {len(ids):,} tokens, and "
+                    "needs at least one more than a window; lower it, or give more text"
+                )
+        return {split: windows(ids, self.window) for split, ids in corpus.ids.items()}
+
+    def parts(self, fitted: TextTokenizer, model: DictConfig) -> "Parts":
+        from unrolled.models.build import Parts
+        from unrolled.models.encoders import OneHot
+        from unrolled.models.heads import LinearHead
+
+        vocabulary = fitted.vocabulary_size
+        if not self.one_hot:
+            return replace(super().parts(fitted, model), readout="last")
+        if model.tied_weights:
+            raise ConfigError(
+                "task.one_hot=true: there is no embedding whose weights the output layer could "
+                "share; take model.tied_weights=false"
+            )
+        return Parts(
+            vocabulary,
+            lambda: OneHot(vocabulary),
+            lambda hidden_size, _: LinearHead(hidden_size, vocabulary),
+            "last",
+        )
+
+    def batches(
+        self, data: ContextCorpus, *, seed: int, overfit_batches: int | None = None
+    ) -> "ExampleModule":
+        from unrolled.data.module import ExampleModule
+
+        return ExampleModule(
+            data.splits,
+            batch_size=self.batch_size,
+            evaluation_batch_size=self.evaluation_batch_size,
+            seed=seed,
+            overfit_batches=overfit_batches,
+            padding=self.padding,
+            similar_lengths=True,
+        )
+
+    def tokens_per_character(self, data: ContextCorpus, split: str) -> None:
+        return None
+
+    def baselines(self, data: ContextCorpus) -> dict[str, dict[str, float]]:
+        """What knowing only how frequent each token is among the training targets would score,
+        one added to each count."""
+        counts = np.bincount(data.splits["train"][1], minlength=data.fitted.vocabulary_size) + 1.0
+        nll = -np.log(counts / counts.sum())
+        figures = {}
+        for split in SPLITS[1:]:
+            targets = data.splits[split][1]
+            loss = float(nll[targets].mean())
+            figures[f"{split}/loss"] = loss
+            figures[f"{split}/perplexity"] = float(np.exp(loss))
+            figures[f"{split}/accuracy"] = float(np.mean(targets == counts.argmax()))
+        return {"unigram": figures}
+
+    def cautions(self, data: ContextCorpus) -> dict[str, str]:
+        return {
+            f"{split}/{self.primary}": f"The {split} text is the training text: its figures say "
+            "what was memorized, and nothing of other text."
+            for split in SPLITS[1:]
+            if np.array_equal(data.ids[split], data.ids["train"])
+        }
+
+    def callbacks(self, data: ContextCorpus, folder: Path, seed: int) -> "Iterable[pl.Callback]":
+        from unrolled.tasks.next_token.generation import generate
+        from unrolled.tasks.samples import Samples
+
+        if not self.sample.length:
+            return []
+        continued = partial(generate, context=self._reader(data.fitted))
+        return [Samples(self.sample, data, folder, seed, continued)]
+
+    def encode_prompt(self, fitted: TextTokenizer, request: Request) -> list[int]:
+        ids = super().encode_prompt(fitted, request)
+        there = len(ids) - 1
+        if self.context == "window" and there < self.window:
+            raise DataError(
+                f"the prompt has {there} {'token' if there == 1 else 'tokens'}, and the model "
+                f"reads windows of task.window={self.window}; give it at least as many"
+            )
+        return ids
+
+    def continuation(
+        self, fitted: TextTokenizer, model: "RecurrentModel", prompt: list[int], request: Request
+    ) -> Iterator[str]:
+        from unrolled.tasks.next_token.generation import generate
+        from unrolled.tasks.sampling import Sampling
+
+        drawn = generate(
+            model,
+            prompt,
+            self._reader(fitted),
+            length=request.length,
+            sampling=Sampling(request.temperature, request.top_k, request.top_p),
+            seed=request.seed,
+            stop=fitted.line_end_ids if request.stop else (),
+        )
+        return map(fitted.stream(), itertools.chain(prompt[1:], drawn))
+
+    def _reader(self, fitted: TextTokenizer) -> "partial[Sequence[int]]":
+        """What the model reads of the tokens so far."""
+        if self.context == "window":
+            return partial(_last, count=self.window)
+        return partial(line_so_far, ends=set(fitted.line_end_ids), longest=self.max_length)
+
+
+def _last(tokens: Sequence[int], count: int) -> Sequence[int]:
+    return tokens[-count:]
