@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from unrolled.models.build import Parts
     from unrolled.models.model import RecurrentModel
     from unrolled.tasks.language_modeling.metrics import LanguageModelingMetrics
+    from unrolled.tasks.language_modeling.sampling import Sampling
 
+# Prompts that are generated side by side.
+TOGETHER = 32
 SHOWN_UNKNOWN = 10
 # Figures per token mean the same in two runs only where the tokens are the same.
 TOKENS = ("data.tokenizer", "data.vocabulary_size")
@@ -205,24 +208,68 @@ class LanguageModeling(TextTask):
     def continuation(
         self, fitted: TextTokenizer, model: "RecurrentModel", prompt: list[int], request: Request
     ) -> Iterator[str]:
-        from unrolled.tasks.language_modeling.sampling import Sampling, generate
+        from unrolled.tasks.language_modeling.beams import beam_search
+        from unrolled.tasks.language_modeling.sampling import generate
 
-        sampling = Sampling(request.temperature, request.top_k, request.top_p)
-        stop = None
-        if request.stop:
-            # A line's end where the tokenizer has no token for the end of a sentence.
-            end = fitted.end_of_sentence_id
-            stop = fitted.start_id if end is None else end
-        text = fitted.stream()
-        drawn = generate(
-            model,
-            prompt,
-            length=request.length,
-            sampling=sampling,
-            seed=request.seed,
-            stop=stop,
-        )
-        return map(text, itertools.chain(prompt[1:], drawn))
+        text, stop = fitted.stream(), _stop(fitted, request)
+        if request.beams is None:
+            drawn = generate(
+                model,
+                prompt,
+                length=request.length,
+                sampling=_sampling(request),
+                seed=request.seed,
+                stop=stop,
+            )
+            return map(text, itertools.chain(prompt[1:], drawn))
+        beams, penalty = request.beams, request.repetition_penalty
+
+        def found() -> Iterator[int]:
+            yield from beam_search(
+                model,
+                prompt,
+                beams=beams,
+                length=request.length,
+                stop=stop,
+                repetition_penalty=penalty,
+            )
+
+        return map(text, itertools.chain(prompt[1:], found()))
+
+    def continuations(
+        self,
+        fitted: TextTokenizer,
+        model: "RecurrentModel",
+        prompts: Sequence[list[int]],
+        request: Request,
+    ) -> Iterator[str]:
+        from unrolled.tasks.language_modeling.sampling import generate_together
+
+        if request.beams is not None:
+            return super().continuations(fitted, model, prompts, request)
+        sampling, stop = _sampling(request), _stop(fitted, request)
+
+        def texts() -> Iterator[str]:
+            for first in range(0, len(prompts), TOGETHER):
+                some = prompts[first : first + TOGETHER]
+                steps = generate_together(
+                    model,
+                    some,
+                    length=request.length,
+                    sampling=sampling,
+                    seeds=[request.of_place(first + place).seed for place in range(len(some))],
+                    stop=stop,
+                    width=TOGETHER,
+                )
+                ids = [prompt[1:] for prompt in some]
+                for tokens in steps:
+                    for text, token in zip(ids, tokens, strict=True):
+                        if token is not None:
+                            text.append(token)
+                for text in ids:
+                    yield "".join(map(fitted.stream(), text))
+
+        return texts()
 
 
 def describe_schema_1(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,6 +283,21 @@ def describe_schema_1(record: Mapping[str, Any]) -> dict[str, Any]:
         _unigram(data),
         _unknown_tokens(data),
     ).to_dict()
+
+
+def _sampling(request: Request) -> "Sampling":
+    from unrolled.tasks.language_modeling.sampling import Sampling
+
+    return Sampling(request.temperature, request.top_k, request.top_p, request.repetition_penalty)
+
+
+def _stop(fitted: TextTokenizer, request: Request) -> int | None:
+    """The token that ends a text: a line's end where the tokenizer has none for the end of a
+    sentence."""
+    if not request.stop:
+        return None
+    end = fitted.end_of_sentence_id
+    return fitted.start_id if end is None else end
 
 
 def _unigram(data: Mapping[str, Any]) -> dict[str, dict[str, float]]:
