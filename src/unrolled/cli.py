@@ -19,6 +19,7 @@ COMMANDS = {
     "compare": "many runs to one answer: table, plots, JSON",
     "check": "whether a cell is sound, and how fast",
     "generate": "text from trained runs, side by side",
+    "surprisal": "how surprising each token of a text is, and where it is unusual",
     "evaluate": "a trained run again, on its own data or on other data",
     "reproduce": "a finished run again from its record, and whether it came out the same",
     "runs": "what runs there are, and in which state",

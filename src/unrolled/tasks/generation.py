@@ -1,4 +1,4 @@
-"""What ``unrolled generate`` needs of a task whose models write text."""
+"""What ``unrolled generate`` and ``unrolled surprisal`` need of a task whose models write text."""
 
 import math
 from abc import abstractmethod
@@ -65,6 +65,53 @@ class Request:
         return replace(self, seed=int(seed) >> 1)
 
 
+@dataclass(frozen=True)
+class Surprisal:
+    """A token of a text, given all before it.
+
+    Attributes:
+        text: what it adds to the text; "" for a part of a character that is not its last.
+        bits: the negative logarithm to base 2 of its probability.
+        rank: its place among all tokens in order of probability, 1 for the most probable.
+        unknown: whether it stands for what the model never saw.
+        alternatives: the most probable tokens here with their probabilities.
+    """
+
+    text: str
+    bits: float
+    rank: int
+    unknown: bool = False
+    alternatives: Sequence[tuple[str, float]] = ()
+
+
+@dataclass
+class Totals:
+    """Sums over the tokens of a text."""
+
+    tokens: int = 0
+    bits: float = 0.0
+    unknown: int = 0
+
+    def add(self, token: Surprisal) -> None:
+        """Add a token."""
+        self.tokens += 1
+        self.bits += token.bits
+        self.unknown += token.unknown
+
+    def figures(self, characters: int) -> dict[str, float]:
+        """What the text costs, by words for people.
+
+        Args:
+            characters: of the raw text.
+        """
+        mean = self.bits / self.tokens
+        return {
+            "bits per token": mean,
+            "bits per character": self.bits / characters,
+            "perplexity": 2**mean if mean < 1000 else math.inf,
+        }
+
+
 class TextTask(Task):
     """A task whose trained models continue a text."""
 
@@ -105,3 +152,13 @@ class TextTask(Task):
             for place, prompt in enumerate(prompts)
         ]
         return map("".join, texts)
+
+    @abstractmethod
+    def surprisals(
+        self, fitted: Any, model: "RecurrentModel", text: str, alternatives: int = 0
+    ) -> Iterator[Surprisal]:
+        """Every token of a text, as an evaluation of it would read it, in bounded memory.
+
+        Args:
+            alternatives: how many of the most probable tokens are given with each.
+        """

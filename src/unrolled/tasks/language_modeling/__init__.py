@@ -16,7 +16,7 @@ from unrolled.data.tokens import TOKENIZER, TokenizedCorpus, tokenize
 from unrolled.data.tokens import prepare as prepare_tokens
 from unrolled.errors import DataError, RunError
 from unrolled.runs.task import Metric, TaskDescription
-from unrolled.tasks.generation import Request, TextTask
+from unrolled.tasks.generation import Request, Surprisal, TextTask
 from unrolled.tasks.task import Sources, require_at_least
 
 if TYPE_CHECKING:
@@ -270,6 +270,13 @@ class LanguageModeling(TextTask):
                     yield "".join(map(fitted.stream(), text))
 
         return texts()
+
+    def surprisals(
+        self, fitted: TextTokenizer, model: "RecurrentModel", text: str, alternatives: int = 0
+    ) -> Iterator[Surprisal]:
+        from unrolled.tasks.language_modeling.surprisal import surprisals
+
+        return surprisals(model, fitted, text, alternatives)
 
 
 def describe_schema_1(record: Mapping[str, Any]) -> dict[str, Any]:
