@@ -204,6 +204,18 @@ def test_prompts_of_unequal_lengths_go_on_as_each_would_alone() -> None:
     assert together(prompts) == alone
 
 
+@pytest.mark.parametrize("prompts", [1, 3, 4])
+def test_the_model_reads_as_many_texts_at_a_time_however_many_prompts(prompts: int) -> None:
+    network = model()
+    sizes: list[int] = []
+    network.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].shape[1]))
+    steps = generate_together(
+        network, [[3]] * prompts, length=3, sampling=Sampling(), seeds=range(prompts), width=4
+    )
+    assert len([*steps]) == 3
+    assert sizes == [1] * prompts + [4, 4]
+
+
 def test_a_text_that_ends_ends_alone() -> None:
     prompts = [[3, 1], [3], [3, 1, 4]]
     whole = together(prompts)
