@@ -166,6 +166,7 @@ def test_the_plugins_are_above_sweeps_only() -> None:
         "unrolled.commands.train",
         "unrolled.commands.check",
         "unrolled.commands.generate",
+        "unrolled.commands.surprisal",
         "unrolled.commands.evaluate",
         "unrolled.commands.reproduce",
         "unrolled.training.run",

@@ -185,6 +185,9 @@ OWN_CODE = {
         (["compare", "absent"], 2, "no such folder"),
         (["generate", "absent", "--prompt", "x"], 2, "no such run folder"),
         (["evaluate", "absent"], 2, "no such run folder"),
+        (["surprisal", "--help"], 0, "usage: unrolled surprisal"),
+        (["surprisal", "absent", "--text", "x"], 2, "no such run folder"),
+        (["surprisal", "absent", "--file", "absent.txt"], 2, "absent.txt: cannot be read"),
         ([], 2, "usage"),
     ],
 )

@@ -20,6 +20,7 @@ COMMANDS = {
     "check": "whether a cell is sound, and how fast",
     "generate": "text from trained runs, side by side",
     "predict": "a trained run's answers for new data",
+    "surprisal": "how surprising each token of a text is, and where it is unusual",
     "evaluate": "a trained run again, on its own data or on other data",
     "reproduce": "a finished run again from its record, and whether it came out the same",
     "runs": "what runs there are, and in which state",

@@ -356,3 +356,38 @@ def test_a_text_without_contexts_is_refused(
 def test_what_the_task_cannot_do_is_refused(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         check_task(compose_run([*SMALL, override]))
+
+
+@pytest.mark.parametrize("options", [(), WINDOW])
+def test_the_surprisal_of_a_text_is_its_loss(options: tuple[str, ...]) -> None:
+    conf = config(*options)
+    task, data = build_task(conf.task), contexts(*options)
+    assert isinstance(task, NextToken)
+    torch.manual_seed(1)
+    model = build_model(conf, task.parts(data.fitted, conf.model)).eval()
+    evaluator = task.evaluator(data, "test")
+    for batch in task.batches(data, seed=1).evaluation_dataloader("test"):
+        hidden, _ = model(batch.inputs, None, batch.lengths, batch.padded)
+        evaluator.update(model.head, hidden, batch.targets)
+    found = list(task.surprisals(data.fitted, model, TEXT, alternatives=2))
+    assert len(found) == len(data.splits["test"][1])
+    mean = sum(token.bits for token in found) / len(found)
+    assert mean * np.log(2) == pytest.approx(evaluator.compute()["loss"], rel=1e-6)
+    for token in found:
+        assert (token.rank == 1) == (
+            token.bits == pytest.approx(-np.log2(token.alternatives[0][1]))
+        )
+
+
+def test_repetition_is_penalized_and_beams_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = run(config("trainer.max_steps=40"))
+    command = ["generate", str(outcome.folder), "--prompt", "the", "--temperature", "0"]
+    distinct = []
+    for penalty in ("1", "50"):
+        assert main([*command, "--length", "12", "--repetition-penalty", penalty]) == 0
+        distinct.append(len(set(capsys.readouterr().out.split())))
+    assert distinct[1] > distinct[0]
+    assert main([*command[:4], "--beams", "2"]) == 2
+    assert "has no state for each beam" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from unrolled.models.encoders import Embedding
 from unrolled.models.heads import LinearHead
 from unrolled.models.model import RecurrentModel
 from unrolled.recurrence.stack import Recurrence
-from unrolled.tasks.sampling import Sampling, generate
+from unrolled.tasks.sampling import Sampling, generate, generate_together, penalized
 
 # Of the probabilities 0.5, 0.25, 0.15, 0.1, in an order that is not theirs.
 PROBABILITIES = torch.tensor([0.15, 0.5, 0.1, 0.25])
@@ -26,6 +26,11 @@ def model(vocabulary: int = 12) -> RecurrentModel:
     torch.manual_seed(5)
     ends = Embedding(vocabulary, 8), Recurrence(GRU, 8, 8), LinearHead(8, vocabulary)
     return RecurrentModel(*ends, embedding_dropout=0.5)
+
+
+def linear_of(network: RecurrentModel) -> torch.nn.Linear:
+    assert isinstance(network.head, LinearHead)
+    return network.head.linear
 
 
 def text(**options: object) -> list[int]:
@@ -150,3 +155,66 @@ def test_no_gradient_is_kept_and_the_readers_own_is_left_on() -> None:
     stream = generate(model(), [1], length=5, sampling=Sampling(), seed=1)
     next(stream)
     assert torch.is_grad_enabled()
+
+
+def test_a_penalty_lowers_positive_and_negative_logits_of_used_tokens_alone() -> None:
+    logits = torch.tensor([2.0, -2.0, 0.0, 3.0, -1.0])
+    assert penalized(logits, [1, 0, 2, 0], 2.0).tolist() == [1.0, -4.0, 0.0, 3.0, -1.0]
+    assert penalized(logits, [0, 1], 1.0).tolist() == logits.tolist()
+    assert penalized(logits, [], 2.0).tolist() == logits.tolist()
+
+
+def test_a_high_penalty_lets_no_token_come_twice() -> None:
+    network = model()
+    # A positive score falls to no less than 0.
+    torch.nn.init.constant_(linear_of(network).bias, -100.0)
+
+    def greedy(penalty: float) -> list[int]:
+        sampling = Sampling(temperature=0.0, repetition_penalty=penalty)
+        return list(generate(network, [3, 1], length=11, sampling=sampling, seed=1))
+
+    # The first id begins a text and is not a part of it.
+    assert sorted({1, *greedy(1e6)}) == [*range(12)]
+    assert len(set(greedy(1.0))) < 11
+
+
+def together(prompts: list[list[int]], **options: object) -> list[list[int]]:
+    arguments: dict[str, object] = {
+        "length": 20, "sampling": Sampling(), "seeds": range(len(prompts)), "width": 4, **options,
+    }  # fmt: skip
+    texts: list[list[int]] = [[] for _ in prompts]
+    for tokens in generate_together(model(), prompts, **arguments):  # type: ignore[arg-type]
+        for found, token in zip(texts, tokens, strict=True):
+            if token is not None:
+                found.append(token)
+    return texts
+
+
+def test_prompts_of_unequal_lengths_go_on_as_each_would_alone() -> None:
+    prompts = [[3, 1], [3], [3, 1, 4, 1, 5, 9, 2]]
+    alone = [
+        list(generate(model(), prompt, length=20, sampling=Sampling(), seed=seed))
+        for seed, prompt in enumerate(prompts)
+    ]
+    assert together(prompts) == alone
+
+
+@pytest.mark.parametrize("prompts", [1, 3, 4])
+def test_the_model_reads_as_many_texts_at_a_time_however_many_prompts(prompts: int) -> None:
+    network = model()
+    sizes: list[int] = []
+    network.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].shape[1]))
+    steps = generate_together(
+        network, [[3]] * prompts, length=3, sampling=Sampling(), seeds=range(prompts), width=4
+    )
+    assert len([*steps]) == 3
+    assert sizes == [1] * prompts + [4, 4]
+
+
+def test_a_text_that_ends_ends_alone() -> None:
+    prompts = [[3, 1], [3], [3, 1, 4]]
+    whole = together(prompts)
+    stop = whole[0][4]
+    ended = [text[: text.index(stop)] if stop in text else text for text in whole]
+    assert len(ended[0]) < len(max(ended, key=len))
+    assert together(prompts, stop=stop) == ended

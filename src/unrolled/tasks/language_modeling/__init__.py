@@ -2,14 +2,14 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unrolled.data.text_tokenizer import TextTokenizer
 from unrolled.data.tokens import TokenizedCorpus
 from unrolled.runs.task import Metric, TaskDescription
-from unrolled.tasks.generation import Request
+from unrolled.tasks.generation import Request, Surprisal
 from unrolled.tasks.task import require_at_least
 from unrolled.tasks.tokens import DEFAULT_SAMPLE, TOKENS, Sample, TokenTask
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from unrolled.data.module import StreamModule
     from unrolled.models.model import RecurrentModel
+
+# Prompts that are generated side by side.
+TOGETHER = 32
 
 
 class LanguageModeling(TokenTask):
@@ -109,24 +112,75 @@ class LanguageModeling(TokenTask):
     def continuation(
         self, fitted: TextTokenizer, model: "RecurrentModel", prompt: list[int], request: Request
     ) -> Iterator[str]:
-        from unrolled.tasks.sampling import Sampling, generate
+        from unrolled.tasks.language_modeling.beams import beam_search
+        from unrolled.tasks.sampling import generate, sampling_of
 
-        sampling = Sampling(request.temperature, request.top_k, request.top_p)
-        stop = None
-        if request.stop:
-            # A line's end where the tokenizer has no token for the end of a sentence.
-            end = fitted.end_of_sentence_id
-            stop = fitted.start_id if end is None else end
-        text = fitted.stream()
-        drawn = generate(
-            model,
-            prompt,
-            length=request.length,
-            sampling=sampling,
-            seed=request.seed,
-            stop=stop,
-        )
-        return map(text, itertools.chain(prompt[1:], drawn))
+        text, stop = fitted.stream(), _stop(fitted, request)
+        if request.beams is None:
+            drawn = generate(
+                model,
+                prompt,
+                length=request.length,
+                sampling=sampling_of(request),
+                seed=request.seed,
+                stop=stop,
+            )
+            return map(text, itertools.chain(prompt[1:], drawn))
+        beams, penalty = request.beams, request.repetition_penalty
+
+        def found() -> Iterator[int]:
+            yield from beam_search(
+                model,
+                prompt,
+                beams=beams,
+                length=request.length,
+                stop=stop,
+                repetition_penalty=penalty,
+            )
+
+        return map(text, itertools.chain(prompt[1:], found()))
+
+    def continuations(
+        self,
+        fitted: TextTokenizer,
+        model: "RecurrentModel",
+        prompts: Sequence[list[int]],
+        request: Request,
+    ) -> Iterator[str]:
+        from unrolled.tasks.sampling import generate_together, sampling_of
+
+        if request.beams is not None:
+            return super().continuations(fitted, model, prompts, request)
+        sampling, stop = sampling_of(request), _stop(fitted, request)
+
+        def texts() -> Iterator[str]:
+            for first in range(0, len(prompts), TOGETHER):
+                some = prompts[first : first + TOGETHER]
+                steps = generate_together(
+                    model,
+                    some,
+                    length=request.length,
+                    sampling=sampling,
+                    seeds=[request.of_place(first + place).seed for place in range(len(some))],
+                    stop=stop,
+                    width=TOGETHER,
+                )
+                ids = [prompt[1:] for prompt in some]
+                for tokens in steps:
+                    for text, token in zip(ids, tokens, strict=True):
+                        if token is not None:
+                            text.append(token)
+                for text in ids:
+                    yield "".join(map(fitted.stream(), text))
+
+        return texts()
+
+    def surprisals(
+        self, fitted: TextTokenizer, model: "RecurrentModel", text: str, alternatives: int = 0
+    ) -> Iterator[Surprisal]:
+        from unrolled.tasks.language_modeling.surprisal import surprisals
+
+        return surprisals(model, fitted, text, alternatives)
 
 
 def describe_schema_1(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,6 +194,15 @@ def describe_schema_1(record: Mapping[str, Any]) -> dict[str, Any]:
         _unigram(data),
         _unknown_tokens(data),
     ).to_dict()
+
+
+def _stop(fitted: TextTokenizer, request: Request) -> int | None:
+    """The token that ends a text: a line's end where the tokenizer has none for the end of a
+    sentence."""
+    if not request.stop:
+        return None
+    end = fitted.end_of_sentence_id
+    return fitted.start_id if end is None else end
 
 
 def _unigram(data: Mapping[str, Any]) -> dict[str, dict[str, float]]:

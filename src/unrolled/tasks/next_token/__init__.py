@@ -15,7 +15,7 @@ from unrolled.data.text_tokenizer import TextTokenizer
 from unrolled.data.tokens import TokenizedCorpus
 from unrolled.errors import ConfigError, DataError
 from unrolled.runs.task import Metric
-from unrolled.tasks.generation import Request
+from unrolled.tasks.generation import Request, Surprisal
 from unrolled.tasks.next_token.contexts import ContextCorpus, line_so_far, prefixes, windows
 from unrolled.tasks.task import Sources, require_at_least
 from unrolled.tasks.tokens import DEFAULT_SAMPLE, TOKENS, Sample, TokenTask
@@ -209,18 +209,37 @@ class NextToken(TokenTask):
         self, fitted: TextTokenizer, model: "RecurrentModel", prompt: list[int], request: Request
     ) -> Iterator[str]:
         from unrolled.tasks.next_token.generation import generate
-        from unrolled.tasks.sampling import Sampling
+        from unrolled.tasks.sampling import sampling_of
 
+        if request.beams is not None:
+            raise ConfigError(
+                f"beams {request.beams}: task={self.name} reads its context anew for each token, "
+                "and has no state for each beam; draw, or take a task that carries its state"
+            )
         drawn = generate(
             model,
             prompt,
             self._reader(fitted),
             length=request.length,
-            sampling=Sampling(request.temperature, request.top_k, request.top_p),
+            sampling=sampling_of(request),
             seed=request.seed,
             stop=fitted.line_end_ids if request.stop else (),
         )
         return map(fitted.stream(), itertools.chain(prompt[1:], drawn))
+
+    def surprisals(
+        self, fitted: TextTokenizer, model: "RecurrentModel", text: str, alternatives: int = 0
+    ) -> Iterator[Surprisal]:
+        from unrolled.tasks.next_token.generation import surprisals
+
+        ids = fitted.encode(text)
+        if self.context == "prefix":
+            contexts = prefixes(ids, fitted.start_id, fitted.line_end_ids, self.max_length)
+        elif len(ids) > self.window:
+            contexts = windows(ids, self.window)
+        else:
+            return iter(())
+        return surprisals(model, fitted, contexts, self.evaluation_batch_size, alternatives)
 
     def _reader(self, fitted: TextTokenizer) -> "partial[Sequence[int]]":
         """What the model reads of the tokens so far."""

@@ -4,8 +4,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import torch
 
+from unrolled.data.batches import ExampleBatches, Examples
+from unrolled.data.sequences import Windows
+from unrolled.data.text_tokenizer import TextTokenizer
 from unrolled.models.model import RecurrentModel
-from unrolled.tasks.sampling import Sampling
+from unrolled.tasks.generation import Surprisal
+from unrolled.tasks.next_token.contexts import Targets
+from unrolled.tasks.sampling import Sampling, evaluating, penalized
+from unrolled.tasks.surprisal import Describe
 
 
 @torch.no_grad()
@@ -28,19 +34,41 @@ def generate(
         seed: of a generator of its own, so that sampling disturbs no other random choice.
         stop: token ids that end the text (they are not yielded).
     """
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         device = next(model.parameters()).device
         generator = torch.Generator().manual_seed(seed)
         ids = list(prompt)
         for _ in range(length):
             read = torch.tensor(list(context(ids)), device=device)[:, None]
             hidden, _states = model(read)
-            token = sampling.draw(model.head.scores(hidden)[0].float().cpu(), generator)
+            logits = model.head.scores(hidden)[0].float().cpu()
+            ready = penalized(logits, ids[1:], sampling.repetition_penalty)
+            token = sampling.draw(ready, generator)
             if token in stop:
                 return
             yield token
             ids.append(token)
-    finally:
-        model.train(was_training)
+
+
+@torch.no_grad()
+def surprisals(
+    model: RecurrentModel,
+    tokenizer: TextTokenizer,
+    contexts: tuple[Windows, Targets],
+    batch_size: int,
+    alternatives: int,
+) -> Iterator[Surprisal]:
+    """The surprisal of the token after each context, in their order.
+
+    Args:
+        contexts: each one's tokens, and the token after it.
+        alternatives: how many of the most probable tokens are given with each.
+    """
+    describe = Describe(tokenizer, alternatives)
+    device = next(model.parameters()).device
+    examples = Examples(*contexts)
+    with evaluating(model):
+        for places in ExampleBatches(len(examples), batch_size):
+            batch = examples[places]
+            hidden, _ = model(batch.inputs.to(device), None, batch.lengths)
+            yield from describe(model.head.scores(hidden), batch.targets)
