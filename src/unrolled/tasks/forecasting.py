@@ -71,10 +71,10 @@ class Forecasting(ValueTask):
     Args:
         window: steps of history.
         horizon: steps ahead that are predicted.
-        target: ``value``, or ``change``: a window's values and what is predicted of it are
-            relative to its last value, so that a trend does not lead out of what was seen in
-            training (as in NLinear of Zeng et al. 2023; other variables than targets stay as they
-            are).
+        target: how targets are read and predicted; other variables stay as they are. ``value``: as
+            they are, too. ``change``: less the last value of each window, so that a trend does not
+            lead out of what was seen in training (as in NLinear of Zeng et al. 2023). ``growth``:
+            the logarithm of their ratio to it, for what grows by percentages and is above 0.
         scaling: ``standard``: each variable minus its mean over the training split, divided by its
             standard deviation; ``none``.
     """
@@ -90,7 +90,7 @@ class Forecasting(ValueTask):
         name: str,
         window: int,
         horizon: int,
-        target: Literal["value", "change"],
+        target: Literal["value", "change", "growth"],
         scaling: How,
         batch_size: int,
         evaluation_batch_size: int,
@@ -114,6 +114,8 @@ class Forecasting(ValueTask):
                 f"dataset={sources.dataset.name}: its loader gave a {type(series).__name__}, and "
                 f"task={self.name} takes a Series"
             )
+        if self.target == "growth":
+            _require_positive(series)
         bounds = series.bounds(sources.fold)
         starts = {split: self._starts(series, split, *bounds[split]) for split in SPLITS}
         if fitted is None:
@@ -156,7 +158,10 @@ class Forecasting(ValueTask):
 
         features, scale = len(fitted.inputs), [*fitted.target_scale] * self.horizon
         return Parts(
-            features, lambda: Features(features), lambda size, _: ScaledHead(size, scale), "last"
+            features,
+            lambda: Features(features),
+            lambda size, _: ScaledHead(size, scale, growth=self.target == "growth"),
+            "last",
         )
 
     def evaluator(self, data: SeriesData, split: str) -> "ValueErrors":
@@ -184,6 +189,10 @@ class Forecasting(ValueTask):
             found["mean"] |= self.baseline(data, split, mean)
         return {label: figures for label, figures in found.items() if figures}
 
+    def relative(self, values: Floats, level: Floats) -> Floats:
+        relative: Floats = np.log(values / level) if self.target == "growth" else values - level
+        return relative
+
     def _starts(self, series: Series, split: str, begin: int, end: int) -> Starts:
         """Where the target of each window begins; the first ones lack a whole history."""
         starts = np.arange(max(begin, self.window), end - self.horizon + 1)
@@ -207,13 +216,15 @@ class Forecasting(ValueTask):
             )
         mean, scale = spread(training, self.scaling)
         target_mean, target_scale = mean[targets], scale[targets]
-        if self.target == "change":
+        if self.target != "value":
             history, truth = self._cut(series, starts)
-            last = history[:, -1:]
-            relative = (history - last).reshape(-1, history.shape[-1])
-            changes = (truth - last[..., targets]).reshape(-1, len(targets))
-            mean[targets], scale[targets] = 0.0, spread(relative, self.scaling)[1][targets]
-            target_mean, target_scale = np.zeros(len(targets)), spread(changes, self.scaling)[1]
+            last = history[:, -1:, targets]
+            past, ahead = self.relative(history[..., targets], last), self.relative(truth, last)
+            mean[targets], target_mean = 0.0, np.zeros(len(targets))
+            scale[targets], target_scale = (
+                spread(values.reshape(-1, len(targets)), self.scaling)[1]
+                for values in (past, ahead)
+            )
         season = series.season
         errors = np.abs(training[season:] - training[:-season]).mean(0)[targets]
         return Scaler(
@@ -232,10 +243,10 @@ class Forecasting(ValueTask):
         history, truth = self._cut(series, starts)
         targets = series.target_places
         level = np.asarray(fitted.target_mean)[None, None]
-        if self.target == "change":
+        if self.target != "value":
             level = history[:, -1:, targets]
             history = history.copy()
-            history[..., targets] -= level
+            history[..., targets] = self.relative(history[..., targets], level)
         return fitted.scaled(history), beside_level(truth, level)
 
     def _cut(self, series: Series, starts: Starts) -> tuple[Floats, Floats]:
@@ -245,6 +256,17 @@ class Forecasting(ValueTask):
         chosen = series.values[:, series.target_places]
         truth = sliding_window_view(chosen, self.horizon, axis=0)[starts]
         return histories.transpose(0, 2, 1), truth.transpose(0, 2, 1)
+
+
+def _require_positive(series: Series) -> None:
+    """Refuse targets that have no logarithm."""
+    for target, place in zip(series.targets, series.target_places, strict=True):
+        low = int(series.values[:, place].argmin())
+        if (value := series.values[low, place]) <= 0:
+            raise DataError(
+                f"dataset={series.name}: {target} is {value:g} at {series.times[low]}, and "
+                "task.target=growth needs values above 0; take task.target=change"
+            )
 
 
 def forecasts(data: SeriesData, split: str, truth: Floats, predicted: Floats) -> dict[str, Figure]:

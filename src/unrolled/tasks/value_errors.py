@@ -36,22 +36,30 @@ class ScaledHead(ValueHead):
     Args:
         hidden_size: the width of the recurrence's output.
         scale: of each value.
+        growth: what is predicted is level × exp(scale × score).
     """
 
     scale: Tensor
 
-    def __init__(self, hidden_size: int, scale: Sequence[float]) -> None:
+    def __init__(self, hidden_size: int, scale: Sequence[float], *, growth: bool = False) -> None:
         super().__init__(hidden_size, len(scale))
         wide = torch.tensor([*scale], dtype=torch.float64)
         self.register_buffer("scale", wide, persistent=False)
+        self.growth = growth
 
     def loss_of_scores(self, scores: Tensor, targets: Tensor) -> Tensor:
-        truth, level = targets.unbind(1)
-        return super().loss_of_scores(scores, (truth - level) / self.scale)
+        return super().loss_of_scores(scores, self.exact(targets))
 
-    def predicted(self, scores: Tensor, level: Tensor) -> Tensor:
+    def exact(self, targets: Tensor) -> Tensor:
+        """The scores that would predict the true values: ``[batch, values]`` of float64."""
+        truth, level = targets.unbind(1)
+        relative = (truth / level).log() if self.growth else truth - level
+        return relative / self.scale
+
+    def predicted(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Values in their own units, ``[batch, values]`` of float64."""
-        return level + self.scale * scores.double()
+        level, change = targets[:, 1], self.scale * scores.double()
+        return level * change.exp() if self.growth else level + change
 
 
 class ValueErrors:
@@ -82,9 +90,8 @@ class ValueErrors:
         assert isinstance(head, ScaledHead)
         scores = head.scores(hidden)
         self.loss += float(head.loss_of_scores(scores, targets))
-        truth, level = targets.unbind(1)
-        self._truth.append(truth.cpu())
-        self._predicted.append(head.predicted(scores, level).cpu())
+        self._truth.append(targets[:, 0].cpu())
+        self._predicted.append(head.predicted(scores, targets).cpu())
 
     @property
     def truth(self) -> Floats:

@@ -190,14 +190,18 @@ class ValueTask(ExampleTask):
         }
         return replace(about, metrics=metrics)
 
+    def relative(self, values: Floats, level: Floats) -> Floats:
+        """Values as a model predicts them, before they are scaled: relative to a level."""
+        return values - level
+
     def baseline(self, data: ValueData, split: str, predicted: Floats) -> dict[str, float]:
         """What a prediction ``[examples, steps, targets]`` of a split scores."""
         from unrolled.tasks.value_errors import errors
 
         truth = data.truth(split)
         predicted = np.broadcast_to(predicted, truth.shape)
-        scale = np.asarray(data.fitted.target_scale)
-        figures = {"loss": float(np.mean(((predicted - truth) / scale) ** 2))}
+        scores = self.relative(predicted, truth) / np.asarray(data.fitted.target_scale)
+        figures = {"loss": float(np.mean(scores**2))}
         figures |= errors(truth, predicted, data.fitted.naive_errors)
         return {f"{split}/{name}": value for name, value in figures.items() if np.isfinite(value)}
 
