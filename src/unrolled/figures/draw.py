@@ -112,7 +112,9 @@ def _forecasts(picture: "Picture", rows: Mapping[str, Sequence[Figure]]) -> None
     known = one.first + one.step * np.arange(len(one.history))
     ahead = one.first + one.step * (len(one.history) + np.arange(len(one.truth)))
     panel.plot(known, one.history, color=OTHERS, lw=1.2, label="history")
-    panel.plot(ahead, one.truth, color=INK, lw=1.6, label="truth")
+    # From the last known value on, so that the line has no gap.
+    whole = np.concatenate([known[-1:], ahead]), [*one.history[-1:], *one.truth]
+    panel.plot(*whole, color=INK, lw=1.6, label="truth")
     for rank, (label, members) in enumerate(rows.items()):
         forecast = members[0]
         assert isinstance(forecast, Forecast)

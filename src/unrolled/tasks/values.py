@@ -90,9 +90,10 @@ def spread(columns: Floats, how: How = "standard") -> tuple[Floats, Floats]:
     """
     if how == "none":
         return np.zeros(columns.shape[1]), np.ones(columns.shape[1])
-    # A constant's standard deviation is not always exactly 0.
+    # A constant's mean is not always exactly itself, nor its standard deviation exactly 0.
     constant = np.ptp(columns, axis=0) == 0
-    return columns.mean(0), np.where(constant, 1.0, columns.std(0))
+    mean = np.where(constant, columns[0], columns.mean(0))
+    return mean, np.where(constant, 1.0, columns.std(0))
 
 
 def constant_columns(columns: Floats, names: Sequence[str]) -> list[str]:
