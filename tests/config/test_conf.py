@@ -18,6 +18,7 @@ NEEDS = {
     "dataset/text": ["dataset.path=x.txt"],
     "dataset/splits": ["dataset.path=x"],
     "dataset/hub": ["dataset.path=x"],
+    "dataset/series": ["dataset.path=x"],
 }
 
 
