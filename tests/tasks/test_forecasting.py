@@ -24,7 +24,7 @@ from unrolled.runs.figures import Forecast, from_plain
 from unrolled.runs.record import read_record
 from unrolled.tasks import build
 from unrolled.tasks.build import build_task, check_task, prepare_data, sources
-from unrolled.tasks.forecasting import Forecasting, SeriesData
+from unrolled.tasks.forecasting import Forecasting, SeriesData, forecasts
 from unrolled.training.load import load_run
 from unrolled.training.run import run
 
@@ -300,6 +300,19 @@ def test_a_run_leaves_predictions_a_figure_and_a_scaler(values: Floats) -> None:
     assert (figure.first, figure.step) == (1936, 1)
     assert evaluate(folder).identical
     assert reproduce(folder).verdict == "identical"
+
+
+def test_a_figure_ends_with_the_end_of_the_last_window(values: Floats) -> None:
+    data = prepared("task.horizon=5", "dataset.targets=[a]")
+    truth = data.truth("test")
+    # Each prediction says which window it is of, and how far ahead it is.
+    predicted = np.arange(len(truth))[:, None, None] + np.arange(5)[:, None] / 10
+    figure = forecasts(data, "test", truth, predicted)["forecast of a"]
+    assert isinstance(figure, Forecast)
+    # Of 12 steps two whole windows, and two steps of the last one.
+    whole = [0, 0.1, 0.2, 0.3, 0.4, 5, 5.1, 5.2, 5.3, 5.4]
+    assert figure.predicted == pytest.approx([*whole, 7.3, 7.4])
+    np.testing.assert_array_equal(figure.truth, values[48:, 0])
 
 
 def test_a_finished_run_is_evaluated_on_other_data_by_its_own_scaler(values: Floats) -> None:
