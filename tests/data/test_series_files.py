@@ -148,6 +148,12 @@ def test_bad_input_of_other_kinds(name: str, content: str, said: str) -> None:
         load(write(content, name))
 
 
+def test_a_file_in_another_encoding_is_refused_with_its_line() -> None:
+    Path("data.csv").write_bytes(b"t,a\n1,2\n2,caf\xe9\n")
+    with pytest.raises(DataError, match=r"data.csv, line 3: not UTF-8; save the file in that"):
+        load("data.csv")
+
+
 def test_a_file_that_is_not_there() -> None:
     with pytest.raises(DataError, match=r"dataset.path=nowhere.csv: no such file \(looked in"):
         load("nowhere.csv")

@@ -58,7 +58,7 @@ def load_series(
         times = table.times(time)
         if gaps := _gaps(times):
             treated["steps longer than the usual one"] = gaps
-    if variables is None:
+    if not variables:
         variables, without = table.numeric(time)
         if without:
             treated[f"columns without numbers left out ({', '.join(without)})"] = len(without)
@@ -147,7 +147,7 @@ class _Table:
                     ".ndjson or .parquet"
                 )
         except (pl.exceptions.PolarsError, OSError) as error:
-            reason = separator and _ragged(path, separator)
+            reason = separator and _fault(path, separator)
             reason = reason or f": {str(error).splitlines()[0]}"
             raise DataError(f"{path}{reason}") from error
         self.lines = np.arange(len(frame)) + (1 if separator is None else 2)
@@ -207,7 +207,9 @@ class _Table:
             else:
                 without.append(column)
         if not numeric:
-            raise DataError(f"{self.path}: no column holds numbers")
+            raise DataError(
+                f"{self.path}: no column holds numbers (its columns: {', '.join(self.columns)})"
+            )
         return numeric, without
 
     def numbers(self, column: str, key: str) -> Values:
@@ -245,16 +247,19 @@ class _Table:
         return f"{self.path}, {word} {self.lines[place]}"
 
 
-def _ragged(path: Path, separator: str) -> str | None:
-    """The first line with more fields than the header, for a message."""
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        rows = csv.reader(file, delimiter=separator)
-        header = next(rows, [])
-        for row in rows:
-            if len(row) > len(header):
-                return (
-                    f", line {rows.line_num}: {len(row)} fields, and the header has {len(header)}"
-                )
+def _fault(path: Path, separator: str) -> str | None:
+    """What is wrong with a table, and in which line; None where that is not known."""
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return f", line {line}: not UTF-8; save the file in that encoding"
+    rows = csv.reader(text.splitlines(keepends=True), delimiter=separator)
+    header = next(rows, [])
+    for row in rows:
+        if len(row) > len(header):
+            return f", line {rows.line_num}: {len(row)} fields, and the header has {len(header)}"
     return None
 
 
