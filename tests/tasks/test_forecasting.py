@@ -334,6 +334,22 @@ def test_a_finished_run_is_evaluated_on_other_data_by_its_own_scaler(values: Flo
         load_run(folder).fitted  # noqa: B018
 
 
+@pytest.mark.parametrize("target", ["value", "change"])
+def test_a_finished_run_forecasts_what_follows_new_data(values: Floats, target: str) -> None:
+    folder = run(config("dataset.targets=[c,a]", f"task.target={target}")).folder
+    assert folder is not None
+    stored = load_run(folder)
+    assert isinstance(stored.task, Forecasting)
+    # The last window of the test split, whose forecast the run has left.
+    known = values[40:57]
+    found = stored.task.forecast(stored.fitted, stored.best_model(), known)
+    table = pl.read_csv(folder / "predictions.csv")
+    assert table["known_until"][-1] == 1956
+    np.testing.assert_allclose(found.ravel(), table["predicted"][-6:], rtol=1e-6)
+    with pytest.raises(DataError, match="4 steps are too few for a forecast: the model reads 5"):
+        stored.task.forecast(stored.fitted, stored.best_model(), known[:4])
+
+
 def test_a_debugging_run_on_some_batches_ends(values: Floats) -> None:
     folder = run(config("trainer.limit_batches=1")).folder
     assert folder is not None
@@ -364,7 +380,7 @@ def test_a_constant_variable_is_kept_as_zero_and_said(values: Floats) -> None:
             ["dataset.season=42"],
             r"dataset.season=42: the training split has 42 steps, which is",
         ),
-        (["task.target=growth"], r"dataset=series: b is -.* and task.target=growth needs values"),
+        (["task.target=growth"], r"the target b is -.* and task.target=growth needs values"),
     ],
 )
 def test_what_a_series_is_too_short_for(values: Floats, overrides: list[str], said: str) -> None:

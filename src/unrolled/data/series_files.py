@@ -2,8 +2,10 @@
 
 import csv
 import difflib
+import io
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -19,10 +21,35 @@ Values = npt.NDArray[np.float64]
 
 # How a value that is not there is written, in small letters.
 ABSENT = ("", "na", "n/a", "nan", "null", "none", "?", "-")
-# Between the fields of a line, by the end of a file's name.
-SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+# What a file is, by the end of its name.
+KINDS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".txt": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
+SEPARATORS = {"csv": ",", "tsv": "\t"}
 # Between steps that are longer than this many usual ones, steps are missing.
 GAP = 1.5
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What a table says of a series.
+
+    Attributes:
+        values: ``[time, variables]``, finite.
+        variables: the names of the columns.
+        times: what each step is called.
+        treated: what was done to the data, with its count.
+    """
+
+    values: Values
+    variables: Sequence[str]
+    times: Sequence[str]
+    treated: Mapping[str, int]
 
 
 def load_series(
@@ -51,7 +78,56 @@ def load_series(
         DataError: the file cannot be read, has no such column, or holds what is no number, or
             time stamps that are not in order; the message has the line.
     """
-    table = _Table(Path(path).expanduser(), path)
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise DataError(f"dataset.path={path}: no such file (looked in {Path.cwd()})")
+    kind = KINDS.get(file.suffix.lower())
+    if kind is None:
+        raise DataError(f"dataset.path={path}: a series is read from {', '.join(KINDS)}")
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror})") from error
+    steps = read_steps(content, str(file), kind, time, variables, missing)
+    for target in targets or ():
+        if target not in steps.variables:
+            raise DataError(
+                f"dataset.targets={target}: no variable of it{_nearest(target, steps.variables)} "
+                f"(it has: {', '.join(steps.variables)})"
+            )
+    return Series(
+        name,
+        steps.values,
+        steps.variables,
+        targets or steps.variables,
+        steps.times,
+        season,
+        unit,
+        validation_fraction,
+        test_fraction,
+        steps.treated,
+    )
+
+
+def read_steps(
+    content: bytes,
+    name: str,
+    kind: str,
+    time: str | None,
+    variables: Sequence[str] | None,
+    missing: Missing,
+) -> Steps:
+    """The steps of a table.
+
+    Args:
+        content, name: of the file; the name is for messages.
+        kind: ``csv``, ``tsv``, ``jsonl`` or ``parquet``.
+        time, variables, missing: see ``load_series``.
+
+    Raises:
+        DataError: as ``load_series``.
+    """
+    table = _Table(content, name, kind)
     times = [str(step + 1) for step in range(len(table))]
     treated: dict[str, int] = {}
     if time is not None:
@@ -62,32 +138,13 @@ def load_series(
         variables, without = table.numeric(time)
         if without:
             treated[f"columns without numbers left out ({', '.join(without)})"] = len(without)
-    columns = [table.numbers(column, "dataset.variables") for column in variables]
-    values = np.stack(columns, 1)
+    values = np.stack([table.numbers(column, "dataset.variables") for column in variables], 1)
     if missing == "refuse":
         table.refuse_missing(values, variables)
     values, kept = treat_missing(values, missing, treated)
     if not len(values):
-        raise DataError(f"dataset.path={path}: no row in it has a value of every variable")
-    for target in targets or ():
-        if target not in variables:
-            near = _nearest(target, variables)
-            raise DataError(
-                f"dataset.targets={target}: no variable of it{near} (it has: "
-                f"{', '.join(variables)})"
-            )
-    return Series(
-        name,
-        values,
-        variables,
-        targets or variables,
-        [times[step] for step in kept],
-        season,
-        unit,
-        validation_fraction,
-        test_fraction,
-        treated,
-    )
+        raise DataError(f"{name}: no row in it has a value of every variable")
+    return Steps(values, variables, [times[step] for step in kept], treated)
 
 
 def treat_missing(
@@ -122,41 +179,33 @@ class _Table:
     """A file's columns, each cell's line known.
 
     Args:
-        path: the file; ``said``: as the configuration has it.
+        content, name, kind: see ``read_steps``.
     """
 
-    def __init__(self, path: Path, said: str) -> None:
+    def __init__(self, content: bytes, name: str, kind: str) -> None:
         import polars as pl
 
-        if not path.is_file():
-            raise DataError(f"dataset.path={said}: no such file (looked in {Path.cwd()})")
-        self.path = path
-        kind = path.suffix.lower()
-        separator = SEPARATORS.get(kind)
+        self.name, self.row = name, "row" if kind == "parquet" else "line"
+        separator, file = SEPARATORS.get(kind), io.BytesIO(content)
         try:
             if separator is not None:
                 # As text, so that a cell that is no number can be shown with its line.
-                frame = pl.read_csv(path, separator=separator, infer_schema=False)
-            elif kind in (".jsonl", ".ndjson"):
-                frame = pl.read_ndjson(path, infer_schema_length=None)
-            elif kind == ".parquet":
-                frame = pl.read_parquet(path)
+                frame = pl.read_csv(file, separator=separator, infer_schema=False)
+            elif kind == "jsonl":
+                frame = pl.read_ndjson(file, infer_schema_length=None)
             else:
-                raise DataError(
-                    f"dataset.path={said}: a series is read from .csv, .tsv, .txt (tabs), .jsonl, "
-                    ".ndjson or .parquet"
-                )
-        except (pl.exceptions.PolarsError, OSError) as error:
-            reason = separator and _fault(path, separator)
+                frame = pl.read_parquet(file)
+        except pl.exceptions.PolarsError as error:
+            reason = separator and _fault(content, separator)
             reason = reason or f": {str(error).splitlines()[0]}"
-            raise DataError(f"{path}{reason}") from error
+            raise DataError(f"{name}{reason}") from error
         self.lines = np.arange(len(frame)) + (1 if separator is None else 2)
         if separator is not None and len(frame):
             # A blank line is a row of nothing.
             there = ~frame.select(pl.all_horizontal(pl.all().is_null())).to_series().to_numpy()
             frame, self.lines = frame.filter(there), self.lines[there]
         if not len(frame):
-            raise DataError(f"{path}: no rows in it")
+            raise DataError(f"{name}: no rows in it")
         self.columns: Mapping[str, Sequence[Any]] = {
             column: frame[column].to_list() for column in frame.columns
         }
@@ -201,14 +250,14 @@ class _Table:
                 numeric.append(column)
             elif time is None and there and all(parse_time(_text(value)) for value in there):
                 raise DataError(
-                    f"{self.path}: the column {column} holds time stamps; name it by "
+                    f"{self.name}: the column {column} holds time stamps; name it by "
                     f"dataset.time={column}, or name the columns to read by dataset.variables"
                 )
             else:
                 without.append(column)
         if not numeric:
             raise DataError(
-                f"{self.path}: no column holds numbers (its columns: {', '.join(self.columns)})"
+                f"{self.name}: no column holds numbers (its columns: {', '.join(self.columns)})"
             )
         return numeric, without
 
@@ -237,19 +286,17 @@ class _Table:
     def _column(self, column: str, key: str) -> Sequence[Any]:
         if column not in self.columns:
             raise DataError(
-                f"{key}={column}: {self.path} has no such column"
+                f"{key}={column}: {self.name} has no such column"
                 f"{_nearest(column, list(self.columns))} (it has: {', '.join(self.columns)})"
             )
         return self.columns[column]
 
     def _where(self, place: int) -> str:
-        word = "row" if self.path.suffix.lower() == ".parquet" else "line"
-        return f"{self.path}, {word} {self.lines[place]}"
+        return f"{self.name}, {self.row} {self.lines[place]}"
 
 
-def _fault(path: Path, separator: str) -> str | None:
+def _fault(content: bytes, separator: str) -> str | None:
     """What is wrong with a table, and in which line; None where that is not known."""
-    content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -30,6 +30,7 @@ from unrolled.tasks.values import (
 
 if TYPE_CHECKING:
     from unrolled.models.build import Parts
+    from unrolled.models.model import RecurrentModel
     from unrolled.tasks.value_errors import ValueErrors
 
 Starts = npt.NDArray[np.int64]
@@ -115,7 +116,8 @@ class Forecasting(ValueTask):
                 f"task={self.name} takes a Series"
             )
         if self.target == "growth":
-            _require_positive(series)
+            for target, place in zip(series.targets, series.target_places, strict=True):
+                _require_positive(target, series.values[:, place], f"dataset={series.name}")
         bounds = series.bounds(sources.fold)
         starts = {split: self._starts(series, split, *bounds[split]) for split in SPLITS}
         if fitted is None:
@@ -189,6 +191,36 @@ class Forecasting(ValueTask):
             found["mean"] |= self.baseline(data, split, mean)
         return {label: figures for label, figures in found.items() if figures}
 
+    def forecast(self, fitted: Scaler, model: "RecurrentModel", values: Floats) -> Floats:
+        """The targets of the steps that follow, in their own units: ``[horizon, targets]``.
+
+        Args:
+            values: a series of the variables ``fitted.inputs``, ``[steps, variables]``, of which
+                the last window is read.
+
+        Raises:
+            DataError: it is shorter than a window, or has values that the task cannot read.
+        """
+        import torch
+
+        if len(values) < self.window:
+            raise DataError(
+                f"{len(values)} steps are too few for a forecast: the model reads {self.window}"
+            )
+        history = values[-self.window :]
+        if self.target == "growth":
+            for target in fitted.targets:
+                _require_positive(target, history[:, list(fitted.inputs).index(target)])
+        inputs, level = self._inputs(fitted, history[None])
+        model.eval()
+        with torch.no_grad():
+            hidden, _ = model(torch.from_numpy(inputs).transpose(0, 1))
+            scores = model.head.scores(hidden)
+        levels = np.broadcast_to(level, (1, self.horizon, level.shape[-1])).reshape(1, -1)
+        head: Any = model.head
+        predicted: Floats = head.predicted(scores, torch.tensor(levels)[:, None]).numpy()
+        return predicted.reshape(self.horizon, -1)
+
     def relative(self, values: Floats, level: Floats) -> Floats:
         relative: Floats = np.log(values / level) if self.target == "growth" else values - level
         return relative
@@ -241,13 +273,19 @@ class Forecasting(ValueTask):
     def _windows(self, series: Series, fitted: Scaler, starts: Starts) -> tuple[Any, Floats]:
         """Scaled histories ``[windows, window, variables]``, and targets for ``ScaledHead``."""
         history, truth = self._cut(series, starts)
-        targets = series.target_places
-        level = np.asarray(fitted.target_mean)[None, None]
-        if self.target != "value":
-            level = history[:, -1:, targets]
-            history = history.copy()
-            history[..., targets] = self.relative(history[..., targets], level)
-        return fitted.scaled(history), beside_level(truth, level)
+        inputs, level = self._inputs(fitted, history)
+        return inputs, beside_level(truth, level)
+
+    def _inputs(self, fitted: Scaler, history: Floats) -> tuple[Any, Floats]:
+        """Histories ``[windows, window, variables]`` as a model reads them, and the level that its
+        predictions are relative to, ``[windows, 1, targets]``."""
+        if self.target == "value":
+            level = np.asarray(fitted.target_mean)
+            return fitted.scaled(history), np.broadcast_to(level, (len(history), 1, len(level)))
+        targets = [list(fitted.inputs).index(target) for target in fitted.targets]
+        level, history = history[:, -1:, targets], history.copy()
+        history[..., targets] = self.relative(history[..., targets], level)
+        return fitted.scaled(history), level
 
     def _cut(self, series: Series, starts: Starts) -> tuple[Floats, Floats]:
         """Histories ``[windows, window, variables]`` and what came after them ``[windows, horizon,
@@ -258,15 +296,13 @@ class Forecasting(ValueTask):
         return histories.transpose(0, 2, 1), truth.transpose(0, 2, 1)
 
 
-def _require_positive(series: Series) -> None:
-    """Refuse targets that have no logarithm."""
-    for target, place in zip(series.targets, series.target_places, strict=True):
-        low = int(series.values[:, place].argmin())
-        if (value := series.values[low, place]) <= 0:
-            raise DataError(
-                f"dataset={series.name}: {target} is {value:g} at {series.times[low]}, and "
-                "task.target=growth needs values above 0; take task.target=change"
-            )
+def _require_positive(target: str, values: Floats, name: str = "the data") -> None:
+    """Refuse values that have no logarithm."""
+    if (lowest := values.min()) <= 0:
+        raise DataError(
+            f"{name}: the target {target} is {lowest:g} somewhere, and task.target=growth needs "
+            "values above 0; task.target=change does not"
+        )
 
 
 def forecasts(data: SeriesData, split: str, truth: Floats, predicted: Floats) -> dict[str, Figure]:

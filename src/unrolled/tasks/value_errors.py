@@ -57,8 +57,12 @@ class ScaledHead(ValueHead):
         return relative / self.scale
 
     def predicted(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Values in their own units, ``[batch, values]`` of float64."""
-        level, change = targets[:, 1], self.scale * scores.double()
+        """Values in their own units, ``[batch, values]`` of float64.
+
+        Args:
+            targets: of which only the levels are read, the last of ``[batch, ..., values]``.
+        """
+        level, change = targets[:, -1], self.scale * scores.double()
         return level * change.exp() if self.growth else level + change
 
 
