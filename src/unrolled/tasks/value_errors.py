@@ -128,7 +128,7 @@ def errors(truth: Floats, predicted: Floats, naive_errors: Sequence[float]) -> d
 
     Of several targets, R² is the mean of each one's own. Errors in percent leave out true values
     of 0. MASE is the mean absolute error relative to that of the seasonal naive forecast over the
-    training split, a mean over the targets (Hyndman & Koehler 2006, eq. 6 and section 3).
+    training split, a mean over the targets (Hyndman & Koehler 2006, section 3).
 
     Args:
         naive_errors: that of each target; empty: no MASE.
