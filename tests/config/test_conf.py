@@ -24,6 +24,7 @@ NEEDS = {
     "dataset/arrays": ["dataset.path=x.npz"],
     "dataset/folders": ["dataset.path=x"],
     "dataset/hub_labeled": ["dataset.path=x"],
+    "dataset/series": ["dataset.path=x"],
 }
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Classes whose counts are still written into their fields.
 _WRITTEN = 12
+# An axis as long as this has labels that are whole numbers, such as years.
+_WHOLE = 8
 # Panels of a picture beside one another.
 _ACROSS = 3
 
@@ -105,6 +107,8 @@ def _matrices(picture: "Picture", rows: Mapping[str, Sequence[Figure]]) -> None:
 
 def _forecasts(picture: "Picture", rows: Mapping[str, Sequence[Figure]]) -> None:
     """The series once, and each row's first forecast of it."""
+    from matplotlib.ticker import MaxNLocator
+
     picture.set_size_inches(10, 4.2)
     panel = picture.subplots()
     tidy(panel)
@@ -112,7 +116,9 @@ def _forecasts(picture: "Picture", rows: Mapping[str, Sequence[Figure]]) -> None
     known = one.first + one.step * np.arange(len(one.history))
     ahead = one.first + one.step * (len(one.history) + np.arange(len(one.truth)))
     panel.plot(known, one.history, color=OTHERS, lw=1.2, label="history")
-    panel.plot(ahead, one.truth, color=INK, lw=1.6, label="truth")
+    # From the last known value on, so that the line has no gap.
+    whole = np.concatenate([known[-1:], ahead]), [*one.history[-1:], *one.truth]
+    panel.plot(*whole, color=INK, lw=1.6, label="truth")
     for rank, (label, members) in enumerate(rows.items()):
         forecast = members[0]
         assert isinstance(forecast, Forecast)
@@ -120,7 +126,10 @@ def _forecasts(picture: "Picture", rows: Mapping[str, Sequence[Figure]]) -> None
         panel.plot(ahead, forecast.predicted, color=colour(rank), lw=1.4, label=name)
     panel.axvline(float(ahead[0] - one.step / 2), color=INK, lw=0.8, ls=":")
     panel.set_ylabel(literal(one.title))
-    panel.legend(frameon=False, ncols=5, loc="upper left")
+    if ahead[-1] - known[0] > _WHOLE:
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    # Above the panel, where it hides nothing.
+    panel.legend(frameon=False, ncols=6, loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def _matrix(members: Sequence[Figure]) -> Matrix:
