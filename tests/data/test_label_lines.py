@@ -27,7 +27,7 @@ def test_fine_and_coarse_classes(load: Load, level: str, classes: list[str]) -> 
 
 
 def test_another_separator_leaves_blanks_in_classes_and_texts(load: Load) -> None:
-    path = write("a", "very good\ta film\twith tabs\nbad\tanother\n")
+    path = write("a", "very good\ta film\twith tabs\nbad \tanother\n")
     data = load("dataset=label_lines", path, r'dataset.separator="\t"')
     assert list(data.targets) == ["very good", "bad"]
     assert list(data.inputs) == ["a film\twith tabs", "another"]

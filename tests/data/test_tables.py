@@ -113,6 +113,8 @@ def test_a_row_is_a_sequence_of_one_number_a_step(load: Load) -> None:
     # The columns as named, and not as they stand in the table.
     named = load("dataset=table", path, "dataset.features=[x3,x1]")
     np.testing.assert_allclose(steps(named), np.array([[[3], [1]], [[-0.6], [4]]]))
+    both = load("dataset=table", path, "dataset.features=[x3,x*]")
+    np.testing.assert_allclose(steps(both)[0], np.array([[3], [1], [2]]))
     # A pattern leaves out what is something else.
     every = load("dataset=table", path, "dataset.features=*", "dataset.group=id")
     np.testing.assert_allclose(steps(every), steps(data))
@@ -242,6 +244,16 @@ def test_a_number_that_is_missing_or_infinite_is_refused_or_counted(
     data = load(*options, "dataset.missing=drop")
     np.testing.assert_allclose(steps(data)[0], [[0.5, 10], [0.7, 12]], rtol=1e-6)
     assert data.treated == {f"rows with {what} dropped": 1}
+
+
+def test_a_sequence_of_which_nothing_is_left_is_counted(load: Load) -> None:
+    path = write(STEPS.replace("0.1,", ",").replace("0.2,", ",") + "c,1,1,1,down,3\n")
+    options = (*LONG, "dataset.label=class", "dataset.missing=drop")
+    data = load("dataset=table", path, *options)
+    assert list(data.targets) == ["up", "down"]
+    assert data.treated == {
+        "rows with no feature dropped": 2, "sequences without a row left dropped": 1,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("column", ["x", "y", "value"])

@@ -164,6 +164,7 @@ class _Rows:
         for key in WORDS:
             if key in self.sources:
                 self._read_words(key)
+        sequences = self.rows["sequence"].n_unique() if "sequence" in self.sources else 0
         for key in self.features:
             self._read_numbers(key, pl.Float32)
         for key in self.targets:
@@ -171,6 +172,9 @@ class _Rows:
         if "time" in self.sources:
             self._read_times()
         if "sequence" in self.sources:
+            self.treated["sequences without a row left dropped"] += (
+                sequences - self.rows["sequence"].n_unique()
+            )
             return self._joined()
         if "time" in self.sources:
             time = self.rows["time"]
