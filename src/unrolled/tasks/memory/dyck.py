@@ -102,7 +102,8 @@ class Dyck(LengthsTask):
         # After an opening bracket, whether the depth is the largest; after a closing one, whether
         # it is 0, and else which bracket is the innermost, all being equally likely.
         full, out = full / opens, out / closes
-        loss = (k * _binary(full) + k * _binary((1 - out) / k)) / (2 * k)
+        # Of 2 k brackets, k are open to doubt; half of a string's brackets open.
+        loss = (_binary(full) + _binary((1 - out) / k)) / 4
         said_full, said_out = full > 0.5, out >= (1 - out) / k
         right = max(full, 1 - full) + max(out, (1 - out) / k)
         # With these answers a whole string can be right only if every pair closes at once.
