@@ -14,7 +14,7 @@ from unrolled.tasks.task import require_at_least
 
 @dataclass(kw_only=True, eq=False)
 class BucketSort(LengthsTask):
-    """Delétang et al. 2023 (section 4, bucket sort), which asks for counters.
+    """Delétang et al. 2023 (bucket sort), which asks for counters.
 
     ``length`` random tokens are read, then a marker and blanks; from the marker on, the tokens are
     to be given, the smallest first. A sequence has twice as many steps as its length.

@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(kw_only=True, eq=False)
 class Dyck(LengthsTask):
-    """Suzgun et al. 2019 (section 4), with the bounded depth of Hewitt et al. 2020.
+    """Suzgun et al. 2019, with the bounded depth of Hewitt et al. 2020.
 
     Strings of ``brackets`` kinds of brackets, nested at most ``max_depth`` deep; all strings of a
     length are equally likely. After each symbol the set of those that may follow in some string of

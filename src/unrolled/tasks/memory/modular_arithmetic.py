@@ -21,7 +21,7 @@ PLUS, MINUS, TIMES, EQUALS = range(4)
 
 @dataclass(kw_only=True, eq=False)
 class ModularArithmetic(LengthsTask):
-    """Delétang et al. 2023 (section 4, modular arithmetic without brackets), a regular language.
+    """Delétang et al. 2023 (modular arithmetic without brackets), a regular language.
 
     Digits and the operators + - * take turns; products come before sums. The answer is asked for
     at an equals sign. Symbols are the digits, then the operators, then the equals sign; a length

@@ -16,7 +16,7 @@ BLANK = 0
 
 @dataclass(kw_only=True, eq=False)
 class MQAR(SymbolTask):
-    """Arora et al. 2023 (Zoology), definition 3.1 and the data of its section 4.
+    """Arora et al. 2023 (Zoology).
 
     The first 2 ``pairs`` steps have keys and values in turn, no key and no value twice. Each key
     comes once more later on, and its value is asked for there; at the other steps a blank is read.

@@ -11,7 +11,7 @@ from unrolled.tasks.memory.symbols import Guesses, Ints, LengthsTask, at_the_end
 
 @dataclass(kw_only=True, eq=False)
 class Parity(LengthsTask):
-    """Delétang et al. 2023 (section 4, parity check), a regular language.
+    """Delétang et al. 2023 (parity check), a regular language.
 
     One bit of state is enough, but each one that is read turns it over, so that no part of the
     string may be forgotten and every prefix of it changes the answer.
