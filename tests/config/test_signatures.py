@@ -13,7 +13,7 @@ from unrolled.errors import ConfigError
 
 OURS = sorted(
     str(OmegaConf.to_container(OmegaConf.load(path))["_target_"])  # type: ignore[call-overload,index]
-    for group in ("cell", "dataset", "tokenizer", "scheduler", "optimizer")
+    for group in ("cell", "task", "dataset", "tokenizer", "scheduler", "optimizer")
     for path in config_directory().glob(f"{group}/*.yaml")
     if path.stem not in ("custom", "none")
 )
@@ -42,6 +42,7 @@ MODULE = """
 from __future__ import annotations
 import dataclasses
 import typing as t
+from abc import ABC
 from enum import Enum
 from typing import Literal, Optional
 import base_module as b
@@ -85,7 +86,14 @@ def decorated(path: str): pass
 
 @dataclasses.dataclass
 class More(Sample):
+    shared: t.ClassVar[int] = 0
     seed: int = 1
+
+class Abstract(ABC): pass
+
+@dataclasses.dataclass
+class Concrete(Abstract):
+    seed: int
 """
 BASE = """
 class Base:
@@ -133,6 +141,7 @@ def test_constructors_are_found_where_python_finds_them() -> None:
     assert names(read("Both")) == ["right"]
     assert names(read("Sizes")) == []
     assert names(read("More")) == ["length", "prompt", "seed"]
+    assert names(read("Concrete")) == ["seed"]
     assert names(read("function")) == ["path", "years"]
     anything = read("Anything")
     assert anything is not None

@@ -14,6 +14,7 @@ from unrolled.comparison.collect import LeftOut, Runs, collect
 from unrolled.comparison.columns import make_columns
 from unrolled.comparison.export import markdown, to_csv, to_json
 from unrolled.comparison.grouping import CELL, Group, Run
+from unrolled.comparison.key_plots import key_plots
 from unrolled.comparison.metrics import choose_metric, counterpart, incomparable, value_of
 from unrolled.comparison.notes import notes
 from unrolled.comparison.references import references
@@ -133,6 +134,7 @@ def write(comparison: Comparison, output: Path) -> Written:
     pictures: dict[str, Figure | None] = {
         "learning_curves.png": plots.learning_curves(comparison),
         "seeds.png": plots.seeds(comparison),
+        **key_plots(comparison),
         **search_figures(comparison.searches),
         **run_figures(comparison.rows),
     }

@@ -125,6 +125,9 @@ def _ancestors(found: Definition) -> list[Definition | None]:
     whose source does not tell."""
     order: list[Definition | None] = [found]
     for base in found.node.bases if isinstance(found.node, ast.ClassDef) else ():
+        if ast.unparse(base).rpartition(".")[2] == "ABC":
+            # Python has it built in, without source; it constructs nothing.
+            continue
         try:
             order += _ancestors(found.module.resolve(base))
         except UnreadableError:
@@ -138,7 +141,9 @@ def _of_fields(module: Module, node: ast.ClassDef) -> Signature:
     own = {
         statement.target.id: statement
         for statement in node.body
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
+        if isinstance(statement, ast.AnnAssign)
+        and isinstance(statement.target, ast.Name)
+        and "ClassVar" not in ast.unparse(statement.annotation)
     }
     return Signature(
         node.name,

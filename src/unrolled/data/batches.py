@@ -9,14 +9,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from unrolled.data.sequences import IGNORE as IGNORE
 from unrolled.data.sequences import Sequences
 from unrolled.errors import ConfigError, DataError
 
 # How many batches' worth of a shuffled pass are put in order of length at a time.
 BUCKET = 100
-
-# What targets hold where there is none; PyTorch's cross-entropy skips it.
-IGNORE = -100
 
 
 class Batch(NamedTuple):
@@ -84,11 +82,11 @@ class Examples(Dataset[Batch]):
         mine = everyone[self.rank :: self.world_size]
         lengths = self.inputs.lengths[everyone]
         size = len(places) if self.counts is None else int(self.counts[everyone].sum())
-        inputs = torch.from_numpy(self.inputs.padded(mine, side=self.padding))
+        inputs = _tensor(self.inputs.padded(mine, side=self.padding))
         if isinstance(self.targets, Sequences):
-            targets = torch.from_numpy(self.targets.padded(mine, value=IGNORE))
+            targets = _tensor(self.targets.padded(mine, value=IGNORE))
         else:
-            targets = torch.from_numpy(self.targets[mine])
+            targets = _tensor(self.targets[mine])
         own = lengths[self.rank :: self.world_size]
         equal = bool((own == own[0]).all())
         return Batch(
@@ -99,6 +97,12 @@ class Examples(Dataset[Batch]):
             int(lengths.sum()),
             self.padding,
         )
+
+
+def _tensor(array: npt.NDArray[Any]) -> Tensor:
+    """Ids and classes may be kept in fewer bytes than PyTorch reads them in."""
+    tensor = torch.from_numpy(array)
+    return tensor if tensor.is_floating_point() else tensor.long()
 
 
 def _targets_of(targets: Sequences) -> npt.NDArray[np.int64]:

@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
+# What targets hold where there is none; PyTorch's cross-entropy skips it.
+IGNORE = -100
+
 
 @dataclass(frozen=True)
 class Sequences:
