@@ -33,6 +33,8 @@ from unrolled.training.run import Outcome, make_run
 log = logging.getLogger(__name__)
 
 RETRY = "retry_failed=true"
+# What decides what data a run has.
+NODES = ("task", "dataset", "tokenizer", "validation")
 # How runs end, in the order in which they are counted.
 STATUSES = ("finished", "skipped", "pruned", "interrupted", "busy", "failed")
 # What a dry run says would become of a run in each state.
@@ -57,8 +59,9 @@ class Specifier:
             UnrolledError: bad input.
         """
         check_task(config)
-        nodes = [OmegaConf.to_container(config[k]) for k in ("task", "dataset", "tokenizer")]
-        key = json.dumps([*nodes, config.paths.cache])
+        nodes = [OmegaConf.to_container(config[k]) for k in NODES]
+        # The fingerprint is that of the data before it is split, whatever the fold.
+        key = json.dumps([*nodes, config.folds, config.paths.cache])
         if key not in self._fingerprints:
             self._fingerprints[key] = prepare_data(config).fingerprint
         return RunSpec.of(config, self._fingerprints[key])
