@@ -93,7 +93,7 @@ def test_more_folds_than_a_class_has_examples_are_refused(signs: list[str]) -> N
 def test_a_cross_validated_sweep_is_stopped_gone_on_with_and_compared(
     signs: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    long = ["trainer.max_steps=300", "trainer.validate_every_steps=100", "optimizer.lr=0.02"]
+    long = ["trainer.max_steps=60", "trainer.validate_every_steps=20", "optimizer.lr=0.02"]
     command = ["train", "-m", *signs, *long, *KFOLD, "cell=rnn_tanh,gru"]
     process = subprocess.Popen(
         [sys.executable, "-m", "unrolled", *command, "workers=1"],
