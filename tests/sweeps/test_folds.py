@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from unrolled.config.compose import compose_run
 from unrolled.errors import ConfigError, DataError
 from unrolled.runs.identity import plain
 from unrolled.runs.record import find_runs, read_record
-from unrolled.sweeps.sweep import Specifier
+from unrolled.sweeps.expansion import plan
+from unrolled.sweeps.sweep import Specifier, require_sweeper
 from unrolled.tasks.build import check_task, prepare_data
 from unrolled.tasks.task import Data
 
@@ -87,6 +89,14 @@ def test_a_run_of_no_fold_in_particular_is_refused(signs: list[str]) -> None:
 def test_more_folds_than_a_class_has_examples_are_refused(signs: list[str]) -> None:
     with pytest.raises(DataError, match="class 'negative' has 30 examples, too few for folds=31"):
         prepare_data(compose_run([*signs, *KFOLD, "folds=31", "fold=0"]))
+
+
+def test_a_sweeper_that_knows_of_no_folds_is_told_which_ones(signs: list[str]) -> None:
+    planned = plan([*signs, *KFOLD, "cell=gru,lstm"], multirun=True)
+    planned.hydra.sweeper._target_ = "somebody.Sweeper"
+    planned = replace(planned, configs=[compose_run([*signs, *KFOLD])])
+    with pytest.raises(ConfigError, match=r"somebody\.Sweeper knows of no folds.*fold=0,1,2"):
+        require_sweeper(planned)
 
 
 @pytest.mark.slow
