@@ -285,7 +285,7 @@ def test_a_trial_is_judged_by_the_mean_of_its_folds(signs: list[str]) -> None:
 
 def test_a_trial_goes_on_with_the_folds_that_it_lacks(signs: list[str]) -> None:
     options = [*signs, *KFOLD, "optimizer.lr=0.001,0.05"]
-    # A fold that is made already is a fold of the trial; what is cut off is gone on with.
+    # One is made already, by a sweep.
     (made,) = sweep(
         plan(
             [*signs, *KFOLD[:2], "fold=1", "optimizer.lr=0.05", "hydra/launcher=basic"],
@@ -322,7 +322,7 @@ def test_trials_of_several_folds_are_not_given_up_halfway(signs: list[str]) -> N
 def test_the_folds_of_a_trial_run_side_by_side_and_survive_a_kill(
     signs: list[str],
 ) -> None:
-    options = [*signs, *KFOLD, "optimizer.lr=0.001,0.05,0.02", "trainer.max_steps=400"]
+    options = [*signs, *KFOLD, "optimizer.lr=0.001,0.05,0.02", "trainer.max_steps=60"]
     command = ["train", "-m", "hydra/sweeper=optuna", "workers=2", *options]
     process = subprocess.Popen([sys.executable, "-m", "unrolled", *command])
     deadline = time.monotonic() + 120
