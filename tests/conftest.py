@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
-pytest_plugins = ["fake_records"]
+pytest_plugins = ["fake_folds", "fake_records"]
 
 # Before torch is imported: two test processes with two threads each on two cores wait for one
 # another.

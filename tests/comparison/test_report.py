@@ -71,7 +71,7 @@ def test_files_agree_with_the_comparison_and_repeat(study: Path) -> None:
         assert row.other is not None
         assert group["test/perplexity"]["low"] == row.other.low
         assert [run["metrics"]["validation/perplexity"] for run in group["runs"]] == list(
-            row.by_seed.values()
+            row.by_replicate.values()
         )
         assert f"{row.value.mean:.3f} [{row.value.low:.3f}, {row.value.high:.3f}]" in line
         if row.difference:

@@ -77,3 +77,15 @@ def test_each_study_has_its_own_search_and_other_runs_have_none(
         config = {"trial.search": study, "trial.number": number, "optimizer.lr": 1.0 + number}
         make_run("lstm", 1, config=config, folder=f"{study}/r{number}", name=f"r{number}")
     assert [(s.name, len(s.trials)) for s in analysed().searches] == [("a", 1), ("b", 2)]
+
+
+def test_a_trial_of_several_folds_has_their_mean(make_run: Make, analysed: Make) -> None:
+    losses = {0: [4.0, 5.0, 6.0], 1: [3.0, 3.5, 4.0], 2: [1.0, 1.0]}
+    for number, folds in losses.items():
+        for fold, loss in enumerate(folds):
+            of_fold = {"folds": 3, "fold": fold, "optimizer.lr": 0.1 * (number + 1)}
+            trial(make_run, number, loss, of_fold, folder=f"{number}-{fold}")
+    search = only(analysed("validation/loss"))
+    # One of the last trial's folds has failed, or is not there yet.
+    assert [(t.number, t.values) for t in search.trials] == [(0, (5.0,)), (1, (3.5,))]
+    assert search.parameters == ("optimizer.lr",)

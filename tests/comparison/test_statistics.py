@@ -1,58 +1,79 @@
 import math
 import random
+from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from scipy import stats
 
+from unrolled.comparison.grouping import Replicate
 from unrolled.comparison.statistics import (
     NO_DIFFERENCE,
     Difference,
+    Estimate,
     estimate,
     holm,
     paired_differences,
 )
 
+Values = dict[int, float]
 BASELINE = {1: 5.0, 2: 5.2, 3: 5.1, 4: 5.3}
 
 
 def compare_one(values: dict[int, float], baseline: dict[int, float]) -> Difference:
-    (difference,) = paired_differences([values], baseline, lower_is_better=True)
+    (difference,) = by_seed([values], baseline)
     return difference
+
+
+def of_seeds(values: Values) -> dict[Replicate, float]:
+    return {Replicate(seed): value for seed, value in values.items()}
+
+
+def by_seed(
+    groups: Sequence[Values | str], baseline: Values, lower_is_better: bool = True
+) -> list[Difference]:
+    """The differences of runs without folds."""
+    values = [group if isinstance(group, str) else of_seeds(group) for group in groups]
+    return paired_differences(values, of_seeds(baseline), lower_is_better)
+
+
+def over_seeds(values: list[float]) -> Estimate:
+    return estimate(of_seeds(dict(enumerate(values))))
 
 
 def test_interval_of_three_seeds_is_their_range() -> None:
     # All three resampled values are the smallest in 1 of 27 resamples: 3.7 %, more than the tail's
     # 2.5.
-    result = estimate([1.0, 2.0, 6.0])
+    result = over_seeds([1.0, 2.0, 6.0])
     assert (result.mean, result.low, result.high, result.seeds) == (3.0, 1.0, 6.0, 3)
 
 
 def test_interval_of_four_seeds_leaves_the_ends_out() -> None:
     # Of 256 resamples of (0, 0, 0, 4) 81 have mean 0, 12 x 9 have 1, 54 have 2, 12 have 3, 1 has
     # 4.
-    result = estimate([0.0, 0.0, 0.0, 4.0])
+    result = over_seeds([0.0, 0.0, 0.0, 4.0])
     assert (result.low, result.high) == (0.0, 3.0)
 
 
 def test_interval_of_many_seeds_agrees_with_another_draw_and_repeats() -> None:
     values = [math.sin(seed) for seed in range(20)]
-    result = estimate(values)
+    result = over_seeds(values)
     expected = stats.bootstrap(
         (values,), lambda x, axis: x.mean(axis=axis), method="percentile", rng=1
     ).confidence_interval
-    assert result == estimate(values)
+    assert result == over_seeds(values)
     assert result.low == pytest.approx(expected.low, abs=0.02)
     assert result.high == pytest.approx(expected.high, abs=0.02)
 
 
 def test_many_equal_values_have_an_interval_of_no_width() -> None:
-    result = estimate([2.0] * 12)
+    result = over_seeds([2.0] * 12)
     assert (result.mean, result.low, result.high) == (2.0, 2.0, 2.0)
 
 
 @pytest.mark.parametrize("values", [[2.5], [2.5, math.inf], [math.inf, math.inf, math.inf]])
 def test_one_seed_and_infinite_values_have_no_interval(values: list[float]) -> None:
-    result = estimate(values)
+    result = over_seeds(values)
     assert (result.mean, result.low, result.high) == (max(values), None, None)
     assert result.seeds == len(values)
 
@@ -71,9 +92,7 @@ def test_paired_difference_is_the_paired_t_test() -> None:
 
 
 def test_fewer_than_two_common_seeds_claim_nothing() -> None:
-    one, none = paired_differences(
-        [{1: 5.0, 2: 6.0}, {2: 5.0}], {1: 1.0, 3: 1.0}, lower_is_better=True
-    )
+    one, none = by_seed([{1: 5.0, 2: 6.0}, {2: 5.0}], {1: 1.0, 3: 1.0})
     assert (one.mean, one.low, one.p) == (4.0, None, None)
     assert (none.mean, none.p) == (None, None)
     assert one.verdict == "one common seed: no claim"
@@ -101,7 +120,7 @@ def test_seeds_that_change_nothing_are_no_evidence() -> None:
 
 def test_a_reason_against_a_difference_is_its_verdict_and_counts_for_no_correction() -> None:
     values = {seed: value + 0.1 + seed / 1000 for seed, value in BASELINE.items()}
-    other, tested = paired_differences(["other data", values], BASELINE, lower_is_better=True)
+    other, tested = by_seed(["other data", values], BASELINE)
     assert (other.mean, other.verdict) == (None, "other data")
     assert tested.p == tested.p_corrected
 
@@ -127,7 +146,7 @@ def test_an_interval_leaves_zero_out_exactly_where_the_corrected_p_is_below_5_pe
         for shift in (0.0, 0.02, 0.05, 0.1, 0.15, 0.3)
         for pairs in [list(baseline.items())]
     ]
-    for difference in paired_differences(groups, baseline, lower_is_better=True):
+    for difference in by_seed(groups, baseline):
         assert difference.p_corrected is not None
         assert difference.low is not None
         assert difference.high is not None
@@ -141,8 +160,8 @@ def test_an_uncorrected_interval_would_disagree_with_its_p() -> None:
     values = {seed: BASELINE[seed] + shift[seed] for seed in shift}
     noise = {1: 0.3, 2: -0.3, 3: 0.1, 4: -0.1}
     other = {seed: BASELINE[seed] + noise[seed] for seed in noise}
-    (alone,) = paired_differences([values], BASELINE, lower_is_better=True)
-    among = paired_differences([values, other, other], BASELINE, lower_is_better=True)[0]
+    (alone,) = by_seed([values], BASELINE)
+    among = by_seed([values, other, other], BASELINE)[0]
     assert alone.verdict == "worse"
     assert alone.low is not None
     assert alone.low > 0
@@ -161,5 +180,126 @@ def test_an_uncorrected_interval_would_disagree_with_its_p() -> None:
 )
 def test_verdict_follows_the_direction(sign: int, lower_is_better: bool, verdict: str) -> None:
     values = {seed: value + sign * (1 + seed / 100) for seed, value in BASELINE.items()}
-    (difference,) = paired_differences([values], BASELINE, lower_is_better)
+    (difference,) = by_seed([values], BASELINE, lower_is_better)
     assert difference.verdict == verdict
+
+
+def of_folds(*by_seed: list[float]) -> dict[Replicate, float]:
+    """Values by replicate, from a list of the folds' values for each seed."""
+    return {
+        Replicate(seed, fold): value
+        for seed, folds in enumerate(by_seed)
+        for fold, value in enumerate(folds)
+    }
+
+
+# Their mean is 0.03 and s² = (1 + 1 + 9 + 9) 1e-4 / 4 = 5e-4, so with n_test / n_train = 1 / 4 the
+# variance of the mean is (1 / 5 + 1 / 4) 5e-4 = 2.25e-4, its root 0.015, and t = 2. For 4 degrees
+# of freedom the table has p = 0.1161 for t = 2, and t = 2.776 for 5 %.
+SHIFTS = [0.02, 0.04, 0.0, 0.06, 0.03]
+LEVEL = [0.8, 0.7, 0.9, 0.75, 0.85]
+
+
+def test_the_difference_over_folds_is_the_corrected_resampled_t_by_hand() -> None:
+    values = of_folds([level + shift for level, shift in zip(LEVEL, SHIFTS, strict=True)])
+    (result,) = paired_differences([values], of_folds(LEVEL), False, overlap=0.25)
+    assert result.mean == pytest.approx(0.03)
+    assert result.p == pytest.approx(0.1161, abs=5e-5)
+    assert result.low == pytest.approx(0.03 - 2.776 * 0.015, abs=5e-5)
+    assert result.high == pytest.approx(0.03 + 2.776 * 0.015, abs=5e-5)
+    assert result.verdict == NO_DIFFERENCE
+    assert (result.seeds, result.folds, result.overlap) == ([0], [0, 1, 2, 3, 4], 0.25)
+    # Without the correction t is 3, and the difference would be called shown.
+    (too_sure,) = paired_differences([values], of_folds(LEVEL), False)
+    assert too_sure.p == pytest.approx(0.0399, abs=5e-5)
+    assert too_sure.verdict == "better"
+
+
+def test_an_estimate_over_folds_has_the_corrected_interval() -> None:
+    result = estimate(of_folds(SHIFTS), overlap=0.25)
+    assert result.mean == pytest.approx(0.03)
+    assert (result.low, result.high) == pytest.approx((-0.01164, 0.07164), abs=5e-5)
+    assert (result.seeds, result.folds, result.overlap) == (1, 5, 0.25)
+
+
+def test_seeds_of_a_fold_are_averaged_first() -> None:
+    once = estimate(of_folds(SHIFTS), 0.25)
+    noise = [0.01, -0.02, 0.03, -0.01, 0.02]
+    up = [shift + n for shift, n in zip(SHIFTS, noise, strict=True)]
+    down = [shift - n for shift, n in zip(SHIFTS, noise, strict=True)]
+    twice = estimate(of_folds(up, down), 0.25)
+    assert (twice.mean, twice.low, twice.high) == pytest.approx((once.mean, once.low, once.high))
+    assert (twice.seeds, twice.folds) == (2, 5)
+    base = of_folds([0.0] * 5, [1.0] * 5)
+    values = {replicate: base[replicate] + v for replicate, v in of_folds(up, down).items()}
+    (difference,) = paired_differences([values], base, False, 0.25)
+    assert difference.p == pytest.approx(0.1161, abs=5e-5)
+
+
+def test_pairs_are_matched_by_seed_and_fold() -> None:
+    base = of_folds([1.0, 2.0, 3.0], [1.1, 2.1, 3.1])
+    values = {
+        Replicate(0, 1): 2.5, Replicate(0, 2): 3.6, Replicate(1, 2): 3.5, Replicate(7, 0): 99.0,
+    }  # fmt: skip
+    (result,) = paired_differences([values], base, True, 0.5)
+    # Fold 1: 0.5; fold 2: the mean of 0.6 and 0.4.
+    assert result.mean == pytest.approx(0.5)
+    assert (result.seeds, result.folds) == ([0, 1], [1, 2])
+    one, none = paired_differences([{Replicate(0, 1): 2.0}, {Replicate(9, 1): 2.0}], base, True)
+    assert (one.verdict, none.verdict) == (
+        "one common seed and fold: no claim",
+        "no seed and fold in common",
+    )
+
+
+def test_the_seeds_of_a_single_fold_are_seeds_as_ever() -> None:
+    of_one = {Replicate(seed, 2): value for seed, value in BASELINE.items()}
+    shift = {1: 0.05, 2: 0.25, 3: 0.30, 4: 0.20}
+    values = {Replicate(seed, 2): BASELINE[seed] + by for seed, by in shift.items()}
+    (result,) = paired_differences([values], of_one, True, 0.25)
+    ever = compare_one({seed: BASELINE[seed] + by for seed, by in shift.items()}, BASELINE)
+    assert (result.p, result.low, result.overlap) == (ever.p, ever.low, None)
+    estimated = estimate(of_one, 0.25)
+    assert (estimated.low, estimated.overlap) == (estimate(of_seeds(BASELINE)).low, None)
+
+
+def test_folds_that_differ_in_nothing_are_no_evidence() -> None:
+    base, above = of_folds([1.0, 2.0, 3.0]), of_folds([1.5, 2.5, 3.5])
+    (constant,) = paired_differences([above], base, True, 0.5)
+    assert constant.verdict == "the fold changes nothing: no claim"
+    assert constant.p is None
+
+
+def test_the_plain_t_test_rejects_a_true_null_far_too_often_over_folds_and_this_one_does_not() -> (
+    None
+):
+    """Two classifiers that are equally good in the population, cross-validated on small samples.
+
+    Each puts the threshold between the classes' means of a feature of its own, both features of
+    the same distribution, as estimated from a share of the training examples that a seed draws.
+    """
+    draw = np.random.default_rng(0)
+    examples, folds, seeds, samples = 40, 5, 5, 300
+    rejected = {"plain": 0, "corrected": 0}
+    labels = np.arange(examples) % 2
+    for _ in range(samples):
+        features = draw.normal(size=(examples, 2)) + 0.35 * (2 * labels - 1)[:, None]
+        scores: tuple[dict[Replicate, float], ...] = ({}, {})
+        parts = np.array_split(draw.permutation(examples), folds)
+        for fold, held in enumerate(parts):
+            kept = np.concatenate([part for part in parts if part is not held])
+            for seed in range(seeds):
+                for which, score in enumerate(scores):
+                    drawn = draw.choice(kept, 8)
+                    means = [features[drawn[labels[drawn] == k], which] for k in (0, 1)]
+                    low, high = (float(m.mean()) if len(m) else 0.0 for m in means)
+                    above = features[held, which] > (low + high) / 2
+                    right = above == labels[held] if high > low else above != labels[held]
+                    score[Replicate(seed, fold)] = float(right.mean())
+        plain = stats.ttest_rel([*scores[0].values()], [*scores[1].values()])
+        (corrected,) = paired_differences([scores[0]], scores[1], False, 1 / (folds - 1))
+        assert corrected.p is not None
+        rejected["plain"] += plain.pvalue < 0.05
+        rejected["corrected"] += corrected.p < 0.05
+    assert rejected["plain"] / samples > 0.2
+    assert rejected["corrected"] / samples < 0.07

@@ -56,7 +56,7 @@ def _own_code(monkeypatch: pytest.MonkeyPatch) -> None:
         ("name_by=seed", "name_by=seed: must be a list"),
         ("optimizer.betas=[0.9]", "a list of 2 values"),
         ("optimizer.betas=[a,b]", "optimizer.betas=a: must be a number"),
-        ("cell.foo=3", "cell.foo: no such key (cell has: name, _target_, projection_size"),
+        ("cell.xyz=3", "cell.xyz: no such key (cell has: name, _target_, projection_size"),
         ("cell=null", "cell=null: no such choice"),
         ("+model.hiden_size=3", "did you mean model.hidden_size?"),
         ("++trainer.max_stepz=4", "did you mean trainer.max_steps?"),
@@ -76,6 +76,10 @@ def _own_code(monkeypatch: pytest.MonkeyPatch) -> None:
         ("model.dropout=1.0", "below 1"),
         ("model.layers=0", "at least 1"),
         ("seed=-1", "at least 0"),
+        ("validation=kfolds", "did you mean kfold?"),
+        ("folds=5", "folds=5: is of cross-validation; add validation=kfold"),
+        ("fold=0", "fold=0: is of cross-validation; add validation=kfold"),
+        ("validation.holds_out=test", "add validation=kfold"),
         ("optimizer.lr=-1", "above 0"),
         ("optimizer.lr=nan", "must be a number"),
         ("trainer.gradient_clip=0", "above 0"),
@@ -329,3 +333,25 @@ def test_runs_are_the_same_runs_as_in_the_first_versions(
     overrides: list[str], beginning: str
 ) -> None:
     assert identity(compose_run(overrides), "f").startswith(beginning)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("folds=1", "folds=1: must be at least 2"),
+        ("folds=null", "folds=null: validation=kfold needs it"),
+        ("validation.holds_out=null", "validation.holds_out=null: validation=kfold needs it"),
+        ("validation.holds_out=train", "must be test or validation"),
+        ("fold=5", r"fold=5: the folds are 0 to 4 \(folds=5\)"),
+        ("fold=-1", "fold=-1: must be at least 0"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused(override: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        compose_run(["validation=kfold", override])
+
+
+def test_cross_validation_has_five_folds_unless_told_otherwise() -> None:
+    config = compose_run(["validation=kfold"])
+    assert (config.folds, config.fold, config.validation.holds_out) == (5, None, "test")
+    assert compose_run(["folds=10", "validation=kfold"]).folds == 10

@@ -52,7 +52,9 @@ def test_every_choice_composes_and_names_something_there_is(path: Path) -> None:
 
 @pytest.mark.parametrize("path", CHOICES, ids=name_of)
 def test_every_choice_says_when_to_choose_it(path: Path) -> None:
-    first = path.read_text(encoding="utf-8").splitlines()[0]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    # Hydra wants the package of what is in a file first.
+    first = next(line for line in lines if not line.startswith("# @package"))
     assert first.startswith("# ")
     assert len(first) > 30
 
@@ -97,6 +99,7 @@ def test_the_issue_s_choices_are_all_there() -> None:
             "lru",
         ],
         "budget": ["none", "equal", "equal_flops"],
+        "validation": ["holdout", "kfold"],
         "optimizer": ["adamw", "adam", "sgd", "rmsprop"],
         "scheduler": ["constant", "cosine", "exponential", "step", "plateau"],
         "trainer": ["cpu", "gpu", "ddp", "deterministic", "one_batch", "overfit", "profiler"],

@@ -215,3 +215,29 @@ def test_the_code_of_a_cell_or_a_task_of_ones_own_is_part_of_its_identity(
     assert by_task[0] == by_task[2] != by_task[1]
     ours = compose_run(["cell._target_=unrolled.cells.gru.GRU"])
     assert identity(ours, "data") == identity(ours.copy(), "data")
+
+
+def test_without_folds_a_run_is_the_one_that_it_was_before_there_were_folds() -> None:
+    before = config().copy()
+    OmegaConf.set_struct(before, False)
+    for key in ("folds", "fold", "validation"):
+        del before[key]
+    assert identity(before, FINGERPRINT) == identity(config(), FINGERPRINT)
+
+
+def test_each_fold_is_a_run_with_a_name_of_its_own() -> None:
+    folds = config("validation=kfold", "fold=3")
+    assert run_name(folds, "3fa2c1") == "lstm-seed1-fold3-3fa2c1"
+    named = config("validation=kfold", "fold=3", "name_by=[fold,cell.name,folds]")
+    assert run_name(named, "3fa2c1") == "fold3-lstm-folds5-3fa2c1"
+    known = {
+        identity(config(*overrides), FINGERPRINT)
+        for overrides in (
+            ("seed=1",),
+            ("validation=kfold", "fold=3"),
+            ("validation=kfold", "fold=2"),
+            ("validation=kfold", "fold=3", "folds=10"),
+            ("validation=kfold", "fold=3", "validation.holds_out=validation"),
+        )
+    }
+    assert len(known) == 5

@@ -119,3 +119,41 @@ def test_the_cell_of_an_experiment_gives_way_to_ones_own() -> None:
     planned = plan(["experiment=first_comparison", "cell._target_=my_cells.A"])
     assert {config.cell.name for config in planned.configs} == {"A"}
     assert planned.jobs == 3
+
+
+def test_a_cross_validation_is_a_run_for_each_fold() -> None:
+    planned = plan(["cell=rnn_tanh,lstm", "validation=kfold", "folds=3"], multirun=True)
+    assert planned.jobs == 6
+    assert [(c.cell.name, c.fold) for c in planned.configs[::2]] == [
+        ("rnn_tanh", 0),
+        ("rnn_tanh", 2),
+        ("lstm", 1),
+    ]
+    assert planned.varied == []
+    for lines, config in zip(planned.overrides, planned.configs, strict=True):
+        (again,) = plan(lines).configs
+        assert again == config
+
+
+def test_the_folds_of_a_single_configuration_are_a_sweep() -> None:
+    planned = plan(["validation=kfold"])
+    assert planned.sweep
+    assert [config.fold for config in planned.configs] == [0, 1, 2, 3, 4]
+    with pytest.raises(ConfigError, match=r"seed=1,2: several values make a sweep; add -m"):
+        plan(["validation=kfold", "seed=1,2"])
+
+
+def test_some_folds_can_be_picked() -> None:
+    planned = plan(["validation=kfold", "fold=0,3", "seed=1,2"], multirun=True)
+    assert sorted((c.seed, c.fold) for c in planned.configs) == [(1, 0), (1, 3), (2, 0), (2, 3)]
+    assert planned.varied == []
+    single = plan(["validation=kfold", "fold=3"])
+    assert (single.sweep, single.jobs) == (False, 1)
+
+
+def test_each_number_of_folds_of_a_sweep_has_its_folds() -> None:
+    planned = plan(["validation=kfold", "folds=2,3"], multirun=True)
+    assert [(c.folds, c.fold) for c in planned.configs] == [(2, 0), (2, 1), (3, 0), (3, 1), (3, 2)]
+    assert planned.varied == ["folds"]
+    both = plan(["validation=holdout,kfold"], multirun=True)
+    assert [config.fold for config in both.configs] == [None, 0, 1, 2, 3, 4]

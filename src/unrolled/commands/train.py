@@ -17,6 +17,8 @@ examples:
   unrolled train dataset=text dataset.path=my.txt    your own text
   unrolled train -m cell=rnn_tanh,lstm,gru seed=1,2,3 budget=equal
                                                      a sweep of nine runs of equal size
+  unrolled train -m cell=lstm,gru validation=kfold folds=10
+                                                     both cells on each of ten folds
   unrolled train experiment=first_comparison         a study of experiments/
   unrolled train --cfg                               the whole configuration, every key
   unrolled train -m cell=lstm,gru --dry-run          what would run, be skipped, be continued
@@ -24,8 +26,9 @@ examples:
 The same command again goes on where it stopped; retry_failed=true tries failed runs again.
 
 key=value sets a key of the configuration; group=choice takes a file of conf/ (task, dataset,
-tokenizer, cell, model, budget, optimizer, scheduler, trainer, logger), whose first line says when
-to choose it. A cell, task or data set of your own: cell._target_=my_cells.MyCell +cell.rank=4.
+tokenizer, validation, cell, model, budget, optimizer, scheduler, trainer, logger), whose first
+line says when to choose it. A cell, task or data set of your own: cell._target_=my_cells.MyCell
++cell.rank=4.
 """
 
 

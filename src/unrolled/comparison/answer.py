@@ -33,6 +33,8 @@ def why_no_headline(rows: Sequence[Row], metric: str, about: Metric) -> str | No
     if any(not same_data(record, first) for record in records):
         names = sorted({data_name(record) for record in records})
         return f"the runs were trained on different data ({listed(names)})"
+    if not differences_within(records, about):
+        return "the runs were not split into the same folds"
     paths = listed(path_in_words(path) for path in differences_within(records, about))
     return f"{metric_in_words(metric)} means something else in runs that differ in {paths}"
 
@@ -68,7 +70,7 @@ def next_steps(comparison: Comparison, files: Sequence[Path]) -> list[str]:
     steps += [f"the search: {path}" for path in files if path.name.startswith("search")]
     best = comparison.rows[0]
     sign = 1 if comparison.about.lower_is_better else -1
-    run = min(best.runs, key=lambda run: sign * best.by_seed[run.record.seed])
+    run = min(best.runs, key=lambda run: sign * best.by_replicate[run.replicate])
     steps += [f"every curve: tensorboard --logdir {folder}" for folder in comparison.folders]
     comparable = comparison.no_headline is None
     if comparable and look_up(run.record, "config.task.sample") is not None:

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unrolled.comparison.grouping import CELL, Group, Run, added_keys, flatten, group_runs
+from unrolled.comparison.grouping import (
+    CELL,
+    Group,
+    Replicate,
+    Run,
+    added_keys,
+    flatten,
+    group_runs,
+)
 from unrolled.errors import ConfigError, RunError
 from unrolled.runs.record import Record, find_runs, read_record
 
@@ -85,7 +93,7 @@ def collect(folders: Sequence[Path], by: Sequence[str] | None = None) -> Runs:
 
 
 def group(finished: Sequence[Run], by: list[str], left_out: list[LeftOut]) -> Runs:
-    """Group finished runs, one a seed and group.
+    """Group finished runs, one a seed, fold and group.
 
     Raises:
         ConfigError: a key in ``by`` that no run has.
@@ -102,11 +110,14 @@ def group(finished: Sequence[Run], by: list[str], left_out: list[LeftOut]) -> Ru
     groups = []
     duplicates: list[LeftOut] = []
     for whole in group_runs(finished, keys):
-        kept: dict[int, Run] = {}
+        kept: dict[Replicate, Run] = {}
         for run in whole.runs:
-            first = kept.setdefault(run.record.seed, run)
+            first = kept.setdefault(run.replicate, run)
             if first is not run:
-                reason = f"the same configuration and seed as {first.folder}"
+                what = "configuration and seed"
+                if run.replicate.fold is not None:
+                    what = "configuration, seed and fold"
+                reason = f"the same {what} as {first.folder}"
                 duplicates.append(
                     LeftOut(run.record.name, run.folder, "duplicate", reason, run.record)
                 )

@@ -96,6 +96,13 @@ def make_columns(
             return ()
         return _parts(figures.signed(value.mean), figures.interval(value.low, value.high))
 
+    folds = Column(
+        "folds",
+        "folds",
+        lambda row: row.folds,
+        lambda folds: (str(len(folds)) if folds else "-",),
+        rank=8,
+    )
     return (
         Column(
             "label",
@@ -106,6 +113,7 @@ def make_columns(
             is_text=True,
         ),
         Column("seeds", "seeds", lambda row: row.seeds, lambda seeds: (str(len(seeds)),), rank=8),
+        *([folds] if any(row.folds for row in rows) else []),
         Column(
             metric,
             metric_in_words(metric),

@@ -14,6 +14,7 @@ from unrolled.comparison.statistics import Difference, Estimate
 from unrolled.runs.text import one_line
 
 SCHEMA_VERSION = 1
+_OF_FOLDS = ("folds", "overlap")
 
 
 def markdown(comparison: Comparison, pictures: Sequence[str] = ()) -> str:
@@ -114,7 +115,10 @@ def _word(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    return asdict(value) if isinstance(value, Estimate | Difference) else value
+    if not isinstance(value, Estimate | Difference):
+        return value
+    # Without cross-validation there is nothing to say of folds.
+    return {k: v for k, v in asdict(value).items() if k not in _OF_FOLDS or v is not None}
 
 
 def _run_to_json(run: Run) -> dict[str, Any]:
@@ -124,6 +128,7 @@ def _run_to_json(run: Run) -> dict[str, Any]:
         "folder": str(run.folder),
         "identity": record.identity,
         "seed": record.seed,
+        **({} if run.replicate.fold is None else {"fold": run.replicate.fold}),
         "best_step": record.best.get("step"),
         "metrics": record.metrics,
         "parameters": record.model.get("parameters"),

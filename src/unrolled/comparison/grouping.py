@@ -1,11 +1,11 @@
-"""Which runs are the same experiment but for the seed, and what to call each such group."""
+"""Which runs are the same experiment but for seed and fold, and what to call each such group."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from unrolled.runs.identity import CANNOT_CHANGE_A_RESULT, CHANGES_ROUNDING_ONLY
 from unrolled.runs.record import Record
@@ -14,8 +14,23 @@ CELL = "cell.name"
 DATA = "data.fingerprint"
 
 _CLASS = "cell._target_"
-# A seed is what the runs of a group differ in.
-_IGNORED = frozenset((*CANNOT_CHANGE_A_RESULT, *CHANGES_ROUNDING_ONLY, "seed"))
+# Seed and fold are what the runs of a group differ in.
+_IGNORED = frozenset((*CANNOT_CHANGE_A_RESULT, *CHANGES_ROUNDING_ONLY, "seed", "fold"))
+
+
+class Replicate(NamedTuple):
+    """What the runs of a group differ in.
+
+    ``fold`` is that of a cross-validation, from 0; None without one.
+    """
+
+    seed: int
+    fold: int | None = None
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """What replicates are sorted by: the seed, then the fold."""
+        return self.seed, -1 if self.fold is None else self.fold
 
 
 @dataclass(frozen=True)
@@ -24,6 +39,12 @@ class Run:
 
     folder: Path
     record: Record
+
+    @cached_property
+    def replicate(self) -> Replicate:
+        """The run's seed and fold."""
+        fold = self.record.config.get("fold")
+        return Replicate(self.record.seed, fold if isinstance(fold, int) else None)
 
     @cached_property
     def settings(self) -> dict[str, str]:
@@ -40,7 +61,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in nothing but the seed, sorted by it.
+    """Runs that differ in nothing but seed and fold, sorted by them.
 
     ``values`` are those of the grouping keys, ``label`` the same for a person.
     """
@@ -107,7 +128,7 @@ def group_runs(runs: Sequence[Run], keys: Sequence[str]) -> list[Group]:
             _shown(value) if key == CELL else f"{names[key]}={_shown(value)}"
             for key, value in values.items()
         )
-        members = sorted((runs[index] for index in part), key=lambda run: run.record.seed)
+        members = sorted((runs[index] for index in part), key=lambda run: run.replicate.order)
         groups.append(Group(label, values, tuple(members)))
     return sorted(groups, key=lambda group: group.label)
 

@@ -30,8 +30,8 @@ def choose_metric(runs: Sequence[Run], wanted: str | None) -> tuple[str, Metric]
     """The metric to compare by, and how it is read.
 
     Without a wish: the task's primary metric on the validation split; where the runs disagree in
-    what that metric holds ``within``, the first metric of the task that holds everywhere. A name
-    without a split means the validation split.
+    what that metric holds ``within``, the first metric of the task that holds everywhere. Of runs
+    that are all folds, it is the split that the folds are. A name without a split means the same.
 
     Raises:
         ConfigError: no run has the wanted metric.
@@ -44,8 +44,9 @@ def choose_metric(runs: Sequence[Run], wanted: str | None) -> tuple[str, Metric]
         for name in {name for run in runs for name in run.record.metrics}
         if name.rpartition("/")[2] in task.metrics
     }
+    split = _held_out(runs)
     if wanted is not None:
-        metric = wanted if "/" in wanted else f"validation/{wanted}"
+        metric = wanted if "/" in wanted else f"{split}/{wanted}"
         if metric not in named:
             near = difflib.get_close_matches(metric, named, n=1, cutoff=0.4)
             hint = f"; nearest: {near[0]}" if near else ""
@@ -58,13 +59,19 @@ def choose_metric(runs: Sequence[Run], wanted: str | None) -> tuple[str, Metric]
             candidates += [name for name, about in task.metrics.items() if not about.within][:1]
         candidates.append(task.primary)
     shared = {name for name in candidates if all(name in task.metrics for task in tasks.values())}
-    for metric in [*(f"validation/{name}" for name in candidates if name in shared), _UNIVERSAL]:
+    for metric in [*(f"{split}/{name}" for name in candidates if name in shared), _UNIVERSAL]:
         if metric in named and all(metric in run.record.metrics for run in runs):
             return metric, named[metric]
     raise RunError(
         f"the {len(runs)} finished runs ({', '.join(sorted(tasks))}) share no default metric; "
         f"name one with --metric, such as {', '.join(sorted(named)[:4]) or _UNIVERSAL}"
     )
+
+
+def _held_out(runs: Sequence[Run]) -> str:
+    """The split that is the runs' folds; the validation split where there are none."""
+    found = {look_up(run.record, "config.validation.holds_out") for run in runs}
+    return "test" if found == {"test"} else "validation"
 
 
 def counterpart(metric: str) -> str:
@@ -97,7 +104,17 @@ def incomparable(record: Record, baseline: Record, metric: Metric) -> str | None
     for path in metric.within:
         if look_up(record, path) != look_up(baseline, path):
             return f"other {path_in_words(path)}: not comparable"
+    if folds_of(record) != folds_of(baseline):
+        return "other folds: not comparable"
     return None
+
+
+def folds_of(record: Record) -> tuple[int, str] | None:
+    """How many folds a run is one of, and which split they are; None without cross-validation."""
+    folds = record.config.get("folds")
+    if not isinstance(folds, int):
+        return None
+    return folds, str(look_up(record, "config.validation.holds_out"))
 
 
 def path_in_words(path: str) -> str:

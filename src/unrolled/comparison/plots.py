@@ -74,11 +74,13 @@ def seeds(comparison: Comparison) -> "Figure":
     """A line per group: each seed's figure as a dot, the mean and its interval.
 
     It shows the other split's figures (the test split's, as a rule), or the metric's own where a
-    run lacks them. What is infinite has its place in words alone.
+    run lacks them, or is a fold. What is infinite has its place in words alone.
     """
     from matplotlib.ticker import MaxNLocator
 
-    use_other = all(row.other for row in comparison.rows)
+    # Of folds the metric is that of the examples held out.
+    folds = any(row.folds for row in comparison.rows)
+    use_other = not folds and all(row.other for row in comparison.rows)
     metric = comparison.other if use_other else comparison.metric
     rows = comparison.rows[:_MOST_ROWS]
     figure = new_figure(8.0, 1.3 + 0.38 * len(rows))
@@ -87,7 +89,7 @@ def seeds(comparison: Comparison) -> "Figure":
     figures = Figures.of(comparison.about, estimates)
     drawn: list[float] = []
     for rank, (row, estimate) in enumerate(zip(rows, estimates, strict=True)):
-        every = (row.other_by_seed if use_other else row.by_seed).values()
+        every = (row.other_by_replicate if use_other else row.by_replicate).values()
         values = [value for value in every if math.isfinite(value)]
         drawn += values
         shade = colour(rank)
@@ -120,8 +122,8 @@ def seeds(comparison: Comparison) -> "Figure":
         )
     best = "" if len(rows) == len(comparison.rows) else f"best {len(rows)} rows; "
     panel.set_xlabel(
-        f"{_with_unit(comparison, metric)}  ({best}dot: a seed; tick: mean; "
-        "bar: 95 % bootstrap interval)"
+        f"{_with_unit(comparison, metric)}  ({best}dot: {_a_replicate(rows)}; tick: mean; "
+        f"bar: 95 % {_interval(estimates)} interval)"
     )
     tidy(panel)
     panel.grid(axis="y", visible=False)
@@ -231,12 +233,25 @@ def _legend(figure: "Figure", comparison: Comparison, levels: dict[str, float]) 
         ncols=max(1, min(len(labels), 120 // (longest + 6))),
         frameon=False,
         title=f"best checkpoint's mean {metric_in_words(comparison.metric)}; thin lines are "
-        "single seeds",
+        f"single {'folds' if any(row.folds for row in comparison.rows) else 'seeds'}",
         alignment="left",
         title_fontsize=10,
         handlelength=1.4,
         columnspacing=1.8,
     )
+
+
+def _a_replicate(rows: Sequence[Row]) -> str:
+    """What a dot stands for."""
+    if not any(row.folds for row in rows):
+        return "a seed"
+    return "a seed and fold" if any(len(row.seeds) > 1 for row in rows) else "a fold"
+
+
+def _interval(estimates: Sequence[Estimate]) -> str:
+    """What the intervals are."""
+    kinds = {one.overlap is not None for one in estimates if one.low is not None}
+    return {True: "corrected resampled t", False: "bootstrap"}[kinds == {True}]
 
 
 def _entry(row: Row, figures: Figures) -> str:

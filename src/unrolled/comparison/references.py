@@ -1,11 +1,12 @@
 """What a result is read against: the baselines of its task, and figures that others published."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from unrolled.comparison.grouping import Run
-from unrolled.comparison.metrics import number
+from unrolled.comparison.metrics import folds_of, number
 from unrolled.runs.record import Record, look_up
 
 
@@ -29,18 +30,46 @@ def baseline_of(record: Record, label: str, metric: str) -> float | None:
     return number(record.description.baselines.get(label, {}).get(metric))
 
 
+def baseline_over(runs: Sequence[Run], label: str, metric: str) -> float | None:
+    """What the baseline of this label scores on the data of a group's runs, in the mean over its
+    folds, each of which has other examples."""
+    by_fold = {
+        run.replicate.fold: baseline_of(run.record, label, metric) for run in reversed(runs)
+    }
+    levels = [level for level in by_fold.values() if level is not None]
+    if len(by_fold) == 1:
+        return levels[0] if levels else None
+    return sum(levels) / len(levels) if levels else None
+
+
 def _baselines(runs: Sequence[Run], metric: str, other: str) -> Iterable[Reference]:
     """One for each label and, where they differ, for each data set that the runs read."""
     found: dict[str, dict[tuple[float | None, float | None], Record]] = {}
-    for run in runs:
-        for label in run.record.description.baselines:
-            levels = tuple(baseline_of(run.record, label, name) for name in (metric, other))
+    for members in _alike(runs):
+        record = members[0].record
+        for label in record.description.baselines:
+            levels = tuple(baseline_over(members, label, name) for name in (metric, other))
             if levels != (None, None):
-                found.setdefault(label, {}).setdefault((levels[0], levels[1]), run.record)
+                found.setdefault(label, {}).setdefault((levels[0], levels[1]), record)
     for label, levels_of in found.items():
         names = _distinguished(label, list(levels_of.values()))
         for name, (value, of_other) in zip(names, levels_of, strict=True):
             yield Reference(name, "baseline", value, of_other)
+
+
+def _alike(runs: Sequence[Run]) -> Iterable[Sequence[Run]]:
+    """Each run alone, but the folds of the same data and task together."""
+    parts: dict[object, list[Run]] = {}
+    for place, run in enumerate(runs):
+        record = run.record
+        key: object = place
+        if run.replicate.fold is not None:
+            task = record.config.get("task")
+            tokenizer = record.config.get("tokenizer")
+            data = (record.data.get("fingerprint"), task, tokenizer, folds_of(record))
+            key = json.dumps(data, sort_keys=True, default=str)
+        parts.setdefault(key, []).append(run)
+    return parts.values()
 
 
 def _distinguished(label: str, records: list[Record]) -> list[str]:

@@ -19,7 +19,7 @@ from unrolled.comparison.metrics import choose_metric, counterpart, incomparable
 from unrolled.comparison.notes import notes
 from unrolled.comparison.references import references
 from unrolled.comparison.results import Comparison
-from unrolled.comparison.rows import Row
+from unrolled.comparison.rows import Row, overlap
 from unrolled.comparison.run_figures import run_figures
 from unrolled.comparison.search_plots import search_figures
 from unrolled.comparison.searches import find_searches
@@ -102,7 +102,7 @@ def analyse(
     rows = [Row.of(group, metric, other) for group in groups]
     rows.sort(key=lambda row: (sign * row.value.mean, row.label))
     base = rows[0] if baseline is None else _find(rows, baseline)
-    rows = _with_differences(rows, base, about)
+    rows = _with_differences(rows, base, metric, about)
     pruned = [run for run in runs.left_out if run.state == "pruned"]
     comparison = Comparison(
         folders=tuple(folders),
@@ -177,12 +177,14 @@ def _with_metric(groups: Sequence[Group], metric: str) -> tuple[list[Group], lis
     return kept, left_out
 
 
-def _with_differences(rows: Sequence[Row], base: Row, about: Metric) -> list[Row]:
+def _with_differences(rows: Sequence[Row], base: Row, metric: str, about: Metric) -> list[Row]:
     """The rows, all but the baseline with their differences to it."""
     others = [row for row in rows if row is not base]
     first = base.runs[0].record
-    groups = [incomparable(row.runs[0].record, first, about) or row.by_seed for row in others]
-    differences = iter(paired_differences(groups, base.by_seed, about.lower_is_better))
+    groups = [incomparable(row.runs[0].record, first, about) or row.by_replicate for row in others]
+    share = overlap(base.runs, metric)
+    lower = about.lower_is_better
+    differences = iter(paired_differences(groups, base.by_replicate, lower, share))
     return [row if row is base else replace(row, difference=next(differences)) for row in rows]
 
 

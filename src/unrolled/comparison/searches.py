@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ class Trial:
     """One configuration that a search tried.
 
     ``values`` are those of its objectives: at the best checkpoint, or, where the trial was pruned,
-    at its last validation. ``settings`` are its configuration, as dotted keys.
+    at its last validation; of a trial of several folds, their mean. ``settings`` are its
+    configuration, as dotted keys.
     """
 
     number: int
@@ -64,8 +65,8 @@ class Search:
 
 
 def find_searches(finished: Sequence[Run], pruned: Sequence[Run]) -> tuple[Search, ...]:
-    """The searches that any of these runs is a trial of."""
-    found: dict[tuple[Path, str], list[Trial]] = {}
+    """The searches that any of these runs is a trial of, or a fold of one."""
+    found: dict[tuple[Path, str], dict[tuple[int, str], list[Trial]]] = {}
     records: dict[tuple[Path, str], Record] = {}
     for run, is_pruned in [*((run, False) for run in finished), *((run, True) for run in pruned)]:
         trial = look_up(run.record, "config.trial")
@@ -79,17 +80,31 @@ def find_searches(finished: Sequence[Run], pruned: Sequence[Run]) -> tuple[Searc
                 key: json.loads(value) for key, value in run.settings.items() if key != DATA
             }
             numbers = tuple(value for value in values if value is not None)
-            found.setdefault(key, []).append(Trial(trial["number"], is_pruned, numbers, settings))
+            one = Trial(trial["number"], is_pruned, numbers, settings)
+            # A search begun anew in the same study counts from 0 again.
+            which = (one.number, json.dumps(settings, sort_keys=True))
+            found.setdefault(key, {}).setdefault(which, []).append(one)
     return tuple(
         Search(
             name,
             objectives,
             tuple(_lower_is_better(records[folder, name], one) for one in objectives),
-            tuple(sorted(trials, key=lambda trial: trial.number)),
+            tuple(_over_folds(runs) for _, runs in sorted(trials.items()) if len(runs) == folds),
         )
         for (folder, name), trials in found.items()
+        # A trial that lacks some of its folds is none yet, or has failed.
+        if (folds := max(map(len, trials.values())))
         if (objectives := _objectives(records[folder, name]))
     )
+
+
+def _over_folds(runs: Sequence[Trial]) -> Trial:
+    """A trial from its runs."""
+    if len(runs) == 1:
+        return runs[0]
+    columns = zip(*(run.values for run in runs), strict=True)
+    values = tuple(sum(column) / len(runs) for column in columns)
+    return replace(runs[0], values=values)
 
 
 def _objectives(record: Record) -> tuple[str, ...]:

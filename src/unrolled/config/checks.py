@@ -12,6 +12,8 @@ from unrolled.runs.text import has_control_characters, printable
 # Key: (lowest, highest), both allowed; None where there is no such bound, or no value at all.
 LIMITS: dict[str, tuple[float | None, float | None]] = {
     "seed": (0, 2**32 - 1),
+    "folds": (2, None),
+    "fold": (0, None),
     "workers": (1, None),
     "model.embedding_size": (1, None),
     "model.hidden_size": (1, None),
@@ -110,6 +112,7 @@ def check(config: DictConfig) -> None:
             f"budget.parameters={parameters} and budget.flops={flops}: one hidden size cannot "
             "meet both; set one of them to null"
         )
+    _check_folds(config)
     _check_training(config)
     if not config.name_by:
         raise ConfigError("name_by is empty; it names the folder of a run")
@@ -118,6 +121,25 @@ def check(config: DictConfig) -> None:
         path = config.paths[name]
         if path is not None and (not path.strip() or has_control_characters(path)):
             raise ConfigError(f"paths.{name}='{printable(path)}': the path of a folder is needed")
+
+
+def _check_folds(config: DictConfig) -> None:
+    """Folds and what is said of them go together."""
+    folds, fold, validation = config.folds, config.fold, config.validation
+    if validation.name == "kfold":
+        if folds is None or validation.holds_out is None:
+            key = "folds" if folds is None else "validation.holds_out"
+            raise ConfigError(
+                f"{key}=null: validation=kfold needs it; leave it as it is, or take "
+                "validation=holdout"
+            )
+        if fold is not None and fold >= folds:
+            raise ConfigError(f"fold={fold}: the folds are 0 to {folds - 1} (folds={folds})")
+        return
+    given = {"folds": folds, "fold": fold, "validation.holds_out": validation.holds_out}
+    for key, value in given.items():
+        if value is not None:
+            raise ConfigError(f"{key}={value}: is of cross-validation; add validation=kfold")
 
 
 def _check_study(study: str) -> None:

@@ -63,6 +63,17 @@ WITHOUT_TARGET = ("dataset", "tokenizer")
 
 
 @dataclass
+class Validation:
+    """Whether the data is split once, or into folds of which each run holds one out.
+
+    ``holds_out`` is the split that a fold is; None without folds.
+    """
+
+    name: Literal["holdout", "kfold"]
+    holds_out: Literal["test", "validation"] | None
+
+
+@dataclass
 class Model:
     """The network around the cell."""
 
@@ -157,6 +168,8 @@ class Config:
 
     study: str
     seed: int
+    folds: int | None
+    fold: int | None
     workers: int | None
     retry_failed: bool | None
     fail_fast: bool
@@ -167,6 +180,7 @@ class Config:
     task: Any
     dataset: Any
     tokenizer: Any
+    validation: Validation
     cell: Any
     model: Model
     budget: Budget

@@ -14,6 +14,9 @@ from unrolled.errors import ConfigError, RunError
 ADDED: dict[str, Any] = {
     "retry_failed": None,
     "fail_fast": False,
+    "folds": None,
+    "fold": None,
+    "validation": {"name": "holdout", "holds_out": None},
     "time_limit_minutes": None,
     "trial": {"storage": None, "search": None, "number": None, "objectives": None},
     "trainer.checkpoint_every_steps": None,

@@ -23,6 +23,7 @@ CANNOT_CHANGE_A_RESULT = (
     "trial",
     "published",
     "paths",
+    "validation.name",
     "logger",
     "dataset",
     "task.sample",
@@ -69,6 +70,10 @@ def identity(config: DictConfig, fingerprint: str) -> str:
         for parent in parents:
             node = node.get(parent, {})
         node.pop(last, None)
+    if values.get("folds") is None:
+        # Without folds it is the identity that a run had before there were any.
+        for key in ("folds", "fold", "validation"):
+            values.pop(key, None)
     text = json.dumps({"config": values, "data": fingerprint}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -87,14 +92,15 @@ def _source(target: str) -> bytes | None:
 
 
 def run_name(config: DictConfig, identity: str) -> str:
-    """A name that a person can read, such as ``gru-seed1-3fa2c1``.
+    """A name that a person can read, such as ``gru-seed1-3fa2c1``; a fold's has its number.
 
     Raises:
         ConfigError: ``name_by`` names a key that the configuration lacks.
     """
     parts = []
     absent = object()
-    for key in config.name_by:
+    fold = [] if config.get("fold") is None else ["fold"]
+    for key in dict.fromkeys([*config.name_by, *fold]):
         value = OmegaConf.select(config, key, default=absent)
         if value is absent:
             raise ConfigError(f"name_by names {key}, which the configuration does not have")

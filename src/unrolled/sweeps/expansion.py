@@ -23,8 +23,8 @@ from unrolled.config.overrides import choose_custom
 from unrolled.errors import ConfigError
 from unrolled.sweeps.search.space import ends
 
-# Cell and seed are in every run's name already; experiments differ in their study's folder.
-_NAMED = ("cell", "cell._target_", "seed", "experiment")
+# Cell, seed and fold are in every run's name already; experiments differ in their study's folder.
+_NAMED = ("cell", "cell._target_", "seed", "fold", "experiment")
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Plan:
             others stay at their first, which is enough to check every value once.
         overrides: of each of them, in Hydra's syntax, for launchers that compose it again.
         typed: the overrides of the command line, a study's own sweep not among them.
-        sweep: whether there may be several runs.
-        jobs: how many runs there are in all.
+        sweep: whether there may be several runs: of several values, or of several folds.
+        jobs: how many runs there are in all; of a search, how many trials.
         varied: the keys that a sweep varies besides cell and seed.
         hydra: Hydra's own part of the configuration: which launcher, which sweeper.
         config_dir: a folder of config groups of the person's own.
@@ -80,7 +80,9 @@ def plan(
         sweep = multirun or (hydra.mode is not None and hydra.mode.name == "MULTIRUN")
         if not sweep:
             refuse_sweeps(parsed)
-            return Plan([run_config(base)], [typed], typed, False, 1, [], hydra, config_dir)
+            config = run_config(base)
+            if not has_open_folds(config):
+                return Plan([config], [typed], typed, False, 1, [], hydra, config_dir)
         parsed = with_stored_sweep(groups, parsed, hydra)
         swept = [o for o in parsed if o.is_sweep_override()]
         keys = [o.get_key_element().lstrip("+") for o in swept]
@@ -89,8 +91,9 @@ def plan(
         lines = list(product(*values.values()) if _is_grid(hydra) else _one_at_a_time(values))
         composer = Composer(groups, varied)
         configs = [composer.compose(each) for each in lines]
-        pairs = zip(lines, configs, strict=True)
-        named = [[*each, name_by(config)] for each, config in pairs]
+        named = [[*e, name_by(config)] for e, config in zip(lines, configs, strict=True)]
+        if _is_grid(hydra):
+            named, configs = _each_with_its_folds(named, configs)
     if _is_grid(hydra):
         jobs = len(configs)
     elif _is_search(hydra) and hydra.sweeper.sampler.name != "grid":
@@ -145,6 +148,35 @@ class Composer:
             OmegaConf.set_struct(config, True)
             self._composed[key] = config
         return self._composed[key].copy()
+
+
+def has_open_folds(config: DictConfig) -> bool:
+    """Whether a configuration stands for a run of each fold."""
+    return config.folds is not None and config.fold is None
+
+
+def each_fold(config: DictConfig) -> list[DictConfig]:
+    """The configurations of runs that one stands for: of each fold, where it names none."""
+    if not has_open_folds(config):
+        return [config]
+    result = []
+    for number in range(config.folds):
+        one = config.copy()
+        one.fold = number
+        result.append(one)
+    return result
+
+
+def _each_with_its_folds(
+    lines: Sequence[list[str]], configs: Sequence[DictConfig]
+) -> tuple[list[list[str]], list[DictConfig]]:
+    """Overrides and configurations, with those of every fold in place of those that name none."""
+    pairs = [
+        ([*each, f"fold={one.fold}"] if has_open_folds(config) else each, one)
+        for each, config in zip(lines, configs, strict=True)
+        for one in each_fold(config)
+    ]
+    return [each for each, _ in pairs], [config for _, config in pairs]
 
 
 def with_stored_sweep(

@@ -22,7 +22,7 @@ from unrolled.runs.status import RunStatus, run_status
 from unrolled.runs.sweep_state import SWEEP, read_sweep
 from unrolled.runs.text import printable
 from unrolled.sweeps.display import Display
-from unrolled.sweeps.expansion import Plan, name_by
+from unrolled.sweeps.expansion import Plan, each_fold, has_open_folds, name_by
 from unrolled.sweeps.launching import is_ours, make_pool, require_launcher
 from unrolled.sweeps.pools.hydra import HydraPool
 from unrolled.sweeps.pools.pool import ENDED, Pool, drive
@@ -33,6 +33,8 @@ from unrolled.training.run import Outcome, make_run
 log = logging.getLogger(__name__)
 
 RETRY = "retry_failed=true"
+# What decides what data a run has.
+NODES = ("task", "dataset", "tokenizer", "validation")
 # How runs end, in the order in which they are counted.
 STATUSES = ("finished", "skipped", "pruned", "interrupted", "busy", "failed")
 # What a dry run says would become of a run in each state.
@@ -57,8 +59,9 @@ class Specifier:
             UnrolledError: bad input.
         """
         check_task(config)
-        nodes = [OmegaConf.to_container(config[k]) for k in ("task", "dataset", "tokenizer")]
-        key = json.dumps([*nodes, config.paths.cache])
+        nodes = [OmegaConf.to_container(config[k]) for k in NODES]
+        # The fingerprint is that of the data before it is split, whatever the fold.
+        key = json.dumps([*nodes, config.folds, config.paths.cache])
         if key not in self._fingerprints:
             self._fingerprints[key] = prepare_data(config).fingerprint
         return RunSpec.of(config, self._fingerprints[key])
@@ -94,16 +97,18 @@ def sweep(plan: Plan, console: Console, command: str = "") -> list[Outcome]:
     require_launcher(plan.hydra.launcher, plan.configs[0])
     require_sweeper(plan)
     specify = Specifier()
-    specs = [specify(config) for config in plan.configs]
-    first = specs[0]
+    # Of a trial the first fold, by which its values are checked as well as by any.
+    folds = [each_fold(config) for config in plan.configs]
+    specs = [specify(config) for config, *_ in folds]
+    first, runs = specs[0], plan.jobs * len(folds[0])
     # A sweep over studies or experiments has several.
     studies = list(dict.fromkeys(spec.study for spec in specs))
     ours = is_ours(plan.hydra.launcher) and (plan.is_grid or plan.is_search)
     with ExitStack() as stack:
-        stack.enter_context(_announced(studies, plan.jobs, command))
+        stack.enter_context(_announced(studies, runs, command))
         # Others' launchers and sweepers say nothing of a run until all of its batch have ended.
         follow = () if ours else studies
-        display = stack.enter_context(Display(console, total=plan.jobs, follow=follow))
+        display = stack.enter_context(Display(console, total=runs, follow=follow))
         if plan.is_grid and ours:
             pool = make_pool(plan.hydra.launcher, first.config, len(specs))
             return _make_all(pool, specs, display)
@@ -160,7 +165,7 @@ def dry_run(plan: Plan, console: Console) -> None:
 
 
 def require_sweeper(plan: Plan) -> None:
-    """Refuse options of a search that cannot work, before any data is read.
+    """Refuse what a sweeper cannot do, before any data is read.
 
     Raises:
         ConfigError: which option, and the way out.
@@ -169,6 +174,11 @@ def require_sweeper(plan: Plan) -> None:
         from unrolled.sweeps.search.options import SearchOptions
 
         SearchOptions.of(plan.hydra.sweeper, plan.configs[0])
+    elif plan.sweep and (config := next(filter(has_open_folds, plan.configs), None)) is not None:
+        raise ConfigError(
+            f"folds={config.folds}: {plan.hydra.sweeper._target_} knows of no folds; sweep them "
+            f"yourself: fold={','.join(map(str, range(config.folds)))}"
+        )
 
 
 def summarize(outcomes: Sequence[Outcome], console: Console, command: str = "") -> int:

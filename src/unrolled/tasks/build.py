@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from unrolled.config.build import EVERYTHING, OURS, arguments_of, target_of
 from unrolled.config.hyperparameters import typed_arguments
 from unrolled.config.locations import config_directory
+from unrolled.data.splits import Fold
 from unrolled.data.tokens import default_cache
 from unrolled.errors import ConfigError
 from unrolled.runs.task import TaskDescription
@@ -63,6 +64,8 @@ def check_task(config: DictConfig, trusted: Iterable[str] = EVERYTHING) -> Task:
         if task.uses_tokenizer:
             why = "reads text by its tokens; choose one, such as tokenizer=char"
         raise ConfigError(f"tokenizer={config.tokenizer.name}: task={task.name} {why}")
+    if config.folds is not None:
+        _require_a_fold(task, config)
     return task
 
 
@@ -72,9 +75,8 @@ def prepare_data(config: DictConfig, trusted: Iterable[str] = EVERYTHING) -> Dat
     Raises:
         DataError: the data cannot be used; the message says which and why.
     """
-    nodes = OmegaConf.create(
-        {"task": config.task, "dataset": config.dataset, "tokenizer": config.tokenizer}
-    )
+    keys = ("task", "dataset", "tokenizer", "folds", "fold", "validation")
+    nodes = OmegaConf.create({key: config[key] for key in keys})
     return _prepare(OmegaConf.to_yaml(nodes, resolve=True), config.paths.cache, tuple(trusted))
 
 
@@ -93,7 +95,26 @@ def _prepare(nodes: str, cache: str | None, trusted: tuple[str, ...]) -> Data:
 def sources(config: DictConfig, cache: str | None, trusted: Sequence[str]) -> Sources:
     """Where a configuration's data comes from."""
     folder = Path(cache).expanduser() if cache else default_cache()
-    return Sources(config.dataset, config.tokenizer, folder, trusted)
+    fold = None
+    if config.folds is not None:
+        fold = Fold(config.fold, config.folds, config.validation.holds_out)
+    return Sources(config.dataset, config.tokenizer, folder, trusted, fold)
+
+
+def _require_a_fold(task: Task, config: DictConfig) -> None:
+    """Refuse folds of a task that has none, and a run of no fold in particular."""
+    if not task.uses_folds:
+        why = (
+            "generates its examples, so more of them, or other seeds, tell as much"
+            if task.takes is None
+            else "takes data that is split already"
+        )
+        raise ConfigError(f"validation=kfold: task={task.name} {why}; leave validation=kfold out")
+    if config.fold is None:
+        raise ConfigError(
+            f"folds={config.folds}: a run has one of them; give fold=0, or another up to "
+            f"{config.folds - 1}"
+        )
 
 
 def _require_fitting_data(task: Task, dataset: DictConfig, trusted: Iterable[str]) -> None:

@@ -30,15 +30,21 @@ class ArrayData:
             step.
         fitted: what was fitted to the training split; a task that fits something must keep it in
             ``write`` and read it in ``restore``.
+        source: sha256 of what was split, where examples are shared out to folds, each of which has
+            other splits; None: the splits are all there is.
     """
 
     name: str
     splits: Mapping[str, tuple[Examples, Examples]]
     fitted: Any = None
+    source: str | None = None
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of all inputs and targets, and of their shapes."""
+        """sha256 of all inputs and targets, and of their shapes, or of what they were before they
+        were split."""
+        if self.source is not None:
+            return self.source
         digest = hashlib.sha256()
         for split, pair in self.splits.items():
             for part in pair:

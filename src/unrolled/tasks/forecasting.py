@@ -81,6 +81,7 @@ class Forecasting(ValueTask):
     """
 
     takes = Series
+    uses_folds = True
     primary = "mase"
     headline = ("mase", "mae", "rmse", "r2")
     metrics = {**METRICS, "mase": Metric("min")}

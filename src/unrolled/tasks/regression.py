@@ -42,6 +42,7 @@ class Regression(ValueTask):
     """
 
     takes = LabeledSequences
+    uses_folds = True
     primary = "rmse"
     headline = ("rmse", "mae", "r2")
     metrics = METRICS

@@ -120,6 +120,8 @@ class Task(ABC):
         headline: the metrics that TensorBoard's table of runs lists.
         uses_tokenizer: whether it reads text by a tokenizer's tokens; None: that depends on the
             data, and the task says what is wrong when it prepares that.
+        uses_folds: whether ``prepare`` shares out its examples by ``sources.fold``, so that it can
+            be cross-validated; the fingerprint of its data is the same for every fold.
         carries_state: whether the state goes from batch to batch, as in running text.
         appended_files: files in a run's folder that the task's callbacks add to.
 
@@ -139,6 +141,7 @@ class Task(ABC):
     primary: ClassVar[str] = ""
     headline: ClassVar[Sequence[str]] = ()
     uses_tokenizer: ClassVar[bool | None] = False
+    uses_folds: ClassVar[bool] = False
     carries_state: ClassVar[bool] = False
     appended_files: ClassVar[Sequence[str]] = ()
 

@@ -107,8 +107,9 @@ def log_hyperparameters(
         "parameters": record.model["parameters"],
         "hidden_size": record.model["hidden_size"],
     }
+    fold = [] if record.config.get("fold") is None else ["fold"]
     # Runs are named by what a sweep varies, so that is a column too.
-    for key in dict.fromkeys([*HYPERPARAMETERS, *record.config["name_by"]]):
+    for key in dict.fromkeys([*HYPERPARAMETERS, *fold, *record.config["name_by"]]):
         value = look_up(record, f"config.{key}")
         hyperparameters[key] = value.get("name") if isinstance(value, dict) else value
     metrics = {

@@ -15,6 +15,7 @@ import optuna
 import pytest
 from rich.console import Console
 
+from unrolled.cli import main
 from unrolled.errors import ConfigError
 from unrolled.runs.locks import hold
 from unrolled.runs.record import find_runs, read_record
@@ -259,3 +260,86 @@ def test_half_a_line_that_a_full_disk_left_is_cut_off(overrides: Overrides) -> N
         file.write('{"op_code":5,"wor')
     assert len(search(overrides(LR), trials=2)) == 1
     assert states() == {"COMPLETE": 2}
+
+
+KFOLD = ["validation=kfold", "folds=3", "hydra.sweeper.sampler=grid"]
+
+
+def test_a_trial_is_judged_by_the_mean_of_its_folds(signs: list[str]) -> None:
+    options = [*signs, *KFOLD, "optimizer.lr=0.001,0.05"]
+    outcomes = search(options)
+    assert [outcome.status for outcome in outcomes] == ["finished"] * 6
+    assert states("signs") == {"COMPLETE": 2}
+    records = [read_record(folder) for folder in find_runs(Path("outputs"))]
+    for trial in trials("signs"):
+        folds = [r for r in records if r.config["trial"]["number"] == trial.number]
+        assert sorted(record.config["fold"] for record in folds) == [0, 1, 2]
+        assert {record.config["optimizer"]["lr"] for record in folds} == {
+            float(trial.params["optimizer.lr"])
+        }
+        figures = [record.metrics["validation/accuracy"] for record in folds]
+        assert trial.value == pytest.approx(sum(figures) / 3)
+        assert sorted(trial.user_attrs["folds"]) == sorted(record.name for record in folds)
+    assert search(options) == []
+
+
+def test_a_trial_goes_on_with_the_folds_that_it_lacks(signs: list[str]) -> None:
+    options = [*signs, *KFOLD, "optimizer.lr=0.001,0.05"]
+    # One is made already, by a sweep.
+    (made,) = sweep(
+        plan(
+            [*signs, *KFOLD[:2], "fold=1", "optimizer.lr=0.05", "hydra/launcher=basic"],
+            multirun=True,
+        ),
+        Console(file=io.StringIO()),
+    )
+    outcomes = search(options)
+    assert Counter(outcome.status for outcome in outcomes) == {"finished": 5, "skipped": 1}
+    assert states("signs") == {"COMPLETE": 2}
+    assert made.folder is not None
+
+
+def test_a_fold_that_fails_fails_its_trial(signs: list[str]) -> None:
+    lr = "optimizer.lr=1e38,0.01"
+    options = [*signs, *KFOLD, "optimizer=sgd", "trainer.gradient_clip=null", lr]
+    outcomes = search(options)
+    # What had not begun of the trial is not made.
+    assert Counter(outcome.status for outcome in outcomes) == {"failed": 1, "finished": 3}
+    assert states("signs") == {"COMPLETE": 1, "FAIL": 1}
+    failed = next(trial for trial in trials("signs") if trial.state.name == "FAIL")
+    assert "infinite or not a number" in failed.user_attrs["error"]
+
+
+def test_trials_of_several_folds_are_not_given_up_halfway(signs: list[str]) -> None:
+    options = [*signs, *KFOLD, "optimizer.lr=0.001,0.05", "hydra.sweeper.pruner=median"]
+    with pytest.raises(ConfigError, match="a trial of several folds is judged by the mean of all"):
+        search(options)
+    # A search on one fold is as any other.
+    assert [o.status for o in search([*options, "fold=0"])] == ["finished"] * 2
+
+
+@pytest.mark.slow
+def test_the_folds_of_a_trial_run_side_by_side_and_survive_a_kill(
+    signs: list[str],
+) -> None:
+    options = [*signs, *KFOLD, "optimizer.lr=0.001,0.05,0.02", "trainer.max_steps=60"]
+    command = ["train", "-m", "hydra/sweeper=optuna", "workers=2", *options]
+    process = subprocess.Popen([sys.executable, "-m", "unrolled", *command])
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not any(
+        read_record(folder).state == "finished" for folder in _runs()
+    ):
+        time.sleep(0.2)
+    process.kill()
+    process.wait(60)
+    made = {f: read_record(f).timing for f in _runs() if read_record(f).state == "finished"}
+    assert made
+    assert states("signs")["COMPLETE"] < 3
+    assert main(command) == 0
+    assert states("signs") == {"COMPLETE": 3}
+    assert len(_runs()) == 9
+    assert {folder: read_record(folder).timing for folder in made} == made
+
+
+def _runs() -> list[Path]:
+    return find_runs(Path("outputs")) if Path("outputs").is_dir() else []

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from unrolled.errors import ConfigError
 from unrolled.runs.identity import study_folder
 from unrolled.runs.task import Direction
+from unrolled.sweeps.expansion import has_open_folds
 from unrolled.sweeps.search.storage import JOURNAL
 from unrolled.tasks.build import describe_task
 
@@ -63,6 +64,12 @@ class SearchOptions:
                 )
         pruner = str(getattr(sweeper["pruner"], "name", sweeper["pruner"]))
         _require_prunable(pruner, objectives, task.monitor)
+        if pruner != "none" and has_open_folds(config):
+            raise ConfigError(
+                f"hydra.sweeper.pruner={pruner}: a trial of several folds is judged by the mean "
+                "of all, and not given up before; take hydra.sweeper.pruner=none, or one fold, "
+                "such as fold=0"
+            )
         for name in ("n_trials", "startup_trials"):
             if sweeper[name] < 1:
                 raise ConfigError(f"hydra.sweeper.{name}={sweeper[name]}: must be at least 1")

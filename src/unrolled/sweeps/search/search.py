@@ -5,7 +5,7 @@ import itertools
 import math
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,33 +85,44 @@ class Search:
                 self.under_way.add(trial.number)
         return trial
 
-    def tell(self, number: int, outcome: Outcome) -> None:
-        """Record what became of a trial.
+    def tell(self, number: int, outcomes: Sequence[Outcome]) -> None:
+        """Record what became of a trial, whose value is the mean over its runs.
 
         One that was interrupted, or that another process works on, stays open.
+
+        Args:
+            outcomes: of the trial's run, or of its folds; the first failure fails the trial.
         """
         from optuna.trial import TrialState
 
         self.under_way.discard(number)
-        if outcome.status == "busy" and number not in self.tried_again:
+        by_status = {outcome.status: outcome for outcome in reversed(outcomes)}
+        if "failed" in by_status:
+            self._fail(number, by_status["failed"].message)
+            return
+        if "busy" in by_status and number not in self.tried_again:
             self.duplicates.append(number)
             self.tried_again.add(number)
-        if outcome.status in ("interrupted", "busy"):
+        if by_status.keys() & {"interrupted", "busy"}:
             return
-        if outcome.status == "pruned":
+        if "pruned" in by_status:
             self.optuna_study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
             return
-        if outcome.status == "failed" or outcome.folder is None:
-            self._fail(number, outcome.message)
-            return
-        record = read_record(outcome.folder)
-        values = [value_of(record, name) for name in self.options.objectives]
+        records = [read_record(one.folder) for one in outcomes if one.folder is not None]
+        values = [
+            sum(value_of(record, name) for record in records) / len(records)
+            for name in self.options.objectives
+        ]
         if not all(math.isfinite(value) for value in values):
             self._fail(number, f"{list(self.options.objectives)} came out as {values}")
             return
-        if len(self.options.objectives) == 1:
-            self._report(number, record)
-        self._open_trial(number).set_user_attr("run", record.name)
+        names = [record.name for record in records]
+        if len(names) == 1:
+            if len(self.options.objectives) == 1:
+                self._report(number, records[0])
+            self._open_trial(number).set_user_attr("run", names[0])
+        else:
+            self._open_trial(number).set_user_attr("folds", names)
         self.optuna_study.tell(number, values, skip_if_finished=True)
 
     def _open(self) -> "optuna.Study":

@@ -1,6 +1,7 @@
 """The runs of a search: asks for a trial when there is a place for it, and reports its result."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
@@ -10,7 +11,14 @@ from unrolled.config.groups import ConfigGroups
 from unrolled.errors import ConfigError, UnrolledError
 from unrolled.runs.spec import RunSpec
 from unrolled.sweeps.display import Display
-from unrolled.sweeps.expansion import Composer, Plan, name_by, with_stored_sweep
+from unrolled.sweeps.expansion import (
+    Composer,
+    Plan,
+    each_fold,
+    has_open_folds,
+    name_by,
+    with_stored_sweep,
+)
 from unrolled.sweeps.launching import is_ours, make_pool
 from unrolled.sweeps.pools.hydra import HydraPool
 from unrolled.sweeps.pools.pool import Pool, drive
@@ -50,7 +58,7 @@ def make_trials(
     trials = _Trials(search, Composer(groups, plan.varied), fixed, specify, display)
     pool: Pool
     if is_ours(plan.hydra.launcher):
-        pool = make_pool(plan.hydra.launcher, config, options.n_trials)
+        pool = make_pool(plan.hydra.launcher, config, options.n_trials * len(each_fold(config)))
         # The next trial is chosen by the results of the last ones.
         pool.capacity = pool.capacity or config.workers or available_cores()
     else:
@@ -58,7 +66,7 @@ def make_trials(
     outcomes: list[Outcome] = []
 
     def ended(spec: RunSpec, outcome: Outcome) -> None:
-        search.tell(trials.numbers[spec], outcome)
+        trials.ended(spec, outcome)
         outcomes.append(outcome)
         display.end(spec, outcome)
 
@@ -67,12 +75,24 @@ def make_trials(
     return outcomes + trials.refused
 
 
+@dataclass(eq=False)
+class _Trial:
+    """A trial under way: its runs that have not ended, and what became of the others."""
+
+    number: int
+    left: set[RunSpec]
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
 class _Trials(Iterator[RunSpec]):
-    """The specs of trials: there may be none for now, and another one later.
+    """The specs of trials' runs: there may be none for now, and another one later.
+
+    A trial is one run, or, under cross-validation, one of each fold.
 
     Attributes:
-        numbers: of the trials.
-        lines: all overrides of each trial's run.
+        waiting: runs of the latest trial for which there was no place yet.
+        trials: for each run its trial.
+        lines: all overrides of each run.
         refused: trials that could not become runs.
     """
 
@@ -89,11 +109,14 @@ class _Trials(Iterator[RunSpec]):
         self.composer = composer
         self.fixed = [str(override.input_line) for override in fixed]
         self.specify = specify
-        self.numbers: dict[RunSpec, int] = {}
+        self.waiting: list[RunSpec] = []
+        self.trials: dict[RunSpec, _Trial] = {}
         self.lines: dict[RunSpec, list[str]] = {}
         self.refused: list[Outcome] = []
 
     def __next__(self) -> RunSpec:
+        if self.waiting:
+            return self.waiting.pop(0)
         options = self.search.options
         while (trial := self.search.next_trial()) is not None:
             lines = [
@@ -106,17 +129,32 @@ class _Trials(Iterator[RunSpec]):
             ]
             try:
                 config = self.composer.compose(lines)
-                spec = self.specify(config)
+                specs = [self.specify(one) for one in each_fold(config)]
             except UnrolledError as error:
                 # Values that are right one by one, and not together.
                 self.refused.append(Outcome("failed", None, str(error)))
-                self.search.tell(trial.number, self.refused[-1])
+                self.search.tell(trial.number, self.refused[-1:])
                 self.display.refused(f"trial {trial.number}", str(error))
                 continue
-            self.numbers[spec] = trial.number
-            self.lines[spec] = [*lines, name_by(config)]
-            return spec
+            self.trials |= dict.fromkeys(specs, _Trial(trial.number, {*specs}))
+            for spec in specs:
+                fold = [f"fold={spec.config.fold}"] if has_open_folds(config) else []
+                self.lines[spec] = [*lines, name_by(config), *fold]
+            self.waiting = specs[1:]
+            return specs[0]
         raise StopIteration
+
+    def ended(self, spec: RunSpec, outcome: Outcome) -> None:
+        """Tell the search what became of a trial, once that is known of all of its runs."""
+        trial = self.trials[spec]
+        trial.outcomes.append(outcome)
+        trial.left.discard(spec)
+        if outcome.status == "failed":
+            # It has failed, so that what has not begun of it need not.
+            trial.left.difference_update(self.waiting)
+            self.waiting = [other for other in self.waiting if self.trials[other] is not trial]
+        if not trial.left:
+            self.search.tell(trial.number, trial.outcomes)
 
 
 def _quoted(text: str) -> str:

@@ -64,6 +64,7 @@ class Classification(PredictingTask):
 
     takes = LabeledSequences
     uses_tokenizer = None
+    uses_folds = True
     primary = "accuracy"
     headline = ("accuracy", "f1_macro", "auroc", "loss")
     metrics = {
