@@ -6,6 +6,7 @@ import resource
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from omegaconf import DictConfig
@@ -93,6 +94,21 @@ def configure(text_file: Path) -> Callable[..., DictConfig]:
 def overrides(text_file: Path) -> Callable[..., list[str]]:
     """The overrides of a tiny run, for a command line."""
     return lambda *more: tiny(text_file, *more)
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., CompletedProcess[str]]:
+    """Types a command line in this process, which is ready; the exit code is to be ``code``."""
+    from unrolled.cli import main
+
+    def typed(*arguments: str, code: int = 0) -> CompletedProcess[str]:
+        capsys.readouterr()
+        ended = main(arguments)
+        printed = capsys.readouterr()
+        assert ended == code, printed.out + printed.err
+        return CompletedProcess(arguments, ended, printed.out, printed.err)
+
+    return typed
 
 
 @pytest.fixture(scope="session")
