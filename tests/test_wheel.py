@@ -17,9 +17,10 @@ def test_an_installed_wheel_trains_from_any_folder(tmp_path: Path, text_file: Pa
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(tmp_path), str(ROOT))
     (wheel,) = tmp_path.glob("*.whl")
     home = tmp_path / "installed"
-    venv.create(home, with_pip=True)
+    venv.create(home)
     python = home / "bin" / "python"
-    run(str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel))
+    pip = [sys.executable, "-m", "pip", "--python", str(python)]
+    run(*pip, "install", "--quiet", "--no-deps", "--no-index", str(wheel))
     # The dependencies are those of the tests; the package itself must come from the wheel.
     (packages,) = (home / "lib").glob("python*/site-packages")
     (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()))
