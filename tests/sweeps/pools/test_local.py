@@ -219,6 +219,23 @@ def test_more_gpus_than_there_are_is_refused(configure: Configure) -> None:
         LocalPool.require(configure(), {"gpus_per_run": 1, "devices": ["0", "0"]})
 
 
+LOOK = """
+import gc, sys
+from pathlib import Path
+
+Path("warm").write_text(f"{'unrolled.training.fit' in sys.modules} {gc.get_freeze_count() > 0}")
+"""
+
+
+def test_a_process_of_a_run_starts_warm(configure: Configure) -> None:
+    pool = LocalPool(configure(), NO_GPU, 1)
+    process = pool.context.Process(target=exec, args=(LOOK,))
+    process.start()
+    process.join()
+    pool.close()
+    assert Path("warm").read_text() == "True True"
+
+
 def test_the_environment_is_left_as_it_was(configure: Configure) -> None:
     before = dict(os.environ)
     pool = LocalPool(configure(), NO_GPU, 1)
