@@ -155,7 +155,7 @@ class Sweep:
         kind = self.chooser.choice([kind for kind in KINDS if so_far[kind] == fewest])
         while not (pids := victims(process.pid)[kind]):
             # A sweep that has only begun has no server and no runs yet.
-            if self._ends(process, 0.1):
+            if self._ends(process, self.chooser.uniform(0.1, 1.0)):
                 return
         try:
             os.kill(self.chooser.choice(pids), signal.SIGKILL)
