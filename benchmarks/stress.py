@@ -65,6 +65,7 @@ OVERRIDES = [
     "trainer.checkpoint_every_steps=15",
     "cell=lstm,gru",
 ]
+KINDS = ("command", "server", "run")
 # Seconds that a sweep is left alone for at most, before something of it is killed.
 LONGEST = 6.0
 # A checkpoint of these models is larger, everything else is smaller.
@@ -74,12 +75,23 @@ FULL = 30_000
 class Sweep:
     """One command line, typed as often as it takes.
 
+    Args:
+        earlier: how often each kind of process was killed in other sweeps.
+
     Attributes:
-        kills: how often each kind of process was killed.
+        kills: how often each was in this one.
         damage: how often a disk was full, and a record cut off.
     """
 
-    def __init__(self, folder: Path, seeds: list[int], steps: int, chooser: random.Random) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        seeds: list[int],
+        steps: int,
+        chooser: random.Random,
+        earlier: Counter[str],
+    ) -> None:
+        self.earlier = earlier
         self.folder = folder
         self.own = [f"seed={','.join(map(str, seeds))}", f"trainer.max_steps={steps}"]
         self.chooser = chooser
@@ -137,20 +149,16 @@ class Sweep:
         return True
 
     def _kill(self, process: "subprocess.Popen[bytes]") -> None:
-        """Kill the command, the server of its runs, or a run."""
-        victims = [("command", process.pid)]
-        for child in children(process.pid):
-            runs = list(children(child))
-            victims += [("server", child)] if runs else []
-            victims += [("run", run) for run in runs]
-        kinds = sorted({kind for kind, _ in victims})
-        if kinds == ["command"] and self.chooser.random() < 0.7:
-            # It has only begun; a later moment finds runs, too.
-            return
-        kind = self.chooser.choice(kinds)
-        pid = self.chooser.choice([pid for name, pid in victims if name == kind])
+        """Kill the command, the server of its runs, or a run: each kind in its turn."""
+        so_far = self.earlier + self.kills
+        fewest = min(so_far[kind] for kind in KINDS)
+        kind = self.chooser.choice([kind for kind in KINDS if so_far[kind] == fewest])
+        while not (pids := victims(process.pid)[kind]):
+            # A sweep that has only begun has no server and no runs yet.
+            if self._ends(process, self.chooser.uniform(0.1, 1.0)):
+                return
         try:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(self.chooser.choice(pids), signal.SIGKILL)
         except ProcessLookupError:
             return
         self.kills[kind] += 1
@@ -176,6 +184,16 @@ class Sweep:
             path = self.folder / outputs / "default" / name / "record.json"
             path.write_bytes(path.read_bytes()[: self.chooser.randrange(200)])
             self.damage["cut record"] += 1
+
+
+def victims(command: int) -> dict[str, list[int]]:
+    """The processes of a sweep, of each kind."""
+    found: dict[str, list[int]] = {"command": [command], "server": [], "run": []}
+    for child in children(command):
+        if runs := list(children(child)):
+            found["server"].append(child)
+            found["run"] += runs
+    return found
 
 
 def children(pid: int) -> Iterator[int]:
@@ -256,8 +274,8 @@ def stress(kills: int, steps: int, seed: int, folder: Path) -> dict[str, Any]:
     rounds = runs = starts = 0
     while sum(done.values()) < kills:
         seeds = [2 * rounds + 1, 2 * rounds + 2]
-        Sweep(folder, seeds, steps, chooser).run("whole", 0)
-        disturbed = Sweep(folder, seeds, steps, chooser)
+        Sweep(folder, seeds, steps, chooser, done).run("whole", 0)
+        disturbed = Sweep(folder, seeds, steps, chooser, done)
         disturbed.run("cut", kills - sum(done.values()))
         done += disturbed.kills
         damage += disturbed.damage

@@ -6,6 +6,7 @@ import resource
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from omegaconf import DictConfig
@@ -95,19 +96,46 @@ def overrides(text_file: Path) -> Callable[..., list[str]]:
     return lambda *more: tiny(text_file, *more)
 
 
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., CompletedProcess[str]]:
+    """Types a command line in this process, which is ready; the exit code is to be ``code``."""
+    from unrolled.cli import main
+
+    def typed(*arguments: str, code: int = 0) -> CompletedProcess[str]:
+        capsys.readouterr()
+        ended = main(arguments)
+        printed = capsys.readouterr()
+        assert ended == code, printed.out + printed.err
+        return CompletedProcess(arguments, ended, printed.out, printed.err)
+
+    return typed
+
+
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of a finished LSTM run; do not write to it."""
+def configure_in() -> Callable[..., DictConfig]:
+    """The configuration of a tiny run with all its files in a folder, for what tests share."""
     from unrolled.config.compose import compose_run
+
+    def configured(folder: Path, *overrides: str) -> DictConfig:
+        path = folder / "text.txt"
+        path.write_text(make_text(300), encoding="utf-8")
+        paths = [f"paths.outputs={folder}/outputs", f"paths.cache={folder}/cache"]
+        return compose_run(tiny(path, *paths, *overrides))
+
+    return configured
+
+
+@pytest.fixture(scope="session")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, configure_in: Callable[..., DictConfig]
+) -> Path:
+    """The folder of a finished LSTM run; do not write to it."""
     from unrolled.training.run import run
 
     folder = tmp_path_factory.mktemp("trained")
-    path = folder / "text.txt"
-    path.write_text(make_text(300), encoding="utf-8")
-    paths = [f"paths.outputs={folder}/outputs", f"paths.cache={folder}/cache"]
-    outcome = run(compose_run(tiny(path, "trainer.max_steps=60", *paths)))
+    outcome = run(configure_in(folder, "trainer.max_steps=60"))
     assert outcome.folder is not None
-    yield outcome.folder
+    return outcome.folder
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The wheel: built, installed elsewhere, and run from a folder that knows nothing of the
 checkout."""
 
+import os
 import site
 import subprocess
 import sys
@@ -17,9 +18,10 @@ def test_an_installed_wheel_trains_from_any_folder(tmp_path: Path, text_file: Pa
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(tmp_path), str(ROOT))
     (wheel,) = tmp_path.glob("*.whl")
     home = tmp_path / "installed"
-    venv.create(home, with_pip=True)
+    venv.create(home)
     python = home / "bin" / "python"
-    run(str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel))
+    pip = [sys.executable, "-m", "pip", "--python", str(python)]
+    run(*pip, "install", "--quiet", "--no-deps", "--no-index", str(wheel))
     # The dependencies are those of the tests; the package itself must come from the wheel.
     (packages,) = (home / "lib").glob("python*/site-packages")
     (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()))
@@ -38,6 +40,10 @@ def test_an_installed_wheel_trains_from_any_folder(tmp_path: Path, text_file: Pa
 
 
 def run(*command: str, cwd: Path | None = None) -> str:
-    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    # A search path of the tests' own would find the checkout.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    result = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.slow
 def test_a_sweep_that_is_killed_again_and_again_ends_as_one_left_alone(tmp_path: Path) -> None:
     # `make stress` does the same with 50 kills and more.
-    command = [sys.executable, "-m", "benchmarks.stress", "--kills", "5", "--steps", "400"]
+    command = [sys.executable, "-m", "benchmarks.stress", "--kills", "3", "--steps", "150"]
     result = subprocess.run(
         [*command, "--folder", str(tmp_path / "work"), "--output", str(tmp_path / "result.json")],
         cwd=ROOT,
@@ -24,5 +24,5 @@ def test_a_sweep_that_is_killed_again_and_again_ends_as_one_left_alone(tmp_path:
     assert result.returncode == 0, result.stdout + result.stderr
     told = json.loads((tmp_path / "result.json").read_text())
     assert told["different"] == {}
-    assert told["total_kills"] >= 5
+    assert set(told["kills"]) == {"command", "server", "run"}
     assert told["starts"] > told["rounds"]

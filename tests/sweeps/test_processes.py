@@ -12,6 +12,7 @@ import pytest
 from unrolled.runs.record import find_runs, read_record
 
 Overrides = Callable[..., list[str]]
+Command = Callable[..., subprocess.CompletedProcess[str]]
 COMMAND = [sys.executable, "-m", "unrolled", "train"]
 CELLS = """
 from unrolled.cells.lstm import LSTM
@@ -42,7 +43,7 @@ def told(output: str) -> tuple[dict[str, str], Counter[str]]:
 
 @pytest.mark.slow
 def test_the_same_sweep_twice_at_once_tells_each_run_once(overrides: Overrides) -> None:
-    command = [*COMMAND, "-m", *overrides("seed=1,2,3,4", "trainer.max_steps=200", "workers=2")]
+    command = [*COMMAND, "-m", *overrides("seed=1,2,3", "trainer.max_steps=100", "workers=2")]
     processes = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
@@ -52,17 +53,18 @@ def test_the_same_sweep_twice_at_once_tells_each_run_once(overrides: Overrides) 
     made: list[str] = []
     for output, _ in outputs:
         ends, counts = told(output)
-        assert len(ends) == 4
+        assert len(ends) == 3
         assert Counter(ends.values()) == counts
         made += [name for name, end in ends.items() if end == "finished"]
     names = [folder.name for folder in find_runs(Path("outputs"))]
     assert sorted(made) == sorted(names)
-    assert len(names) == 4
+    assert len(names) == 3
 
 
 @pytest.mark.slow
-def test_a_failure_is_told_once(overrides: Overrides) -> None:
-    output = train("-m", *overrides("budget.parameters=10,11", "seed=1"), code=1).stdout
+def test_a_failure_is_told_once(overrides: Overrides, command: Command) -> None:
+    failing = overrides("budget.parameters=10,11", "seed=1")
+    output = command("train", "-m", *failing, code=1).stdout
     assert output.count("is too small") == 2
     ends, counts = told(output)
     assert Counter(ends.values()) == counts == {"failed": 2}
@@ -70,12 +72,12 @@ def test_a_failure_is_told_once(overrides: Overrides) -> None:
 
 
 @pytest.mark.slow
-def test_a_cell_that_exits_is_a_failure(overrides: Overrides) -> None:
+def test_a_cell_that_exits_is_a_failure(overrides: Overrides, command: Command) -> None:
     Path("my_cells.py").write_text(CELLS)
     exiting = overrides("cell._target_=my_cells.Exiter")
-    errors = train(*exiting, code=2).stderr
+    errors = command("train", *exiting, code=2).stderr
     assert re.fullmatch(r"unrolled: .*my_cells.py:6: SystemExit\(0\) was raised .*\n", errors)
-    output = train("-m", *exiting, "seed=1,2", "retry_failed=true", code=1).stdout
+    output = command("train", "-m", *exiting, "seed=1,2", "retry_failed=true", code=1).stdout
     assert output.count("SystemExit(0) was raised during the run") == 2
     records = [read_record(folder) for folder in find_runs(Path("outputs"))]
     assert [record.state for record in records] == ["failed", "failed"]
@@ -92,10 +94,10 @@ def test_a_sweeper_of_others_gets_its_runs_from_our_launcher(
     (plugin / "__init__.py").write_text(f"{code}\nclass MySweeper(BasicSweeper):\n    pass\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "plugins"), prepend=":")
     mine = "hydra.sweeper._target_=hydra_plugins.mine.MySweeper"
-    sweep = ["-m", mine, *overrides("seed=1,2", "optimizer.lr=0.01,0.02")]
+    sweep = ["-m", mine, *overrides("seed=1", "optimizer.lr=0.01,0.02")]
     ends, counts = told(train(*sweep).stdout)
-    assert Counter(ends.values()) == counts == {"finished": 4}
+    assert Counter(ends.values()) == counts == {"finished": 2}
     assert {name.rpartition("-")[0] for name in ends} == {
-        f"lstm-seed{seed}-lr{lr}" for seed in (1, 2) for lr in (0.01, 0.02)
+        f"lstm-seed1-lr{lr}" for lr in (0.01, 0.02)
     }
-    assert told(train(*sweep).stdout)[1] == {"skipped": 4}
+    assert told(train(*sweep).stdout)[1] == {"skipped": 2}

@@ -12,6 +12,7 @@ import pytest
 import torch
 from omegaconf import DictConfig
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer.event_file_writer import AtomicCounter
 
 from unrolled.errors import StorageError, TimeLimitError
 from unrolled.runs.record import read_record
@@ -119,23 +120,41 @@ def test_a_run_cut_off_and_continued_is_bitwise_the_same(
     compare(whole, outcome.folder)
 
 
+# How many files of events this process has begun. The number is the end of a file's name, and
+# TensorBoard takes those of the same second in the order of their names: 10 before 9.
+EVENT_FILES = "tensorboard.summary.writer.event_file_writer._global_uid"
+
 CHECKPOINTED = [*DRAWING, "trainer.max_steps=30", "trainer.checkpoint_every_steps=4"]
 
 
-@pytest.fixture
-def whole(configure: Configure) -> Path:
-    """The folder of a run that was left alone."""
-    return folder_of(run(configure(*CHECKPOINTED, "paths.outputs=whole")))
-
-
-@pytest.fixture
-def cut(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the same run, cut off in its 19th step."""
-    with monkeypatch.context() as patch:
+@pytest.fixture(scope="module")
+def left_alone(
+    tmp_path_factory: pytest.TempPathFactory, configure_in: Configure
+) -> tuple[Path, Path]:
+    """The folder of a run that was left alone, and of the same run, cut off in its 19th step; do
+    not write to them."""
+    folder = tmp_path_factory.mktemp("left_alone")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EVENT_FILES, AtomicCounter(10))
+        whole = folder_of(run(configure_in(folder, *CHECKPOINTED)))
         cut_at(patch, 18)
         with pytest.raises(Cut):
-            run(configure(*CHECKPOINTED, "paths.outputs=cut"))
-    return next(Path("cut").glob("*/lstm-*"))
+            run(configure_in(folder, *CHECKPOINTED, f"paths.outputs={folder}/cut"))
+    return whole, next(folder.glob("cut/*/lstm-*"))
+
+
+@pytest.fixture
+def whole(left_alone: tuple[Path, Path]) -> Path:
+    """The folder of a run that was left alone; do not write to it."""
+    return left_alone[0]
+
+
+@pytest.fixture
+def cut(left_alone: tuple[Path, Path]) -> Path:
+    """The folder of the same run, cut off in its 19th step, for this test alone."""
+    folder = Path("cut", *left_alone[1].parts[-2:])
+    shutil.copytree(left_alone[1].parents[1], "cut")
+    return folder
 
 
 def go_on(configure: Configure, *options: str) -> Path:
@@ -308,8 +327,9 @@ def test_a_disk_full_at_a_checkpoint_loses_nothing_but_time(
 
 
 def test_tensorboard_shows_one_run_without_what_was_done_twice(
-    configure: Configure, whole: Path, cut: Path
+    configure: Configure, whole: Path, cut: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(EVENT_FILES, AtomicCounter(20))
     # As a kill in the middle of a write leaves it: half an event at the end.
     events = next(cut.glob("events.out.*"))
     events.write_bytes(events.read_bytes() + events.read_bytes()[:20])

@@ -208,17 +208,3 @@ def test_a_gpu_and_bf16_are_refused_where_there_are_none(
     monkeypatch.setattr(devices, "has_bf16", lambda accelerator: False)
     with pytest.raises(DeviceError, match=r"trainer\.precision=bf16.*fp32"):
         train("trainer.precision=bf16")
-
-
-@pytest.mark.slow
-def test_two_ranks_equal_one_process(train: Callable[..., Record]) -> None:
-    options = ["trainer.max_steps=12", "trainer.threads=1"]
-    threads = torch.get_num_threads()
-    try:
-        one = train(*options)
-        two = train("trainer=ddp", *options)
-    finally:
-        torch.set_num_threads(threads)
-    assert one.timing["tokens"] == two.timing["tokens"]
-    assert two.metrics["test/loss"] == pytest.approx(one.metrics["test/loss"], rel=1e-5)
-    assert two.metrics.keys() == one.metrics.keys()

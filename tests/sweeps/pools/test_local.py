@@ -158,15 +158,19 @@ def test_two_runs_share_a_gpu_where_a_fraction_says_so(
 
 
 @pytest.mark.slow
-def test_runs_of_several_ranks_end_and_leave_the_others_their_turn(configure: Configure) -> None:
+def test_runs_of_several_ranks_equal_one_process_and_give_up_their_turn(
+    configure: Configure,
+) -> None:
     ranks = ["trainer.strategy=ddp", "trainer.devices=2"]
     single = run_all([configure("seed=1", "study=single")])
     outcomes = run_all([configure("seed=1", *ranks), configure("seed=2", *ranks)])
     assert [outcome.status for outcome in outcomes] == ["finished", "finished"]
     folders = [outcome.folder for outcome in (*single, outcomes[0])]
-    one, two = (read_record(folder).metrics for folder in folders if folder is not None)
+    one, two = (read_record(folder) for folder in folders if folder is not None)
     # The same global batch: the same figures but for the order of sums.
-    assert two == pytest.approx(one, rel=1e-4)
+    assert two.metrics == pytest.approx(one.metrics, rel=1e-4)
+    assert two.metrics["test/loss"] == pytest.approx(one.metrics["test/loss"], rel=1e-5)
+    assert two.timing["tokens"] == one.timing["tokens"]
 
 
 @pytest.mark.parametrize(
@@ -217,6 +221,23 @@ def test_more_gpus_than_there_are_is_refused(configure: Configure) -> None:
         LocalPool.require(configure(), {"gpus_per_run": 3, "devices": ["0", "1"]})
     with pytest.raises(ConfigError, match="names a GPU twice"):
         LocalPool.require(configure(), {"gpus_per_run": 1, "devices": ["0", "0"]})
+
+
+LOOK = """
+import gc, sys
+from pathlib import Path
+
+Path("warm").write_text(f"{'unrolled.training.fit' in sys.modules} {gc.get_freeze_count() > 0}")
+"""
+
+
+def test_a_process_of_a_run_starts_warm(configure: Configure) -> None:
+    pool = LocalPool(configure(), NO_GPU, 1)
+    process = pool.context.Process(target=exec, args=(LOOK,))
+    process.start()
+    process.join()
+    pool.close()
+    assert Path("warm").read_text() == "True True"
 
 
 def test_the_environment_is_left_as_it_was(configure: Configure) -> None:

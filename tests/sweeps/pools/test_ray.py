@@ -44,7 +44,7 @@ class Seer(LSTM):
         seen = Path(os.environ["SEEN"])
         (seen / str(os.getpid())).write_text(os.environ["CUDA_VISIBLE_DEVICES"])
         for _ in range(1200):
-            if len(list(seen.iterdir())) >= 8:
+            if len(list(seen.iterdir())) >= 4:
                 return
             time.sleep(0.05)
         raise TimeoutError("the others did not run at the same time")
@@ -81,12 +81,12 @@ def run_all(configs: list[DictConfig], **options: Any) -> list[Outcome]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("cells")
-def test_eight_runs_share_four_gpus_two_to_each(configure: Configure, tmp_path: Path) -> None:
-    configs = [configure(f"seed={n}", "cell._target_=my_ray_runs.Seer") for n in range(8)]
-    outcomes = run_all(configs, num_cpus=8, num_gpus=4, gpus_per_run=0.5)
-    assert Counter(outcome.status for outcome in outcomes) == {"finished": 8}
+def test_four_runs_share_two_gpus_two_to_each(configure: Configure, tmp_path: Path) -> None:
+    configs = [configure(f"seed={n}", "cell._target_=my_ray_runs.Seer") for n in range(4)]
+    outcomes = run_all(configs, num_cpus=4, num_gpus=2, gpus_per_run=0.5)
+    assert Counter(outcome.status for outcome in outcomes) == {"finished": 4}
     seen = Counter(path.read_text() for path in (tmp_path / "seen").iterdir())
-    assert seen == {"0": 2, "1": 2, "2": 2, "3": 2}
+    assert seen == {"0": 2, "1": 2}
 
 
 @pytest.mark.slow

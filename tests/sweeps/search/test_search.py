@@ -163,22 +163,31 @@ def test_a_failure_that_ends_a_search_leaves_the_other_trials_unasked(
     assert states() == {"FAIL": 1}
 
 
+def at_work() -> set[str]:
+    """The processes that work on the runs, or were the last to do so."""
+    records = [read_record(path.parent) for path in Path("outputs").glob("*/*/record.json")]
+    return {str(record.process) for record in records}
+
+
 @pytest.mark.slow
 def test_a_search_that_is_killed_ends_with_the_trials_it_was_to_have(
     overrides: Overrides,
 ) -> None:
     options = overrides(
-        LR, "trainer.max_steps=300", "trainer.checkpoint_every_steps=20", "cell=gru"
+        LR, "trainer.max_steps=150", "trainer.checkpoint_every_steps=20", "cell=gru"
     )
     command = [sys.executable, "-m", "unrolled", "train", "-m", "hydra/sweeper=optuna"]
-    command += ["hydra.sweeper.n_trials=5", *options]
-    for seconds in (7.0, 6.0):
+    command += ["hydra.sweeper.n_trials=4", *options]
+    for _ in range(2):
+        before = at_work()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        time.sleep(seconds)
+        while at_work() <= before and process.poll() is None:
+            time.sleep(0.1)
+        time.sleep(0.5)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    assert states() == {"COMPLETE": 5}
+    assert states() == {"COMPLETE": 4}
     runs = find_runs(Path("outputs"))
     assert sorted(folder.name for folder in runs) == sorted(
         trial.user_attrs["run"] for trial in trials()

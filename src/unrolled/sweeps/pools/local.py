@@ -26,8 +26,6 @@ from unrolled.training.run import Outcome
 from unrolled.training.threads import VARIABLES, available_cores
 from unrolled.training.variables import environment_variables
 
-# What the server imports before it forks; all of it is needed by every run.
-PRELOADED = ["unrolled.training.fit", "unrolled.sweeps.worker"]
 # Seconds after which a run that is to end is interrupted again, and after which it is killed.
 INTERRUPT_AGAIN_SECONDS, KILL_SECONDS = 5.0, 15.0
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -55,7 +53,7 @@ class LocalPool(Pool):
         self.free = self.places[: self.capacity] or [None] * self.capacity
         self.running: dict[RunSpec, _Running] = {}
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(PRELOADED)
+        self.context.set_forkserver_preload(["unrolled.sweeps.preloaded"])
         # What the server's libraries read when it starts; a count set later comes too late for
         # some. And the server must not begin to use a GPU, which a forked process could not.
         threads = str(max(1, cores // (self.capacity * ranks)))

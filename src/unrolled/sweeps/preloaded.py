@@ -1,0 +1,12 @@
+"""What the server of a sweep's runs imports before it forks; all of it is needed by every run."""
+
+import gc
+
+from unrolled.training.imports import without_collections
+
+with without_collections():
+    import unrolled.sweeps.worker
+    import unrolled.training.fit  # noqa: F401
+
+# No run looks for garbage among these objects, which would copy the memory that they are in.
+gc.freeze()
