@@ -29,8 +29,16 @@ TINY = [
 # Smaller data than a task's default, where that takes a while.
 SMALL: dict[str, list[str]] = {
     "adding": ["task.length=8"],
+    "classification": ["dataset=digits", "dataset.rows=true"],
+    "copying": ["task.delay=5", "task.items=3"],
+    "next_token": [
+        *("dataset=sentence", "tokenizer=char", "task.context=window", "task.sample.length=5"),
+    ],
     "language_modeling": ["dataset.first_year=2020", "task.sample.length=5"],
 }
+
+FOLD = ["validation=kfold", "folds=3"]
+FOLDS = {f"{task} fold": "fold=1" for task in ("classification", "forecasting", "regression")}
 
 
 def options(task: str) -> list[str]:
@@ -60,11 +68,12 @@ def cut_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(TaskModule, "training_step", training_step)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", [*TASKS, *FOLDS])
 def test_a_run_goes_on_exactly_and_comes_out_the_same_again(
     task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    overrides = options(task)
+    name, _, fold = task.partition(" ")
+    overrides = [*options(name), *([FOLDS[task]] if fold else []), *FOLD[: 2 * bool(fold)]]
     whole = run(compose_run([*overrides, "study=whole"]))
     assert whole.folder is not None
     cut = [*overrides, "study=cut", "trainer.checkpoint_every_steps=3"]

@@ -1,6 +1,6 @@
 """Forecasting: from a window of a series to the values of its next steps."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,7 @@ from unrolled.data.series import Series
 from unrolled.errors import DataError
 from unrolled.runs.figures import Figure, Forecast
 from unrolled.runs.task import Metric
+from unrolled.tasks.prediction import NewData
 from unrolled.tasks.task import Sources, require_at_least
 from unrolled.tasks.values import (
     METRICS,
@@ -191,6 +192,35 @@ class Forecasting(ValueTask):
             mean = values[: data.starts["train"][-1] + self.horizon].mean(0)
             found["mean"] |= self.baseline(data, split, mean)
         return {label: figures for label, figures in found.items() if figures}
+
+    def read_new(self, fitted: Scaler, new: NewData) -> Floats:
+        """The variables of a series, ``[steps, variables]``, from a table."""
+        from unrolled.data.series_files import KINDS, read_steps
+
+        kind = "csv" if new.path is None else KINDS.get(new.path.suffix.lower())
+        if kind is None:
+            raise DataError(f"{new.name}: a series is read from {', '.join(KINDS)}")
+        steps = read_steps(
+            new.content(),
+            new.name,
+            kind,
+            new.column or new.dataset.get("time"),
+            fitted.inputs,
+            new.dataset.get("missing", "refuse"),
+        )
+        if len(steps.values) < self.window:
+            raise DataError(
+                f"{new.name}: {len(steps.values)} steps are too few for a forecast: the model "
+                f"reads {self.window}"
+            )
+        return steps.values
+
+    def predict(
+        self, fitted: Scaler, model: "RecurrentModel", inputs: Floats
+    ) -> Iterator[Mapping[str, Any]]:
+        """The steps that follow the series, a row each."""
+        for step, values in enumerate(self.forecast(fitted, model, inputs).tolist(), 1):
+            yield {"step": step, **dict(zip(fitted.targets, values, strict=True))}
 
     def forecast(self, fitted: Scaler, model: "RecurrentModel", values: Floats) -> Floats:
         """The targets of the steps that follow, in their own units: ``[horizon, targets]``.

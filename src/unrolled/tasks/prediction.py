@@ -1,5 +1,6 @@
 """What ``unrolled predict`` needs of a task whose models answer for new data."""
 
+import json
 import sys
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -7,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from omegaconf import DictConfig
 
 from unrolled.data.files import read_bytes
+from unrolled.data.sequences import Sequences
 from unrolled.errors import DataError
 from unrolled.tasks.task import Task
 
@@ -36,19 +39,27 @@ class NewData:
         """What messages call it."""
         return "standard input" if self.path is None else str(self.path)
 
+    def content(self) -> bytes:
+        """Its bytes.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        return sys.stdin.buffer.read() if self.path is None else read_bytes(self.path)
+
     def lines(self) -> list[str]:
         """Its lines.
 
         Raises:
             DataError: it cannot be read, is not UTF-8, or a line is empty.
         """
-        content = sys.stdin.buffer.read() if self.path is None else read_bytes(self.path)
+        content = self.content()
         try:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            line = content.count(b"\n", 0, error.start) + 1
+            place = content.count(b"\n", 0, error.start) + 1
             raise DataError(
-                f"{self.name}, line {line}: not UTF-8 (byte {content[error.start]:#04x}); convert "
+                f"{self.name}, line {place}: not UTF-8 (byte {content[error.start]:#04x}); convert "
                 "it first, such as with iconv -f latin1 -t utf8"
             ) from error
         if not text:
@@ -58,6 +69,33 @@ class NewData:
             if not line.strip():
                 raise DataError(f"{self.name}, line {number}: empty")
         return lines
+
+    def sequences(self, features: int) -> Sequences:
+        """Sequences of numbers, ``[time, features]`` each: JSON lines, each a list of steps, such
+        as ``[[0.1, 0.2], [0.3, 0.4]]``, or of numbers where a step has one.
+
+        Raises:
+            DataError: a line is no such list; the message names it.
+        """
+        sequences = []
+        for number, line in enumerate(self.lines(), 1):
+            try:
+                steps = np.array(json.loads(line), dtype=np.float32)
+            except (ValueError, TypeError) as error:
+                raise DataError(
+                    f"{self.name}, line {number}: not a list of steps of numbers ({error})"
+                ) from error
+            if steps.ndim == 1 and features == 1:
+                steps = steps[:, None]
+            if steps.ndim != 2 or steps.shape[1] != features or not len(steps):
+                raise DataError(
+                    f"{self.name}, line {number}: its shape is {list(steps.shape)}, and the model "
+                    f"reads [steps, {features}]"
+                )
+            if not np.isfinite(steps).all():
+                raise DataError(f"{self.name}, line {number}: a number is not finite")
+            sequences.append(steps)
+        return Sequences.of(sequences)
 
 
 class PredictingTask(Task):

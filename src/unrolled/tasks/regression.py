@@ -1,7 +1,7 @@
 """Regression: from a sequence to one or more values."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from omegaconf import DictConfig
@@ -10,6 +10,7 @@ from unrolled.data.corpus import SPLITS
 from unrolled.data.labeled import LabeledSequences
 from unrolled.data.sequences import Sequences
 from unrolled.errors import DataError
+from unrolled.tasks.prediction import NewData
 from unrolled.tasks.task import Sources
 from unrolled.tasks.values import (
     METRICS,
@@ -25,7 +26,9 @@ from unrolled.tasks.values import (
 )
 
 if TYPE_CHECKING:
+    from unrolled.data.batches import Batch
     from unrolled.models.build import Parts
+    from unrolled.models.model import RecurrentModel
     from unrolled.models.pooling import Readout
     from unrolled.tasks.value_errors import ValueErrors
 
@@ -147,6 +150,33 @@ class Regression(ValueTask):
             self.pooling,
             self.bidirectional,
         )
+
+    def read_new(self, fitted: Scaler, new: NewData) -> Sequences:
+        return new.sequences(len(fitted.inputs))
+
+    def predict(
+        self, fitted: Scaler, model: "RecurrentModel", inputs: Sequences
+    ) -> Iterator[Mapping[str, Any]]:
+        """The values of each sequence, a row each."""
+        import torch
+
+        scaled = Sequences(fitted.scaled(inputs.steps), inputs.offsets)
+        level = np.broadcast_to(fitted.target_mean, (len(inputs), len(fitted.targets)))
+        head: Any = model.head
+        model.eval()
+        row = 0
+        with torch.inference_mode():
+            for batch in self._new_batches(scaled, beside_level(level, level)):
+                hidden, _ = model(batch.inputs, None, batch.lengths, batch.padded)
+                for values in head.predicted(head.scores(hidden), batch.targets).tolist():
+                    row += 1
+                    yield {"row": row, **dict(zip(fitted.targets, values, strict=True))}
+
+    def _new_batches(self, inputs: Sequences, targets: Floats) -> "Iterator[Batch]":
+        from unrolled.data.batches import ExampleBatches, Examples
+
+        examples = Examples(inputs, targets)
+        return map(examples.__getitem__, ExampleBatches(len(inputs), self.evaluation_batch_size))
 
     def evaluator(self, data: ValueData, split: str) -> "ValueErrors":
         from unrolled.tasks.value_errors import ValueErrors

@@ -13,6 +13,7 @@ from unrolled.errors import DataError, RunError
 from unrolled.runs.files import write_json
 from unrolled.runs.task import Metric, TaskDescription
 from unrolled.tasks.examples import ArrayData, ExampleTask
+from unrolled.tasks.prediction import PredictingTask
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -168,7 +169,7 @@ class ValueData(ArrayData):
         }
 
 
-class ValueTask(ExampleTask):
+class ValueTask(ExampleTask, PredictingTask):
     """A task that predicts real values."""
 
     def restore(self, folder: Path) -> Scaler:

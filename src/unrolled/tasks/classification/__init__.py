@@ -221,10 +221,10 @@ class Classification(PredictingTask):
         return [WritePredictions(data, self.batches(data, seed=seed), folder)]
 
     def read_new(self, fitted: Fitted, new: NewData) -> "Sequence[str] | Sequences":
-        from unrolled.tasks.classification.new_data import read_numbers, read_texts
-
         if fitted.tokenizer is None:
-            return read_numbers(new, fitted.features)
+            return new.sequences(fitted.features)
+        from unrolled.tasks.classification.new_data import read_texts
+
         return read_texts(new)
 
     def predict(

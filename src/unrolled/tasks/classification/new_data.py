@@ -1,15 +1,12 @@
-"""New texts or sequences of numbers for a trained classifier, and its answers."""
+"""New texts for a trained classifier, and its answers for texts and numbers."""
 
 import difflib
-import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from unrolled.data.files import existing_file
-from unrolled.data.sequences import Sequences
 from unrolled.errors import DataError
 from unrolled.tasks.classification.data import Fitted
 from unrolled.tasks.prediction import NewData
@@ -43,34 +40,6 @@ def read_texts(new: NewData) -> list[str]:
     if not texts:
         raise DataError(f"{new.name}: no rows in it")
     return texts
-
-
-def read_numbers(new: NewData, features: int) -> Sequences:
-    """Sequences of numbers, ``[time, features]`` each: JSON lines, each a list of steps, such as
-    ``[[0.1, 0.2], [0.3, 0.4]]``.
-
-    Raises:
-        DataError: a line is no such list; the message names it.
-    """
-    sequences: list[npt.NDArray[np.float32]] = []
-    for number, line in enumerate(new.lines(), 1):
-        try:
-            steps = np.array(json.loads(line), dtype=np.float32)
-        except ValueError as error:
-            raise DataError(
-                f"{new.name}, line {number}: not a list of steps of numbers ({error})"
-            ) from error
-        if steps.ndim == 1 and features == 1:
-            steps = steps[:, None]
-        if steps.ndim != 2 or steps.shape[1] != features or not len(steps):
-            raise DataError(
-                f"{new.name}, line {number}: its shape is {list(steps.shape)}, and the model "
-                f"reads [steps, {features}]"
-            )
-        if not np.isfinite(steps).all():
-            raise DataError(f"{new.name}, line {number}: a number is not finite")
-        sequences.append(steps)
-    return Sequences.of(sequences)
 
 
 def answers(
