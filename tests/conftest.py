@@ -51,10 +51,11 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     monkeypatch.setenv("UNROLLED_CACHE", str(tmp_path / "cache"))
+    before = set(sys.modules)
     yield
-    for name, module in [*sys.modules.items()]:
+    for name in sys.modules.keys() - before:
         # The next test may have another file of the same name.
-        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
             del sys.modules[name]
 
 
