@@ -59,8 +59,8 @@ class NewData:
         except UnicodeDecodeError as error:
             place = content.count(b"\n", 0, error.start) + 1
             raise DataError(
-                f"{self.name}, line {place}: not UTF-8 (byte {content[error.start]:#04x}); convert "
-                "it first, such as with iconv -f latin1 -t utf8"
+                f"{self.name}, line {place}: not UTF-8 (byte {content[error.start]:#04x}); "
+                "convert it first, such as with iconv -f latin1 -t utf8"
             ) from error
         if not text:
             raise DataError(f"{self.name}: nothing in it")
