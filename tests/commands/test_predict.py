@@ -111,9 +111,9 @@ def test_sequences_of_numbers_are_json_lines(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "nothing in it"),
+        (b"", "new.txt: empty"),
         (b"fine\n\nday\n", "new.txt, line 2: empty"),
-        (b"fine\nbright \xe9\n", "new.txt, line 2: not UTF-8"),
+        (b"fine\nbright \xe9\n", "new.txt, line 2: byte 8 of it is not utf-8; convert"),
     ],
 )
 def test_what_is_no_text_is_one_sentence(

@@ -195,15 +195,13 @@ class Forecasting(ValueTask):
 
     def read_new(self, fitted: Scaler, new: NewData) -> Floats:
         """The variables of a series, ``[steps, variables]``, from a table."""
-        from unrolled.data.series_files import KINDS, read_steps
+        from unrolled.data.series_files import read_steps, series_ending
 
-        kind = "csv" if new.path is None else KINDS.get(new.path.suffix.lower())
-        if kind is None:
-            raise DataError(f"{new.name}: a series is read from {', '.join(KINDS)}")
+        ending = ".csv" if new.path is None else series_ending(new.path)
         steps = read_steps(
             new.content(),
             new.name,
-            kind,
+            ending,
             new.column or new.dataset.get("time"),
             fitted.inputs,
             new.dataset.get("missing", "refuse"),
