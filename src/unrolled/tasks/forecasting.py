@@ -111,12 +111,7 @@ class Forecasting(ValueTask):
         self.scaling: How = scaling
 
     def prepare(self, sources: Sources, fitted: Scaler | None = None) -> SeriesData:
-        series = sources.load()
-        if not isinstance(series, Series):
-            raise DataError(
-                f"dataset={sources.dataset.name}: its loader gave a {type(series).__name__}, and "
-                f"task={self.name} takes a Series"
-            )
+        series = sources.load_as(Series, self.name)
         if self.target == "growth":
             for target, place in zip(series.targets, series.target_places, strict=True):
                 _require_positive(target, series.values[:, place], f"dataset={series.name}")
