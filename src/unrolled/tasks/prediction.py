@@ -26,7 +26,8 @@ class NewData:
 
     Attributes:
         path: of a file; None: standard input.
-        column: of a table, that of the texts; None: as the run's own data had it.
+        column: of a table, that of the texts, or of a series' times; None: as the run's own data
+            had it.
         dataset: of the run's configuration, which names the columns of its own data.
     """
 
