@@ -1,12 +1,14 @@
 """Answers for new data: from a file or standard input, in its order, as CSV or JSON lines."""
 
 import csv
+import gzip
 import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from unrolled.cli import main
@@ -19,6 +21,13 @@ TINY = [
     *("task.batch_size=8", "trainer.max_steps=40", "trainer.validate_every_steps=20"),
     "optimizer.lr=0.03",
 ]
+STEPS = pl.DataFrame(
+    np.random.default_rng(0).normal(5, 2, (67, 4)), schema=["x1", "x2", "x3", "x4"]
+).with_columns(total=pl.sum_horizontal("^x.$"), first=100 * pl.col("x1"))
+YEARS = np.arange(60)
+SERIES = pl.DataFrame(
+    {"year": 1900 + YEARS, "heat": 20 + 3 * np.sin(YEARS / 2), "wind": np.cos(YEARS / 3)}
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +46,36 @@ def of_numbers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("numbers")
     data = ["dataset=digits", "dataset.rows=true", f"paths.outputs={folder}/outputs"]
     outcome = run(compose_run([*TINY, *data]))
+    assert outcome.folder is not None
+    return outcome.folder
+
+
+@pytest.fixture(scope="module")
+def of_values(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of regression: from four steps of one number to two values."""
+    folder = tmp_path_factory.mktemp("values")
+    STEPS[:60].write_csv(folder / "train.csv")
+    STEPS[60:].write_csv(folder / "test.csv")
+    outcome = run(
+        compose_run([
+            "task=regression", "task.evaluation_batch_size=3", *TINY[1:], "dataset=table",
+            f"dataset.path={folder}/train.csv", f"dataset.test_path={folder}/test.csv",
+            "dataset.features=x*", "dataset.targets=[total,first]",
+            f"paths.outputs={folder}/outputs",
+        ])
+    )  # fmt: skip
+    assert outcome.folder is not None
+    return outcome.folder
+
+
+@pytest.fixture(scope="module")
+def of_series(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of forecasting: from 5 years of two variables to the next 3 of one."""
+    path = tmp_path_factory.mktemp("series") / "series.csv"
+    SERIES.write_csv(path)
+    options = ["task=forecasting", *TINY[1:], "dataset=series", f"dataset.path={path}"]
+    options += ["dataset.time=year", "dataset.targets=[heat]", "task.window=5", "task.horizon=3"]
+    outcome = run(compose_run([*options, f"paths.outputs={path.parent}/outputs"]))
     assert outcome.folder is not None
     return outcome.folder
 
@@ -76,9 +115,7 @@ def test_a_file_is_written_whole(of_texts: Path) -> None:
 def test_a_table_s_column_is_classified(
     ending: str, of_texts: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import polars
-
-    table = polars.DataFrame({"number": [1, 2], "text": [BAD, GOOD]})
+    table = pl.DataFrame({"number": [1, 2], "text": [BAD, GOOD]})
     write: dict[str, Callable[[str], object]] = {
         "csv": table.write_csv,
         "tsv": lambda path: table.write_csv(path, separator="\t"),
@@ -108,12 +145,93 @@ def test_sequences_of_numbers_are_json_lines(
     assert [int(row["predicted"]) for row in rows] == shares.argmax(1).tolist()
 
 
+def test_values_are_those_that_the_run_left(
+    of_values: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [json.dumps(row) for row in STEPS[60:].select("^x.$").rows()]
+    Path("new.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    assert main(["predict", str(of_values), "new.jsonl", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["row"] for row in rows] == [1, 2, 3, 4, 5, 6, 7]
+    left = pl.read_csv(of_values / "predictions.csv")
+    assert left["target"][:2].to_list() == ["total", "first"]
+    found = [row[target] for row in rows for target in ("total", "first")]
+    np.testing.assert_allclose(found, left["predicted"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "txt", "jsonl", "parquet"])
+def test_a_forecast_is_the_one_that_the_run_left(
+    ending: str, of_series: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The last window of the test split.
+    known, path = SERIES[:-3], f"new.{ending}"
+    write: dict[str, Callable[[str], object]] = {
+        "csv": known.write_csv,
+        "csv.gz": lambda path: Path(path).write_bytes(gzip.compress(known.write_csv().encode())),
+        "txt": lambda path: known.write_csv(path, separator="\t"),
+        "jsonl": known.write_ndjson,
+        "parquet": known.write_parquet,
+    }
+    write[ending](path)
+    assert main(["predict", str(of_series), path, "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    left = pl.read_csv(of_series / "predictions.csv")[-3:]
+    assert left["known_until"].to_list() == [1956] * 3
+    np.testing.assert_allclose([row["heat"] for row in rows], left["predicted"], rtol=1e-5)
+
+
+def test_a_series_on_standard_input_is_followed_by_the_horizon(
+    of_series: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    SERIES.write_csv("new.csv")
+    assert main(["predict", str(of_series), "new.csv"]) == 0
+    written = capsys.readouterr().out
+    assert [line.split(",")[0] for line in written.splitlines()] == ["step", "1", "2", "3"]
+    assert written.startswith("step,heat\n")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(SERIES.write_csv().encode())))
+    assert main(["predict", str(of_series), "-"]) == 0
+    assert capsys.readouterr().out == written
+
+
+@pytest.mark.parametrize(
+    ("name", "new", "said"),
+    [
+        ("new.csv", SERIES[:4], "new.csv: 4 steps are too few for a forecast: the model reads 5"),
+        ("new.xlsx", SERIES, "new.xlsx: a table's name ends in .csv, .tsv"),
+        (
+            "new.csv",
+            SERIES.rename({"wind": "winds"}),
+            "new.csv has no such column; did you mean winds?",
+        ),
+        ("new.csv", SERIES.rename({"year": "when"}), "=year: new.csv has no such column"),
+        ("new.csv", SERIES.with_columns(wind=pl.lit("x")), "new.csv, line 2: wind is 'x', no"),
+        ("-", SERIES[:4], "standard input: 4 steps are too few"),
+        ("-", SERIES.with_columns(wind=None), "standard input, line 2: wind has no value"),
+    ],
+)
+def test_a_series_that_the_model_cannot_read_is_one_sentence(
+    name: str,
+    new: pl.DataFrame,
+    said: str,
+    of_series: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    content = new.write_csv().encode()
+    Path(name).write_bytes(content)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert main(["predict", str(of_series), name]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "nothing in it"),
+        (b"", "new.txt: empty"),
         (b"fine\n\nday\n", "new.txt, line 2: empty"),
-        (b"fine\nbright \xe9\n", "new.txt, line 2: not UTF-8"),
+        (b"fine\nbright \xe9\n", "new.txt, line 2: byte 8 of it is not utf-8; convert"),
     ],
 )
 def test_what_is_no_text_is_one_sentence(

@@ -1,5 +1,6 @@
 """A person's own series: what is read, what is done about missing values, and what is refused."""
 
+import gzip
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,17 +49,22 @@ def test_chosen_columns_and_targets() -> None:
     assert made.times == [str(step) for step in range(1, 13)]
 
 
-@pytest.mark.parametrize("kind", ["tsv", "txt", "jsonl", "ndjson", "parquet"])
+@pytest.mark.parametrize(
+    "kind", ["tsv", "txt", "jsonl", "ndjson", "parquet", "csv.gz", "TXT.gz", "jsonl.gz"]
+)
 def test_every_kind_of_file_gives_the_same(kind: str) -> None:
     first = load(write(MONTHS), "dataset.time=Month")
-    frame, path = pl.read_csv("data.csv"), f"data.{kind}"
-    if kind == "parquet":
+    plain = kind.removesuffix(".gz")
+    frame, path = pl.read_csv("data.csv"), f"data.{plain}"
+    if plain == "parquet":
         frame.with_columns(pl.col("Month").str.to_date("%Y-%m")).write_parquet(path)
-    elif kind in ("tsv", "txt"):
-        frame.write_csv(path, separator="\t")
-    else:
+    elif "json" in plain:
         frame.write_ndjson(path)
-    other = load(path, "dataset.time=Month")
+    else:
+        frame.write_csv(path, separator="," if plain == "csv" else "\t")
+    if plain != kind:
+        Path(f"data.{kind}").write_bytes(gzip.compress(Path(path).read_bytes()))
+    other = load(f"data.{kind}", "dataset.time=Month")
     np.testing.assert_array_equal(first.values, other.values)
     assert first.variables == other.variables
     assert other.axis() == first.axis()
@@ -79,7 +85,8 @@ def test_rows_with_missing_values_are_dropped_and_counted() -> None:
     made = load(write(GAPS), "dataset.time=t", "dataset.missing=drop")
     assert made.times == ["3", "6"]
     np.testing.assert_array_equal(made.values, [[5, 3], [9, 7]])
-    assert made.treated == {"rows with missing values dropped": 4}
+    # A blank line is no row.
+    assert made.treated == {"empty rows left out": 1, "rows with missing values dropped": 4}
 
 
 def test_missing_values_are_interpolated_and_counted() -> None:
@@ -88,6 +95,7 @@ def test_missing_values_are_interpolated_and_counted() -> None:
     assert made.times == ["2", "3", "4", "5", "6"]
     assert made.values.tolist() == [[4, 2], [5, 3], [6.5, 4], [8, 5.5], [9, 7]]
     assert made.treated == {
+        "empty rows left out": 1,
         "rows dropped before a first value or after a last": 1,
         "missing values interpolated": 3,
     }
@@ -120,8 +128,11 @@ BAD: Sequence[tuple[str, Sequence[str], str]] = [
     ("t,a\nx,y\n", [], "data.csv: no column holds numbers"),
     ("t,a\n2001-01,3\n", [], "the column t holds time stamps; name it by dataset.time=t"),
     ("t,a\n", [], "data.csv: no rows in it"),
-    ("", [], "data.csv: empty CSV"),
-    ("t,a\n1,2\n1,2,3\n", [], "data.csv, line 3: 3 fields, and the header has 2"),
+    ("", [], "data.csv: empty; there is nothing in it"),
+    ("t,a\n1,2\n1,2,3\n", [], "data.csv, line 3: .*3 fields, and the header has 2"),
+    ("t,t\n1,2\n", [], "data.csv, line 1: the column t is there twice"),
+    ('"a\nb",t\n"1",2\n2,x\n', [], "data.csv, line 4: t is 'x', no number"),
+    ('t,a\n1,"2"3\n', [], r"data.csv, after line 1: .*a quote that .*inside a field\)$"),
     ("a,b\n1,\n,1\n", ["missing=drop"], "no row in it has a value of every variable"),
 ]
 
@@ -138,9 +149,11 @@ def test_bad_input_is_refused_with_file_and_line(
     ("name", "content", "said"),
     [
         ("data.jsonl", '{"a": 1}\n{"a": "x"}\n', "data.jsonl, line 2: a is 'x', no number"),
-        ("data.jsonl", '{"a": \n', "data.jsonl: "),
-        ("data.xlsx", "x", "a series is read from .csv, .tsv, .txt"),
-        ("data.parquet", "x", "data.parquet: "),
+        ("data.jsonl", '{"a": \n', "data.jsonl, line 1: cannot be read as .jsonl"),
+        ("data.jsonl", '{"a": 1}\n\n{"a": "x"}\n', "data.jsonl, line 3: a is 'x', no number"),
+        ("data.xlsx", "x", "data.xlsx: a table's name ends in .csv, .tsv"),
+        ("data.csv.gz", "x", "data.csv.gz: ends in .gz, and is not compressed"),
+        ("data.parquet", "x", "data.parquet: cannot be read as Parquet"),
     ],
 )
 def test_bad_input_of_other_kinds(name: str, content: str, said: str) -> None:
@@ -150,12 +163,16 @@ def test_bad_input_of_other_kinds(name: str, content: str, said: str) -> None:
 
 def test_a_file_in_another_encoding_is_refused_with_its_line() -> None:
     Path("data.csv").write_bytes(b"t,a\n1,2\n2,caf\xe9\n")
-    with pytest.raises(DataError, match=r"data.csv, line 3: not UTF-8; save the file in that"):
+    with pytest.raises(
+        DataError, match=r"data.csv, line 3: byte 6 .* is not utf-8; convert it first"
+    ):
         load("data.csv")
 
 
 def test_a_file_that_is_not_there() -> None:
-    with pytest.raises(DataError, match=r"dataset.path=nowhere.csv: no such file \(looked in"):
+    with pytest.raises(
+        DataError, match=r"dataset.path=nowhere.csv: no such file or folder \(looked in"
+    ):
         load("nowhere.csv")
 
 

@@ -15,6 +15,7 @@ from sklearn import metrics as sk
 from unrolled.commands.evaluate import evaluate
 from unrolled.commands.reproduce import reproduce
 from unrolled.config.compose import compose_run
+from unrolled.data.corpus import Corpus
 from unrolled.data.labeled import LabeledSequences
 from unrolled.data.sequences import Sequences
 from unrolled.data.splits import Fold, Split
@@ -222,16 +223,30 @@ def test_a_run_leaves_predictions_and_can_be_evaluated_and_repeated() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"targets": ["x"] * 40}, r"dataset=own: its targets are classes, and task=regression"),
+        (
+            {"targets": ["x", "y"] * 20},
+            r"dataset=own: its targets are classes, and task=regression",
+        ),
         ({"inputs": ["text"] * 40}, r"dataset=own: its inputs are texts, and task=regression"),
         ({"targets": np.ones((40, 2))}, r"the target sum is 1 in all of the training split"),
     ],
 )
-def test_data_of_another_kind_is_refused(
+def test_examples_of_another_kind_are_refused(
     change: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = own(monkeypatch, replace(unequal(), **change))
     with pytest.raises(DataError, match=said):
+        build_task(options.task).prepare(sources(options, None, ("",)))
+
+
+def test_what_a_loader_without_annotation_gives_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: Any = Corpus("made", "a", "b", "c")
+    options = own(monkeypatch, made)
+    with pytest.raises(
+        DataError, match="dataset=own: its loader gave a Corpus, and task=regression takes Labeled"
+    ):
         build_task(options.task).prepare(sources(options, None, ("",)))
 
 

@@ -25,7 +25,8 @@ def add_parser(subparsers: Any, summary: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
         help=summary,
         description="Answers of a run's best checkpoint for new data, as CSV: a row for each text "
-        "or sequence, with the probability of each class where there are classes.",
+        "or sequence, with the probability of each class where there are classes; of a forecast a "
+        "row for each step that follows.",
     )
     parser.add_argument("folder", type=Path, metavar="RUN", help="a run folder")
     parser.add_argument(
@@ -33,10 +34,13 @@ def add_parser(subparsers: Any, summary: str) -> argparse.ArgumentParser:
         nargs="?",
         default="-",
         metavar="FILE",
-        help="lines of text, a table with a column of texts (.csv, .tsv, .jsonl, .parquet), or "
-        "for a model of numbers JSON lines, each a list of steps; -: standard input, the default",
+        help="lines of text; a table with a column of texts (.csv, .tsv, .jsonl, .parquet); for a "
+        "model of numbers JSON lines, each a list of steps; for a forecast a table with a row a "
+        "step, on standard input CSV; -: standard input, the default",
     )
-    parser.add_argument("--column", metavar="NAME", help="the texts' column of a table")
+    parser.add_argument(
+        "--column", metavar="NAME", help="the texts' column of a table, or a series' of times"
+    )
     parser.add_argument("--json", action="store_true", help="JSON lines in place of CSV")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
     add_trust(parser)
@@ -68,7 +72,8 @@ def predict(
 
     Args:
         path: of a file; None: standard input.
-        column: of a table, that of the texts; None: as the run's own data had it.
+        column: of a table, that of the texts, or of a series' times; None: as the run's own data
+            had it.
         trusted: prefixes of modules outside this package that the configuration may name.
 
     Raises:

@@ -81,16 +81,27 @@ def read_text(path: Path, encoding: str) -> str:
         DataError: the file is empty, binary, not in this encoding or cannot be read, or there is
             no such encoding.
     """
-    content = read_bytes(path)
+    return decoded(read_bytes(path), str(path), encoding)
+
+
+def decoded(content: bytes, name: str, encoding: str | None) -> str:
+    """As ``read_text``.
+
+    Args:
+        name: of the content, for messages.
+        encoding: None: UTF-8, and no option could name another.
+    """
     if not content.strip():
-        raise DataError(f"{path}: empty; there is no text to learn from")
+        raise DataError(f"{name}: empty; there is nothing in it to read")
+    kind = "utf-8" if encoding is None else encoding
     try:
-        if b"\0" in content and codecs.lookup(encoding).name[:6] not in ("utf-16", "utf-32"):
+        if b"\0" in content and codecs.lookup(kind).name[:6] not in ("utf-16", "utf-32"):
+            hint = "; UTF-16 text is read with dataset.encoding=utf-16" if encoding else ""
             raise DataError(
-                f"{path}: binary (byte {content.index(0):,} is zero), and a text file is needed; "
-                "UTF-16 text is read with dataset.encoding=utf-16"
+                f"{name}: binary (byte {content.index(0):,} is zero), and a text file is needed"
+                f"{hint}"
             )
-        text = content.decode(encoding)
+        text = content.decode(kind)
     except LookupError as error:
         raise DataError(
             f"dataset.encoding={encoding}: no such encoding; try utf-8 or latin-1"
@@ -98,10 +109,12 @@ def read_text(path: Path, encoding: str) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         byte = error.start - content.rfind(b"\n", 0, error.start)
-        raise DataError(
-            f"{path}, line {line}: byte {byte} of it is not {encoding}; "
+        hint = (
             "if the text is in another encoding, name it, such as dataset.encoding=latin-1"
-        ) from error
+            if encoding
+            else "convert it first, such as with iconv -f latin1 -t utf8"
+        )
+        raise DataError(f"{name}, line {line}: byte {byte} of it is not {kind}; {hint}") from error
     # Some editors put a byte order mark before the text.
     return text.removeprefix("\ufeff").replace("\r\n", "\n")
 

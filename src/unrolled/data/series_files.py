@@ -1,36 +1,27 @@
 """A person's own series: a table with a row a step and a column a variable."""
 
-import csv
-import difflib
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from unrolled.data.files import existing_file, read_bytes
 from unrolled.data.series import Series, parse_time, time_as_number
 from unrolled.errors import DataError
+
+if TYPE_CHECKING:
+    from unrolled.data.table_files import TableFile
 
 Missing = Literal["refuse", "drop", "interpolate"]
 Values = npt.NDArray[np.float64]
 
 # How a value that is not there is written, in small letters.
 ABSENT = ("", "na", "n/a", "nan", "null", "none", "?", "-")
-# What a file is, by the end of its name.
-KINDS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".txt": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-}
-SEPARATORS = {"csv": ",", "tsv": "\t"}
 # Between steps that are longer than this many usual ones, steps are missing.
 GAP = 1.5
 
@@ -64,7 +55,7 @@ def load_series(
     validation_fraction: float,
     test_fraction: float,
 ) -> Series:
-    """A CSV, TSV, JSON lines or Parquet file.
+    """A table, as ``unrolled.data.tables`` reads them; .txt is TSV, too.
 
     Args:
         time: the column of time stamps, in order; None: the rows are the steps.
@@ -78,21 +69,16 @@ def load_series(
         DataError: the file cannot be read, has no such column, or holds what is no number, or
             time stamps that are not in order; the message has the line.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise DataError(f"dataset.path={path}: no such file (looked in {Path.cwd()})")
-    kind = KINDS.get(file.suffix.lower())
-    if kind is None:
-        raise DataError(f"dataset.path={path}: a series is read from {', '.join(KINDS)}")
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror})") from error
-    steps = read_steps(content, str(file), kind, time, variables, missing)
+    file = existing_file(path, "dataset.path")
+    # Polars takes a while to import, and is not needed to refuse a mistake.
+    from unrolled.data.table_files import nearest
+
+    ending = series_ending(file)
+    steps = read_steps(read_bytes(file), str(file), ending, time, variables, missing)
     for target in targets or ():
         if target not in steps.variables:
             raise DataError(
-                f"dataset.targets={target}: no variable of it{_nearest(target, steps.variables)} "
+                f"dataset.targets={target}: no variable of it{nearest(target, steps.variables)} "
                 f"(it has: {', '.join(steps.variables)})"
             )
     return Series(
@@ -109,10 +95,18 @@ def load_series(
     )
 
 
+def series_ending(path: Path) -> str:
+    """As ``table_ending``, and .txt is TSV."""
+    from unrolled.data.table_files import table_ending
+
+    text = path.name.removesuffix(".gz").lower().endswith(".txt")
+    return ".tsv" if text else table_ending(path)
+
+
 def read_steps(
     content: bytes,
     name: str,
-    kind: str,
+    ending: str,
     time: str | None,
     variables: Sequence[str] | None,
     missing: Missing,
@@ -120,16 +114,17 @@ def read_steps(
     """The steps of a table.
 
     Args:
-        content, name: of the file; the name is for messages.
-        kind: ``csv``, ``tsv``, ``jsonl`` or ``parquet``.
+        content, name, ending: see ``parse_table``.
         time, variables, missing: see ``load_series``.
 
     Raises:
         DataError: as ``load_series``.
     """
-    table = _Table(content, name, kind)
-    times = [str(step + 1) for step in range(len(table))]
-    treated: dict[str, int] = {}
+    from unrolled.data.table_files import parse_table
+
+    table = _Table(parse_table(content, name, ending))
+    times = [str(step + 1) for step in range(len(table.rows))]
+    treated = {"empty rows left out": table.blank} if table.blank else {}
     if time is not None:
         times = table.times(time)
         if gaps := _gaps(times):
@@ -176,42 +171,22 @@ def treat_missing(
 
 
 class _Table:
-    """A file's columns, each cell's line known.
+    """A table's columns, each cell's place known."""
 
-    Args:
-        content, name, kind: see ``read_steps``.
-    """
+    def __init__(self, table: "TableFile") -> None:
+        from unrolled.data.table_files import SEPARATORS
 
-    def __init__(self, content: bytes, name: str, kind: str) -> None:
-        import polars as pl
-
-        self.name, self.row = name, "row" if kind == "parquet" else "line"
-        separator, file = SEPARATORS.get(kind), io.BytesIO(content)
-        try:
-            if separator is not None:
-                # As text, so that a cell that is no number can be shown with its line.
-                frame = pl.read_csv(file, separator=separator, infer_schema=False)
-            elif kind == "jsonl":
-                frame = pl.read_ndjson(file, infer_schema_length=None)
-            else:
-                frame = pl.read_parquet(file)
-        except pl.exceptions.PolarsError as error:
-            reason = separator and _fault(content, separator)
-            reason = reason or f": {str(error).splitlines()[0]}"
-            raise DataError(f"{name}{reason}") from error
-        self.lines = np.arange(len(frame)) + (1 if separator is None else 2)
-        if separator is not None and len(frame):
-            # A blank line is a row of nothing.
-            there = ~frame.select(pl.all_horizontal(pl.all().is_null())).to_series().to_numpy()
-            frame, self.lines = frame.filter(there), self.lines[there]
+        self.file, frame = table, table.frame.with_row_index("\0")
+        # In other formats a row of nothing is a step without values.
+        blank = table.empty_rows() & (table.ending in SEPARATORS)
+        self.blank = int(blank.sum())
+        frame = frame.filter(~blank)
         if not len(frame):
-            raise DataError(f"{name}: no rows in it")
+            raise DataError(f"{table.name}: no rows in it")
+        self.rows: list[int] = frame["\0"].to_list()
         self.columns: Mapping[str, Sequence[Any]] = {
-            column: frame[column].to_list() for column in frame.columns
+            column: frame[column].to_list() for column in table.frame.columns
         }
-
-    def __len__(self) -> int:
-        return len(self.lines)
 
     def times(self, column: str) -> list[str]:
         """The time stamps of a column, as they are written."""
@@ -250,20 +225,20 @@ class _Table:
                 numeric.append(column)
             elif time is None and there and all(parse_time(_text(value)) for value in there):
                 raise DataError(
-                    f"{self.name}: the column {column} holds time stamps; name it by "
+                    f"{self.file.name}: the column {column} holds time stamps; name it by "
                     f"dataset.time={column}, or name the columns to read by dataset.variables"
                 )
             else:
                 without.append(column)
         if not numeric:
             raise DataError(
-                f"{self.name}: no column holds numbers (its columns: {', '.join(self.columns)})"
+                f"{self.file.name}: no column holds numbers (it has: {', '.join(self.columns)})"
             )
         return numeric, without
 
     def numbers(self, column: str, key: str) -> Values:
         """A column's values; NaN where there is none."""
-        values = np.empty(len(self))
+        values = np.empty(len(self.rows))
         for place, value in enumerate(self._column(column, key)):
             number = math.nan if _is_absent(value) else _number(value)
             if number is None or math.isinf(number):
@@ -284,35 +259,11 @@ class _Table:
             )
 
     def _column(self, column: str, key: str) -> Sequence[Any]:
-        if column not in self.columns:
-            raise DataError(
-                f"{key}={column}: {self.name} has no such column"
-                f"{_nearest(column, list(self.columns))} (it has: {', '.join(self.columns)})"
-            )
+        self.file.require_column(column, key)
         return self.columns[column]
 
     def _where(self, place: int) -> str:
-        return f"{self.name}, {self.row} {self.lines[place]}"
-
-
-def _fault(content: bytes, separator: str) -> str | None:
-    """What is wrong with a table, and in which line; None where that is not known."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        return f", line {line}: not UTF-8; save the file in that encoding"
-    rows = csv.reader(text.splitlines(keepends=True), delimiter=separator)
-    header = next(rows, [])
-    for row in rows:
-        if len(row) > len(header):
-            return f", line {rows.line_num}: {len(row)} fields, and the header has {len(header)}"
-    return None
-
-
-def _nearest(name: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else ""
+        return self.file.place(self.rows[place])
 
 
 def _text(value: Any) -> str:

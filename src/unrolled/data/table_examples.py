@@ -1,6 +1,5 @@
 """From the rows of tables to labelled sequences: every value checked, all rows at once."""
 
-import difflib
 import fnmatch
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,12 +14,10 @@ from unrolled.data.gathering import Missing
 from unrolled.data.labeled import LabeledSequences
 from unrolled.data.sequences import Sequences
 from unrolled.data.splits import Split
-from unrolled.data.table_files import TableFile, read_table
+from unrolled.data.table_files import TableFile, read_table, shown
 from unrolled.data.tables import Columns
 from unrolled.errors import DataError
 
-# Where a column is not found, so many of those that there are are named.
-SHOWN = 12
 WORDS = ("text", "label", "sequence", "group")
 
 
@@ -96,9 +93,9 @@ def _resolved(columns: Columns, table: TableFile) -> Columns:
     taken = {*single.values(), *columns.targets}
     for key, column in single.items():
         if column is not None:
-            _require_column(column, key, table)
+            table.require_column(column, f"dataset.{key}")
     for column in columns.targets:
-        _require_column(column, "targets", table)
+        table.require_column(column, "dataset.targets")
     features: list[str] = []
     for wanted in columns.features:
         found = [wanted]
@@ -107,29 +104,13 @@ def _resolved(columns: Columns, table: TableFile) -> Columns:
             found = [column for column in free if fnmatch.fnmatchcase(column, wanted)]
             if not found:
                 raise DataError(
-                    f"dataset.features={wanted}: {table.path} has no such columns "
-                    f"(it has: {_shown(there)})"
+                    f"dataset.features={wanted}: {table.name} has no such columns "
+                    f"(it has: {shown(there)})"
                 )
         else:
-            _require_column(wanted, "features", table)
+            table.require_column(wanted, "dataset.features")
         features += [column for column in found if column not in features]
     return replace(columns, features=tuple(features))
-
-
-def _require_column(column: str, key: str, table: TableFile) -> None:
-    there = table.frame.columns
-    if column in there:
-        return
-    near = difflib.get_close_matches(column, there, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise DataError(
-        f"dataset.{key}={column}: {table.path} has no such column{hint} (it has: {_shown(there)})"
-    )
-
-
-def _shown(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 class _Rows:
@@ -153,8 +134,7 @@ class _Rows:
         self.targets = [f"target {column}" for column in columns.targets]
         self.sources |= dict(zip(self.features, columns.features, strict=True))
         self.sources |= dict(zip(self.targets, columns.targets, strict=True))
-        frame = table.frame.with_row_index("\0")
-        empty = frame.select(pl.all_horizontal(pl.exclude("\0").is_null())).to_series()
+        frame, empty = table.frame.with_row_index("\0"), table.empty_rows()
         treated["empty rows left out"] += int(empty.sum())
         chosen = [pl.col(column).alias(key) for key, column in self.sources.items()]
         self.rows = frame.filter(~empty).select(pl.col("\0").alias("row"), *chosen)
@@ -229,7 +209,7 @@ class _Rows:
         if kind.is_nested() or kind in (pl.Binary, pl.Object):
             raise DataError(
                 f"dataset.{key}={self.sources[key]}: holds {kind}, not single values "
-                f"({self.table.path})"
+                f"({self.table.name})"
             )
         words = self.rows[key].cast(pl.String)
         if key != "text":
@@ -247,7 +227,7 @@ class _Rows:
             column = column.str.strip_chars().replace("", None)
         elif not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null)):
             raise DataError(
-                f"{self.table.path}: the column {self.sources[key]} holds {column.dtype}, and "
+                f"{self.table.name}: the column {self.sources[key]} holds {column.dtype}, and "
                 "numbers are needed"
             )
         numbers = column.cast(kind, strict=False)
@@ -283,7 +263,7 @@ class _Rows:
         else:
             raise DataError(
                 f"dataset.time={self.sources['time']}: holds {column.dtype}, and numbers or dates "
-                f"are needed ({self.table.path})"
+                f"are needed ({self.table.name})"
             )
         self.rows = self.rows.with_columns(times.alias("time"))
         self._leave_out("time", times.is_null(), "no time")

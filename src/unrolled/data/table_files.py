@@ -1,21 +1,24 @@
 """Files of tables as Polars data frames, and the line on which a row of one stands."""
 
 import csv
+import difflib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from unrolled.data.files import read_bytes, read_text
+from unrolled.data.files import decoded, read_bytes
 from unrolled.errors import DataError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 JSON_LINES = (".jsonl", ".ndjson")
 ENDINGS = (*SEPARATORS, *JSON_LINES, ".parquet")
+# Where a column is not found, so many of those that there are are named.
+SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,15 @@ class TableFile:
     """A table with all of its columns.
 
     Attributes:
+        name: what messages call it.
+        ending: the format, one of ``ENDINGS``.
         frame: the columns; those of CSV and TSV are text, those of other formats as they are.
         text: what was read; None for Parquet, which has no lines.
         quote: what encloses fields; None: nothing does.
     """
 
-    path: Path
+    name: str
+    ending: str
     frame: pl.DataFrame
     text: str | None
     quote: str | None
@@ -36,62 +42,115 @@ class TableFile:
     def place(self, row: int) -> str:
         """Where a row stands; the first one is 0."""
         if self.text is None:
-            return f"{self.path}, row {row + 1}"
-        suffix = _ending(self.path)
-        if suffix in JSON_LINES:
+            return f"{self.name}, row {row + 1}"
+        if self.ending in JSON_LINES:
             lines = [n for n, line in enumerate(self.text.split("\n"), 1) if line.strip()]
-            return f"{self.path}, line {lines[row]}"
-        records = _records(self.text, SEPARATORS[suffix], self.quote)
+            return f"{self.name}, line {lines[row]}"
+        records = _records(self.text, SEPARATORS[self.ending], self.quote)
         # The header is the first one.
         line = next(line for place, (line, _) in enumerate(records) if place == row + 1)
-        return f"{self.path}, line {line}"
+        return f"{self.name}, line {line}"
+
+    def empty_rows(self) -> pl.Series:
+        """Which rows have no value at all, such as those of blank lines."""
+        return self.frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
+
+    def require_column(self, column: str, key: str) -> None:
+        """Refuse a column that is not there, in a sentence that names the nearest.
+
+        Args:
+            key: what named it, such as ``dataset.label``.
+        """
+        there = self.frame.columns
+        if column not in there:
+            raise DataError(
+                f"{key}={column}: {self.name} has no such column{nearest(column, there)} "
+                f"(it has: {shown(there)})"
+            )
 
 
-def read_table(path: Path, encoding: str, quote: str | None) -> TableFile:
-    """Read a file in the format that its name ends with.
+def read_table(path: Path, encoding: str | None = None, quote: str | None = '"') -> TableFile:
+    """Read a file in the format that its name ends with; for the rest see ``parse_table``."""
+    ending = table_ending(path)
+    return parse_table(read_bytes(path), str(path), ending, encoding, quote)
+
+
+def parse_table(
+    content: bytes,
+    name: str,
+    ending: str,
+    encoding: str | None = None,
+    quote: str | None = '"',
+) -> TableFile:
+    """A table of the bytes of a file.
 
     Args:
+        name: of the content, for messages.
+        ending: that a file of this format has, one of ``ENDINGS``.
+        encoding: None: UTF-8, and no option could name another, nor other quotes.
         quote: what encloses fields of CSV and TSV; None: nothing does.
 
     Raises:
-        DataError: it is in none of the formats, or damaged.
+        DataError: it is damaged.
     """
-    suffix = _ending(path)
-    if suffix not in ENDINGS:
-        raise DataError(
-            f"{path}: a table's name ends in {', '.join(ENDINGS)}, or one of these and .gz"
-        )
-    if suffix == ".parquet":
+    if ending == ".parquet":
         try:
-            return TableFile(path, pl.read_parquet(read_bytes(path)), None, None)
+            return TableFile(name, ending, pl.read_parquet(content), None, None)
         except pl.exceptions.PolarsError as error:
-            raise DataError(f"{path}: cannot be read as Parquet ({_reason(error)})") from error
-    text = read_text(path, encoding)
+            raise DataError(f"{name}: cannot be read as Parquet ({_reason(error)})") from error
+    text = decoded(content, name, encoding)
     content = text.encode("utf-8", "surrogatepass")
     try:
-        if suffix in JSON_LINES:
+        if ending in JSON_LINES:
             frame = pl.read_ndjson(content, infer_schema_length=None)
         else:
             frame = pl.read_csv(
-                content, separator=SEPARATORS[suffix], quote_char=quote, infer_schema=False
+                content, separator=SEPARATORS[ending], quote_char=quote, infer_schema=False
             )
     except pl.exceptions.PolarsError as error:
-        fault = _json_fault(text) if suffix in JSON_LINES else _csv_fault(text, suffix, quote)
+        if ending in JSON_LINES:
+            fault = _json_fault(text)
+        else:
+            fault = _csv_fault(
+                text, SEPARATORS[ending], quote, "dataset.quote" if encoding else ""
+            )
         place, _, what = fault.partition(": ")
         raise DataError(
-            f"{path}{place and ', ' + place}: cannot be read as {suffix} "
+            f"{name}{place and ', ' + place}: cannot be read as {ending} "
             f"({what or _reason(error)})"
         ) from error
-    twice = [name for name in frame.columns if "_duplicated_" in name]
+    twice = [column for column in frame.columns if "_duplicated_" in column]
     if twice:
         raise DataError(
-            f"{path}, line 1: the column {twice[0].partition('_duplicated_')[0]} is there twice"
+            f"{name}, line 1: the column {twice[0].partition('_duplicated_')[0]} is there twice"
         )
-    return TableFile(path, frame, text, quote)
+    return TableFile(name, ending, frame, text, quote)
 
 
-def _ending(path: Path) -> str:
-    return Path(path.name.removesuffix(".gz")).suffix.lower()
+def table_ending(path: Path) -> str:
+    """The format of a file, by its name.
+
+    Raises:
+        DataError: it is none of a table.
+    """
+    ending = Path(path.name.removesuffix(".gz")).suffix.lower()
+    if ending not in ENDINGS:
+        raise DataError(
+            f"{path}: a table's name ends in {', '.join(ENDINGS)}, or one of these and .gz"
+        )
+    return ending
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """A hint at the nearest name, the end of a sentence; empty where none is near."""
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def shown(names: Sequence[str]) -> str:
+    """Names in a row, the first ones of many."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def _reason(error: Exception) -> str:
@@ -116,19 +175,21 @@ def _records(text: str, separator: str, quote: str | None) -> Iterator[tuple[int
         begin = reader.line_num + 1
 
 
-def _csv_fault(text: str, suffix: str, quote: str | None) -> str:
-    """What is wrong with a CSV file, after its line; empty where Python's reader sees nothing."""
+def _csv_fault(text: str, separator: str, quote: str | None, key: str) -> str:
+    """What is wrong with a CSV file, after its line; empty where Python's reader sees nothing.
+
+    Args:
+        key: of the option for other quotes; empty: there is none.
+    """
     line, width = 1, None
     try:
-        for line, fields in _records(text, SEPARATORS[suffix], quote):
+        for line, fields in _records(text, separator, quote):
             width = width or len(fields)
             if len(fields) > width:
                 return f"line {line}: {len(fields)} fields, and the header has {width}"
     except csv.Error:
-        return (
-            f"after line {line}: a quote that is not closed, or in the middle of a field; where "
-            "quotes are part of the text, say dataset.quote=null"
-        )
+        way_out = key and f"; where quotes are part of the text, say {key}=null"
+        return f"after line {line}: a quote that is not closed, or inside a field{way_out}"
     return ""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +72,13 @@ class ArrayData:
 
 
 class ExampleTask(Task):
-    """A task whose data is ``ArrayData``; training examples are shuffled anew for each pass."""
+    """A task whose data is ``ArrayData``; training examples are shuffled anew for each pass.
+
+    Attributes:
+        similar_lengths: whether a batch has examples of similar lengths.
+    """
+
+    similar_lengths: ClassVar[bool] = False
 
     def batches(
         self, data: ArrayData, *, seed: int, overfit_batches: int | None = None
@@ -85,4 +91,5 @@ class ExampleTask(Task):
             evaluation_batch_size=self.evaluation_batch_size,
             seed=seed,
             overfit_batches=overfit_batches,
+            similar_lengths=self.similar_lengths,
         )

@@ -111,12 +111,7 @@ class Forecasting(ValueTask):
         self.scaling: How = scaling
 
     def prepare(self, sources: Sources, fitted: Scaler | None = None) -> SeriesData:
-        series = sources.load()
-        if not isinstance(series, Series):
-            raise DataError(
-                f"dataset={sources.dataset.name}: its loader gave a {type(series).__name__}, and "
-                f"task={self.name} takes a Series"
-            )
+        series = sources.load_as(Series, self.name)
         if self.target == "growth":
             for target, place in zip(series.targets, series.target_places, strict=True):
                 _require_positive(target, series.values[:, place], f"dataset={series.name}")
@@ -195,15 +190,13 @@ class Forecasting(ValueTask):
 
     def read_new(self, fitted: Scaler, new: NewData) -> Floats:
         """The variables of a series, ``[steps, variables]``, from a table."""
-        from unrolled.data.series_files import KINDS, read_steps
+        from unrolled.data.series_files import read_steps, series_ending
 
-        kind = "csv" if new.path is None else KINDS.get(new.path.suffix.lower())
-        if kind is None:
-            raise DataError(f"{new.name}: a series is read from {', '.join(KINDS)}")
+        ending = ".csv" if new.path is None else series_ending(new.path)
         steps = read_steps(
             new.content(),
             new.name,
-            kind,
+            ending,
             new.column or new.dataset.get("time"),
             fitted.inputs,
             new.dataset.get("missing", "refuse"),

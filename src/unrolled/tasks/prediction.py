@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig
 
-from unrolled.data.files import read_bytes
+from unrolled.data.files import decoded, read_bytes
 from unrolled.data.sequences import Sequences
 from unrolled.errors import DataError
 from unrolled.tasks.task import Task
@@ -26,7 +26,8 @@ class NewData:
 
     Attributes:
         path: of a file; None: standard input.
-        column: of a table, that of the texts; None: as the run's own data had it.
+        column: of a table, that of the texts, or of a series' times; None: as the run's own data
+            had it.
         dataset: of the run's configuration, which names the columns of its own data.
     """
 
@@ -53,18 +54,8 @@ class NewData:
         Raises:
             DataError: it cannot be read, is not UTF-8, or a line is empty.
         """
-        content = self.content()
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            place = content.count(b"\n", 0, error.start) + 1
-            raise DataError(
-                f"{self.name}, line {place}: not UTF-8 (byte {content[error.start]:#04x}); "
-                "convert it first, such as with iconv -f latin1 -t utf8"
-            ) from error
-        if not text:
-            raise DataError(f"{self.name}: nothing in it")
-        lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+        text = decoded(self.content(), self.name, None)
+        lines = text.removesuffix("\n").split("\n")
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 raise DataError(f"{self.name}, line {number}: empty")

@@ -72,13 +72,8 @@ class Regression(ValueTask):
         self.scaling: How = scaling
 
     def prepare(self, sources: Sources, fitted: Scaler | None = None) -> ValueData:
-        examples = sources.load()
+        examples = sources.load_as(LabeledSequences, self.name)
         name = sources.dataset.name
-        if not isinstance(examples, LabeledSequences):
-            raise DataError(
-                f"dataset={name}: its loader gave a {type(examples).__name__}, and "
-                f"task={self.name} takes LabeledSequences"
-            )
         inputs, targets = examples.inputs, examples.targets
         if not isinstance(inputs, Sequences):
             raise DataError(

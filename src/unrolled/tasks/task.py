@@ -10,13 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from omegaconf import DictConfig
 
 from unrolled.config.build import EVERYTHING, build
 from unrolled.data.splits import Fold
-from unrolled.errors import ConfigError
+from unrolled.errors import ConfigError, DataError, RunError
 from unrolled.runs.figures import Figure
 from unrolled.runs.task import Metric, TaskDescription
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from unrolled.data.module import DataModule
     from unrolled.models.build import Parts
     from unrolled.models.heads import Head
+
+
+Loaded = TypeVar("Loaded")
 
 
 class Data(Protocol):
@@ -103,6 +106,16 @@ class Sources:
             DataError: it cannot be read.
         """
         return build(self.dataset, trusted=self.trusted)
+
+    def load_as(self, kind: type[Loaded], task: str) -> Loaded:
+        """As ``load``, and a data set of another kind than the task takes is refused."""
+        made = self.load()
+        if not isinstance(made, kind):
+            raise DataError(
+                f"dataset={self.dataset.name}: its loader gave a {type(made).__name__}, and "
+                f"task={task} takes {kind.__name__}"
+            )
+        return made
 
     def make_tokenizer(self) -> Any:
         """The tokenizer that ``tokenizer._target_`` makes, not trained yet."""
@@ -234,6 +247,18 @@ class Task(ABC):
             {} if data is None else self.baselines(data),
             {} if data is None else self.cautions(data),
         )
+
+
+def read_kept(folder: Path, name: str) -> str:
+    """A file in which ``Data.write`` has kept what was fitted.
+
+    Raises:
+        RunError: it is missing.
+    """
+    path = folder / name
+    if not path.is_file():
+        raise RunError(f"{folder}: no {name} in it; the run ended before it began to train")
+    return path.read_text(encoding="utf-8")
 
 
 def require_at_least(lowest: float, **options: float | None) -> None:

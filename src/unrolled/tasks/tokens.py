@@ -14,7 +14,7 @@ from unrolled.data.tokenizers import load_tokenizer
 from unrolled.data.tokens import TOKENIZER, TokenizedCorpus, prepare, tokenize
 from unrolled.errors import DataError, RunError
 from unrolled.tasks.generation import Request, TextTask
-from unrolled.tasks.task import Sources, require_at_least
+from unrolled.tasks.task import Sources, read_kept, require_at_least
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,26 +77,16 @@ class TokenTask(TextTask):
         )
 
     def prepare(self, sources: Sources, fitted: TextTokenizer | None = None) -> TokenizedCorpus:
-        corpus = sources.load()
-        if not isinstance(corpus, Corpus):
-            raise DataError(
-                f"dataset={sources.dataset.name}: its loader gave a {type(corpus).__name__}, and "
-                f"task={self.name} takes a Corpus"
-            )
+        corpus = sources.load_as(Corpus, self.name)
         if fitted is not None:
             return tokenize(corpus, fitted)
         return prepare(corpus, sources.make_tokenizer(), sources.cache)
 
     def restore(self, folder: Path) -> TextTokenizer:
-        path = folder / TOKENIZER
-        if not path.is_file():
-            raise RunError(
-                f"{folder}: no {TOKENIZER} in it; the run ended before it began to train"
-            )
         try:
-            return load_tokenizer(path.read_text(encoding="utf-8"))
+            return load_tokenizer(read_kept(folder, TOKENIZER))
         except DataError as error:
-            raise RunError(f"{path}: {error}") from error
+            raise RunError(f"{folder / TOKENIZER}: {error}") from error
 
     def parts(self, fitted: TextTokenizer, model: DictConfig) -> "Parts":
         from unrolled.models.build import Parts

@@ -14,6 +14,7 @@ from unrolled.runs.files import write_json
 from unrolled.runs.task import Metric, TaskDescription
 from unrolled.tasks.examples import ArrayData, ExampleTask
 from unrolled.tasks.prediction import PredictingTask
+from unrolled.tasks.task import read_kept
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -173,13 +174,10 @@ class ValueTask(ExampleTask, PredictingTask):
     """A task that predicts real values."""
 
     def restore(self, folder: Path) -> Scaler:
-        path = folder / SCALER
-        if not path.is_file():
-            raise RunError(f"{folder}: no {SCALER} in it; the run ended before it began to train")
         try:
-            return Scaler(**json.loads(path.read_text(encoding="utf-8")))
+            return Scaler(**json.loads(read_kept(folder, SCALER)))
         except (ValueError, TypeError) as error:
-            raise RunError(f"{path}: damaged ({error})") from error
+            raise RunError(f"{folder / SCALER}: damaged ({error})") from error
 
     def describe(self, data: ValueData | None = None) -> TaskDescription:
         about = super().describe(data)

@@ -286,7 +286,6 @@ def test_predictions_are_written_in_the_order_of_the_data(loading: Load) -> None
         (texts, ["task.class_weights={good: 1}"], "look at bad"),
         (texts, ["model.tied_weights=true"], "no embedding to share"),
         (texts, ["task.monitor=validation/f1_mac"], "did you mean validation/f1_macro"),
-        (lambda: texts(labels=("a",)), [], "one class only, 'a'"),
         (lambda: texts(labels=("a", "b", "c")), ["task.output=sigmoid"], "there are 3"),
         (
             lambda: LabeledSequences("values", numbers().inputs, np.zeros((120, 1))),

@@ -13,7 +13,7 @@ from unrolled.errors import ConfigError
 from unrolled.models.heads import LinearHead, MultiLabelHead
 from unrolled.runs.figures import Curve, from_plain
 from unrolled.runs.record import read_record
-from unrolled.tasks.build import check_task, prepare_data
+from unrolled.tasks.build import build_task, check_task, prepare_data
 from unrolled.tasks.memory.answers import Answers
 from unrolled.tasks.memory.dyck import Sets
 from unrolled.training.run import run
@@ -69,6 +69,14 @@ def test_answers_are_added_up_over_the_steps_that_ask() -> None:
     assert found["loss"] == pytest.approx(np.mean(losses), rel=1e-6)
     assert found["accuracy"] == sum(hits) / sum(asked)
     assert found["sequence_accuracy"] == sum(strings) / 3
+
+
+def test_sequences_of_a_training_batch_have_similar_lengths() -> None:
+    options = compose_run(["task=bucket_sort", *SIZES])
+    batches = build_task(options.task).batches(prepare_data(options), seed=1)
+    spreads = [np.ptp(np.asarray(batch.lengths)) for batch in batches.train_dataloader()]
+    # Of 2 to 80 steps: batches drawn at random span almost all of them.
+    assert np.mean(spreads) < 20
 
 
 def test_a_set_is_right_as_a_whole() -> None:

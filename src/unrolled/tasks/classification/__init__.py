@@ -124,12 +124,7 @@ class Classification(PredictingTask):
         self.scaling = scaling
 
     def prepare(self, sources: Sources, fitted: Fitted | None = None) -> ClassifiedData:
-        examples = sources.load()
-        if not isinstance(examples, LabeledSequences):
-            raise DataError(
-                f"dataset={sources.dataset.name}: its loader gave a {type(examples).__name__}, "
-                f"and task={self.name} takes LabeledSequences"
-            )
+        examples = sources.load_as(LabeledSequences, self.name)
         self._require_classes(examples, sources)
         places = examples.places(sources.fold)
         if fitted is None:

@@ -18,6 +18,7 @@ from unrolled.data.text_tokenizer import TextTokenizer
 from unrolled.data.tokenizers import load_tokenizer
 from unrolled.data.tokens import TOKENIZER
 from unrolled.errors import DataError, RunError
+from unrolled.tasks.task import read_kept
 
 CLASSES = "classes.json"
 Targets = npt.NDArray[np.int64]
@@ -133,11 +134,8 @@ def read_fitted(folder: Path) -> Fitted:
     Raises:
         RunError: it is missing or damaged.
     """
-    path = folder / CLASSES
-    if not path.is_file():
-        raise RunError(f"{folder}: no {CLASSES} in it; the run ended before it began to train")
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = json.loads(read_kept(folder, CLASSES))
         tokenizer = None
         if not about["center"]:
             tokenizer = load_tokenizer((folder / TOKENIZER).read_text(encoding="utf-8"))
@@ -149,7 +147,7 @@ def read_fitted(folder: Path) -> Fitted:
             tuple(map(float, about["scale"])),
         )
     except (OSError, ValueError, KeyError, TypeError, DataError) as error:
-        raise RunError(f"{path}: damaged ({error}); train again") from error
+        raise RunError(f"{folder / CLASSES}: damaged ({error}); train again") from error
 
 
 @dataclass(frozen=True)

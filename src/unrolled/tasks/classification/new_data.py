@@ -1,12 +1,10 @@
 """New texts for a trained classifier, and its answers for texts and numbers."""
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unrolled.data.files import existing_file
 from unrolled.errors import DataError
 from unrolled.tasks.classification.data import Fitted
 from unrolled.tasks.prediction import NewData
@@ -26,13 +24,9 @@ def read_texts(new: NewData) -> list[str]:
 
     if new.path is None or not new.path.name.removesuffix(".gz").lower().endswith(ENDINGS):
         return new.lines()
-    table = read_table(existing_file(str(new.path), "FILE"), "utf-8", '"')
+    table = read_table(new.path)
     column = new.column or str(new.dataset.get("text") or "text")
-    if column not in table.frame.columns:
-        near = difflib.get_close_matches(column, table.frame.columns, n=1, cutoff=0.0)
-        raise DataError(
-            f"{new.name}: it has no column {column}; name one with --column, such as {near[0]}"
-        )
+    table.require_column(column, "--column")
     texts = table.frame[column].to_list()
     for row, text in enumerate(texts):
         if not isinstance(text, str) or not text.strip():

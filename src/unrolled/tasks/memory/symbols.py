@@ -18,7 +18,6 @@ from unrolled.tasks.memory.answers import Answers
 from unrolled.tasks.task import Sources, require_at_least
 
 if TYPE_CHECKING:
-    from unrolled.data.module import ExampleModule
     from unrolled.models.build import Parts
     from unrolled.models.encoders import Encoder
     from unrolled.models.heads import Head
@@ -54,6 +53,7 @@ class SymbolTask(ExampleTask):
         "sequence_accuracy": Metric("max"),
     }
     silent: ClassVar[int | None] = None
+    similar_lengths = True
 
     name: str
     train_examples: int
@@ -137,20 +137,6 @@ class SymbolTask(ExampleTask):
         from unrolled.models.heads import LinearHead
 
         return LinearHead(hidden_size, self.classes)
-
-    def batches(
-        self, data: ArrayData, *, seed: int, overfit_batches: int | None = None
-    ) -> "ExampleModule":
-        from unrolled.data.module import ExampleModule
-
-        return ExampleModule(
-            data.splits,
-            batch_size=self.batch_size,
-            evaluation_batch_size=self.evaluation_batch_size,
-            seed=seed,
-            overfit_batches=overfit_batches,
-            similar_lengths=True,
-        )
 
     def evaluator(self, data: ArrayData, split: str) -> Answers:
         lengths = self.lengths(split) if split == "test" else ()
