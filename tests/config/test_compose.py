@@ -42,7 +42,7 @@ def _own_code(monkeypatch: pytest.MonkeyPatch) -> None:
         ("dataset=sotuu", "did you mean sotu"),
         ("experiment=first_comparisn", "did you mean first_comparison?"),
         ("trainer=gpus", "did you mean gpu?"),
-        ("dataset.path=x.txt", "path belongs to dataset=hub, splits, text"),
+        ("dataset.path=x.txt", "path belongs to dataset=arrays, folders, hub, hub_labeled"),
         ("scheduler.factor=0.5", "factor belongs to scheduler=exponential, plateau, step"),
         ("model.layers=two", "model.layers=two: must be int"),
         ("seed=1.5", "seed=1.5: must be int"),
