@@ -1,10 +1,12 @@
 """Padding changes nothing: an example gives the same in any batch, padded by any amount."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from omegaconf import DictConfig
 from torch import Tensor
 
 from unrolled.config.compose import compose_run
@@ -24,10 +26,14 @@ LENGTHS = [3, 7, 1, 5, 4]
 SIZE, CLASSES = 3, 4
 
 
+@cache
+def config_of(cell: str) -> DictConfig:
+    return compose_run([f"cell={cell}", "model.hidden_size=8", "model.layers=2"])
+
+
 def make(cell: str, backend: str, readout: Readout, bidirectional: bool) -> RecurrentModel:
-    config = compose_run(
-        [f"cell={cell}", f"cell.backend={backend}", "model.hidden_size=8", "model.layers=2"]
-    )
+    config = config_of(cell).copy()
+    config.cell.backend = backend
     torch.manual_seed(3)
     parts = Parts(
         SIZE,
