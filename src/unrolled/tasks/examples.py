@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -71,17 +71,26 @@ class ArrayData:
         """Nothing, where nothing is fitted."""
 
 
+class InMemory(Protocol):
+    """Data that has its examples in memory, as ``ArrayData`` has them."""
+
+    @property
+    def splits(self) -> Mapping[str, tuple[Examples, Examples]]: ...
+
+
 class ExampleTask(Task):
-    """A task whose data is ``ArrayData``; training examples are shuffled anew for each pass.
+    """A task of examples in memory; those of training are shuffled anew for each pass.
 
     Attributes:
         similar_lengths: whether a batch has examples of similar lengths.
+        padding: the side on which shorter examples of a batch are padded.
     """
 
-    similar_lengths: ClassVar[bool] = False
+    similar_lengths: bool = False
+    padding: Literal["right", "left"] = "right"
 
     def batches(
-        self, data: ArrayData, *, seed: int, overfit_batches: int | None = None
+        self, data: InMemory, *, seed: int, overfit_batches: int | None = None
     ) -> "ExampleModule":
         from unrolled.data.module import ExampleModule
 
@@ -91,5 +100,6 @@ class ExampleTask(Task):
             evaluation_batch_size=self.evaluation_batch_size,
             seed=seed,
             overfit_batches=overfit_batches,
+            padding=self.padding,
             similar_lengths=self.similar_lengths,
         )

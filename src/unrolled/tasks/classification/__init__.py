@@ -16,11 +16,11 @@ from unrolled.runs.task import Metric
 from unrolled.tasks.classification.data import (
     ClassifiedData,
     Fitted,
-    Targets,
     encode,
     fit,
     read_fitted,
 )
+from unrolled.tasks.examples import ArrayData, ExampleTask
 from unrolled.tasks.prediction import NewData, PredictingTask
 from unrolled.tasks.task import Sources, require_at_least
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import pytorch_lightning as pl
     from torch import Tensor
 
-    from unrolled.data.module import ExampleModule
     from unrolled.models.build import Parts
     from unrolled.models.encoders import Encoder
     from unrolled.models.heads import Head
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 AVERAGES = ("macro", "micro", "weighted")
 
 
-class Classification(PredictingTask):
+class Classification(ExampleTask, PredictingTask):
     """One class of each sequence: the negative log-likelihood of the true one is the loss.
 
     Padding is never read, so neither its side nor the other sequences of a batch change a result.
@@ -118,7 +117,7 @@ class Classification(PredictingTask):
         self.class_weights = class_weights
         self.max_length = max_length
         self.keep = keep
-        self.padding: Literal["right", "left"] = padding
+        self.padding = padding
         self.read_padding = read_padding
         self.similar_lengths = similar_lengths
         self.scaling = scaling
@@ -129,7 +128,7 @@ class Classification(PredictingTask):
         places = examples.places(sources.fold)
         if fitted is None:
             make = sources.make_tokenizer if examples.has_texts else None
-            fitted = fit(examples, places["train"], make, scaling=self.scaling == "standard")
+            fitted = fit(examples, places["train"], make, scaling=self.scaling)
             self._require_fitting(fitted)
         encoded = encode(examples, places, fitted)
         treated = Counter(encoded.treated)
@@ -178,11 +177,6 @@ class Classification(PredictingTask):
 
         return Parts(size, encoder, head, self.pooling, self.bidirectional)
 
-    def batches(
-        self, data: ClassifiedData, *, seed: int, overfit_batches: int | None = None
-    ) -> "ExampleModule":
-        return self._batches(data.splits, seed=seed, overfit_batches=overfit_batches)
-
     def evaluator(self, data: ClassifiedData, split: str) -> "ClassificationMetrics":
         from unrolled.tasks.classification.metrics import ClassificationMetrics
 
@@ -229,26 +223,8 @@ class Classification(PredictingTask):
 
         steps = self._steps(fitted.encode(inputs, "the new data")[0], fitted)
         unknown = np.zeros(len(steps), dtype=np.int64)
-        return answers(fitted, model, self._batches({"new": (steps, unknown)}, seed=0))
-
-    def _batches(
-        self,
-        splits: Mapping[str, tuple[Sequences, Targets]],
-        *,
-        seed: int,
-        overfit_batches: int | None = None,
-    ) -> "ExampleModule":
-        from unrolled.data.module import ExampleModule
-
-        return ExampleModule(
-            splits,
-            batch_size=self.batch_size,
-            evaluation_batch_size=self.evaluation_batch_size,
-            seed=seed,
-            overfit_batches=overfit_batches,
-            padding=self.padding,
-            similar_lengths=self.similar_lengths,
-        )
+        data = ArrayData("the new data", {"new": (steps, unknown)})
+        return answers(fitted, model, self.batches(data, seed=0))
 
     def _steps(self, inputs: Sequences, fitted: Fitted) -> Sequences:
         """Encoded inputs as the network reads them: truncated, and padded where that is read."""
@@ -305,5 +281,5 @@ class Classification(PredictingTask):
             return None
         if isinstance(self.class_weights, Mapping):
             return [float(self.class_weights[name]) for name in fitted.classes]
-        counts = Counter(dict(zip(fitted.classes, fitted.counts, strict=True)))
-        return [counts.total() / (len(counts) * counts[name]) for name in fitted.classes]
+        examples, classes = sum(fitted.counts), len(fitted.counts)
+        return [examples / (classes * count) for count in fitted.counts]

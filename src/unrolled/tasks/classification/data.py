@@ -19,6 +19,7 @@ from unrolled.data.tokenizers import load_tokenizer
 from unrolled.data.tokens import TOKENIZER
 from unrolled.errors import DataError, RunError
 from unrolled.tasks.task import read_kept
+from unrolled.tasks.values import How, spread
 
 CLASSES = "classes.json"
 Targets = npt.NDArray[np.int64]
@@ -94,14 +95,14 @@ def fit(
     places: Places,
     make_tokenizer: Callable[[], TextTokenizer] | None,
     *,
-    scaling: bool,
+    scaling: How,
 ) -> Fitted:
     """Fit to the training split.
 
     Args:
         places: of the training split.
         make_tokenizer: of texts; None for numbers.
-        scaling: whether features get mean 0 and standard deviation 1.
+        scaling: of features, see ``spread``.
 
     Raises:
         DataError: there is one class only.
@@ -119,12 +120,7 @@ def fit(
         tokenizer = make_tokenizer()
         tokenizer.train("\n".join(inputs))
         return Fitted(classes, numbers, tokenizer)
-    steps = inputs.steps.astype(np.float64)
-    center, scale = np.zeros(steps.shape[1]), np.ones(steps.shape[1])
-    if scaling:
-        center, deviation = steps.mean(0), steps.std(0)
-        # A constant feature tells nothing, and stays finite.
-        scale = np.where(deviation > 0, deviation, 1.0)
+    center, scale = spread(inputs.steps.astype(np.float64), scaling)
     return Fitted(classes, numbers, None, tuple(center.tolist()), tuple(scale.tolist()))
 
 

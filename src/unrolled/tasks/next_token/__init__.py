@@ -15,6 +15,7 @@ from unrolled.data.text_tokenizer import TextTokenizer
 from unrolled.data.tokens import TokenizedCorpus
 from unrolled.errors import ConfigError, DataError
 from unrolled.runs.task import Metric
+from unrolled.tasks.examples import ExampleTask
 from unrolled.tasks.generation import Request, Surprisal
 from unrolled.tasks.next_token.contexts import ContextCorpus, line_so_far, prefixes, windows
 from unrolled.tasks.task import Sources, require_at_least
@@ -23,7 +24,6 @@ from unrolled.tasks.tokens import DEFAULT_SAMPLE, TOKENS, Sample, TokenTask
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
-    from unrolled.data.module import ExampleModule
     from unrolled.models.build import Parts
     from unrolled.models.model import RecurrentModel
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SAME = (*TOKENS, "config.task.context")
 
 
-class NextToken(TokenTask):
+class NextToken(ExampleTask, TokenTask):
     """Read a context from its first token on, and predict the token after it at its end.
 
     Where language modeling predicts a token at each step of a text and carries the state, this
@@ -49,6 +49,7 @@ class NextToken(TokenTask):
         sample: see ``Sample``.
     """
 
+    similar_lengths = True
     primary = "perplexity"
     headline = ("perplexity", "accuracy", "accuracy_top5", "f1_macro")
     metrics = {
@@ -89,7 +90,7 @@ class NextToken(TokenTask):
         self.max_length = max_length
         self.window = window
         self.one_hot = one_hot
-        self.padding: Literal["right", "left"] = padding
+        self.padding = padding
 
     def prepare(self, sources: Sources, fitted: TextTokenizer | None = None) -> ContextCorpus:
         corpus = super().prepare(sources, fitted)
@@ -144,21 +145,6 @@ class NextToken(TokenTask):
             lambda: OneHot(vocabulary),
             lambda hidden_size, _: LinearHead(hidden_size, vocabulary),
             "last",
-        )
-
-    def batches(
-        self, data: ContextCorpus, *, seed: int, overfit_batches: int | None = None
-    ) -> "ExampleModule":
-        from unrolled.data.module import ExampleModule
-
-        return ExampleModule(
-            data.splits,
-            batch_size=self.batch_size,
-            evaluation_batch_size=self.evaluation_batch_size,
-            seed=seed,
-            overfit_batches=overfit_batches,
-            padding=self.padding,
-            similar_lengths=True,
         )
 
     def tokens_per_character(self, data: ContextCorpus, split: str) -> None:
