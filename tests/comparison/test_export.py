@@ -43,17 +43,19 @@ def test_json_has_what_scripts_rely_on(analysed: Make, tmp_path: Path) -> None:
     values = json.loads((tmp_path / "comparison.json").read_text())
     assert list(values) == [
         "schema_version", "folders", "metric", "better", "other_metric", "baseline", "keys",
-        "groups", "chance", "published", "answer", "notes", "left_out",
+        "groups", "chance", "published", "answer", "pairs", "notes", "left_out",
     ]  # fmt: skip
     lstm, gru = values["groups"]
     assert {
         "label", "values", "seeds", "validation/perplexity", "test/perplexity", "difference",
+        "median", "iqm", "sd", "effect_size", "improvement", "permutation_p",
         "parameters", "flops_per_token", "state_size", "seconds", "tokens_per_second", "runs",
     } <= set(lstm)  # fmt: skip
     assert lstm["seeds"] == [1, 2, 3]
     assert set(lstm["validation/perplexity"]) == {"mean", "low", "high", "seeds"}
     assert set(gru["difference"]) == {
         "seeds", "mean", "low", "high", "confidence", "p", "p_corrected", "verdict",
+        "smallest_shown", "seeds_needed",
     }  # fmt: skip
     assert gru["validation/perplexity"]["mean"] == "inf"
     assert values["chance"] == [

@@ -186,6 +186,6 @@ def test_without_folds_nothing_is_said_of_them(
     comparison = analysed()
     for text in (str(to_json(comparison)), to_csv(comparison)):
         assert not re.search(r"\bfolds?\b|overlap", text)
-    assert "dot: a seed; tick: mean; bar: 95 % bootstrap" in (
+    assert "dot: a seed; tick: mean; bar: 95 % Student's t interval" in (
         plots.seeds(comparison).axes[0].get_xlabel()
     )

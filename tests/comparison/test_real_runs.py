@@ -114,7 +114,15 @@ def test_the_task_s_own_description_rules(real: Path) -> None:
     assert {row.label for row in comparison.rows} == {"gru", "lstm"}
     for column in comparison.columns:
         for row in comparison.rows:
-            assert column.brief_cell(row) or column.name in ("difference", "label")
+            assert (
+                column.brief_cell(row)
+                or column.detail
+                or column.name
+                in (
+                    "difference",
+                    "label",
+                )
+            )
 
 
 @pytest.mark.slow

@@ -21,6 +21,17 @@ def add_parser(subparsers: Any, summary: str) -> argparse.ArgumentParser:
         "--by", help="config keys that make a group, such as cell.name,model.layers"
     )
     parser.add_argument(
+        "--across",
+        choices=["data"],
+        help="data: rank the rows over several data sets, of which each row needs all",
+    )
+    parser.add_argument(
+        "--equivalence",
+        metavar="MARGIN",
+        help="a difference that makes none in practice, 1%% of the baseline or 0.05 in the "
+        "metric's unit: how probable it is that each lies within",
+    )
+    parser.add_argument(
         "--output",
         type=Path,
         help="where to write; default: DIR/comparison, of several DIR a folder beside them",
@@ -41,6 +52,8 @@ def run(options: argparse.Namespace) -> int:
         baseline=options.baseline,
         by=options.by.split(",") if options.by else None,
         output=options.output,
+        equivalence=options.equivalence,
+        across_data=options.across == "data",
     )
     if options.csv:
         print(to_csv(comparison), end="")

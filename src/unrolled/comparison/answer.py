@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from unrolled.comparison.formats import Figures, listed, p_value
+from unrolled.comparison.formats import Figures, listed, p_value, percent
 from unrolled.comparison.metrics import (
     differences_within,
     incomparable,
@@ -12,9 +12,10 @@ from unrolled.comparison.metrics import (
     path_in_words,
     same_data,
 )
+from unrolled.comparison.ranking import rank_answer
 from unrolled.comparison.results import Comparison
 from unrolled.comparison.rows import Row
-from unrolled.comparison.statistics import NO_DIFFERENCE
+from unrolled.comparison.statistics import NO_DIFFERENCE, Margin
 from unrolled.runs.record import Record, look_up
 from unrolled.runs.task import Metric
 
@@ -25,7 +26,13 @@ def why_no_headline(rows: Sequence[Row], metric: str, about: Metric) -> str | No
     """Why no row may be called the best; None where one may."""
     records = [run.record for row in rows for run in row.runs]
     first = records[0]
-    if all(incomparable(record, first, about) is None for record in records):
+    firsts = {run.data: run.record for row in rows for run in row.runs}
+    alike = all(
+        incomparable(run.record, firsts[run.data], about) is None
+        for row in rows
+        for run in row.runs
+    )
+    if alike and len({record.description.name for record in records}) == 1:
         return None
     tasks = sorted({record.description.name for record in records})
     if len(tasks) > 1:
@@ -52,8 +59,10 @@ def answer(comparison: Comparison) -> str:
         return f"No row is the best here: {comparison.no_headline}."
     if not math.isfinite(best.value.mean):
         return f"No row has a finite {name}."
+    if comparison.ranking is not None:
+        return rank_answer(comparison.ranking, base.label)
     others = [row for row in rows if row is not base]
-    said = [f"{row.label} {_claim(row, figures)}" for row in others[:_NAMED]]
+    said = [f"{row.label} {_claim(row, figures, comparison.margin)}" for row in others[:_NAMED]]
     more = len(others) - _NAMED
     rest = f"; {more} more in the table" if more > 0 else ""
     extreme = "lowest" if comparison.about.lower_is_better else "highest"
@@ -83,13 +92,16 @@ def data_name(record: Record) -> str:
     return f"{record.data.get('name')} {str(record.data.get('fingerprint', ''))[:6]}"
 
 
-def _claim(row: Row, figures: Figures) -> str:
+def _claim(row: Row, figures: Figures, margin: Margin | None) -> str:
     difference = row.difference
     assert difference is not None
     if difference.p_corrected is None or difference.mean is None:
         return difference.verdict
     bounds = figures.interval(difference.low, difference.high)
     p = p_value(difference.p_corrected)
+    said = f"{NO_DIFFERENCE} ({bounds}, {p})"
     if difference.shown:
-        return f"{figures.signed(difference.mean)} {bounds}, {p}"
-    return f"{NO_DIFFERENCE} ({bounds}, {p})"
+        said = f"{figures.signed(difference.mean)} {bounds}, {p}"
+    if difference.within is not None and margin is not None:
+        said += f", within {margin.text} with probability {percent(difference.within)}"
+    return said

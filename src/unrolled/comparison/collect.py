@@ -1,6 +1,7 @@
 """From folders to groups of comparable runs, and a list of what was left out and why."""
 
 import difflib
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from unrolled.comparison.grouping import (
     CELL,
+    DATA,
     Group,
     Replicate,
     Run,
@@ -50,8 +52,12 @@ class Runs:
         return [run for group in self.groups for run in group.runs]
 
 
-def collect(folders: Sequence[Path], by: Sequence[str] | None = None) -> Runs:
+def collect(
+    folders: Sequence[Path], by: Sequence[str] | None = None, across_data: bool = False
+) -> Runs:
     """The finished runs at or below ``folders``, grouped by cell or by the keys ``by``.
+
+    ``across_data`` leaves runs of different data sets in one group, each told by its ``data``.
 
     A damaged record is left out and said so: one must not blank a comparison of the others.
 
@@ -89,6 +95,8 @@ def collect(folders: Sequence[Path], by: Sequence[str] | None = None) -> Runs:
             f"{places}: none of its runs is finished ({counts}); `unrolled runs` says why, and "
             "the command that trained them continues them"
         )
+    if across_data:
+        finished = [replace(run, data=json.loads(run.settings[DATA])) for run in finished]
     return group(finished, list(by or [CELL]), left_out)
 
 

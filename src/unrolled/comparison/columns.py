@@ -3,16 +3,23 @@
 Renderers (terminal, Markdown, CSV, JSON) know columns and no figure in particular.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unrolled.comparison.formats import Figures, duration, p_value, short, whole
+from unrolled.comparison.formats import Figures, duration, p_value, percent, short, whole
 from unrolled.comparison.grouping import CELL
 from unrolled.comparison.metrics import metric_in_words
 from unrolled.comparison.references import Reference
 from unrolled.comparison.rows import Row
-from unrolled.comparison.statistics import NO_DIFFERENCE, Difference, Estimate
+from unrolled.comparison.statistics import NO_DIFFERENCE, Difference, Estimate, Margin
+from unrolled.comparison.statistics.effects import Effects
+from unrolled.comparison.statistics.means import (
+    Values,
+    interquartile_mean,
+    median,
+    standard_deviation,
+)
 from unrolled.runs.task import Direction, Metric
 from unrolled.runs.text import one_line
 
@@ -35,6 +42,7 @@ class Column:
         stack: in a wide table, columns that follow each other and have the same word here share a
             column, one below the other.
         rank: a narrow table leaves out the columns of the highest rank first.
+        detail: left out of a terminal, whatever its width; the files and the report have it.
     """
 
     name: str
@@ -49,6 +57,7 @@ class Column:
     stack: str = ""
     rank: int = 0
     is_text: bool = False
+    detail: bool = False
 
     @property
     def heading(self) -> str:
@@ -75,6 +84,15 @@ class Column:
         return (False, None) if self.reference is None else (True, self.reference(row))
 
 
+_RANK = Column(
+    "mean_rank",
+    "mean rank",
+    lambda row: row.rank,
+    lambda rank: (f"{rank:.2f}",),
+    direction="min",
+)
+
+
 def make_columns(
     rows: Sequence[Row],
     metric: str,
@@ -82,6 +100,7 @@ def make_columns(
     other: str,
     keys: Sequence[str],
     baseline: str,
+    margin: Margin | None = None,
 ) -> tuple[Column, ...]:
     """Every column of a comparison, in order."""
     figures = Figures.of(about, [row.value for row in rows])
@@ -112,6 +131,7 @@ def make_columns(
             reference=lambda level: level.label,
             is_text=True,
         ),
+        *([_RANK] if any(row.rank is not None for row in rows) else []),
         Column("seeds", "seeds", lambda row: row.seeds, lambda seeds: (str(len(seeds)),), rank=8),
         *([folds] if any(row.folds for row in rows) else []),
         Column(
@@ -153,6 +173,8 @@ def make_columns(
             stack="difference",
             is_text=True,
         ),
+        *([] if margin is None else [_within(margin)]),
+        *_details(figures, about),
         _count("parameters", "params", "model.parameters", whole, rank=1),
         _count("flops_per_token", "FLOPs", "model.flops_per_token", short, rank=3),
         _count("state_size", "state", "model.state_size", short, rank=4),
@@ -176,6 +198,56 @@ def make_columns(
             rank=7,
         ),
     )
+
+
+def _within(margin: Margin) -> Column:
+    """The probability that a row is as good as the baseline."""
+    return Column(
+        "within",
+        f"within {margin.text}",
+        lambda row: row.difference and row.difference.within,
+        lambda share: () if share is None else (percent(share),),
+        rank=2,
+    )
+
+
+def _details(figures: Figures, about: Metric) -> Iterable[Column]:
+    """What else the runs' figures say, for who looks closer."""
+
+    def spread(
+        name: str, title: str, of: Callable[[Values], float | None], direction: Direction | None
+    ) -> Column:
+        return Column(
+            name,
+            title,
+            lambda row: of(row.by_replicate),
+            lambda value: (figures.number(value),),
+            about.unit,
+            direction,
+            detail=True,
+        )
+
+    def effect(
+        name: str,
+        title: str,
+        of: Callable[[Effects], float | None],
+        written: Callable[[float], str],
+    ) -> Column:
+        return Column(
+            name,
+            title,
+            lambda row: None if row.effects is None else of(row.effects),
+            lambda value: () if value is None else (written(value),),
+            detail=True,
+        )
+
+    yield spread("median", "median", median, about.direction)
+    yield spread("iqm", "interquartile mean", interquartile_mean, about.direction)
+    yield spread("sd", "standard deviation", standard_deviation, None)
+    yield effect("effect_size", "Hedges' g", lambda found: found.size, "{:+.2f}".format)
+    title = "probability of improvement"
+    yield effect("improvement", title, lambda found: found.improvement, percent)
+    yield effect("permutation_p", "sign-flip test", lambda found: found.permutation_p, p_value)
 
 
 def _count(

@@ -14,7 +14,10 @@ from unrolled.comparison.statistics import Difference, Estimate
 from unrolled.runs.text import one_line
 
 SCHEMA_VERSION = 1
-_OF_FOLDS = ("folds", "overlap")
+# Without cross-validation there is nothing to say of folds, nor of a margin if none was asked for.
+_WHERE_KNOWN = ("folds", "overlap", "within")
+# Of more pairs the sentences are in the JSON file alone.
+_MOST_PAIRS = 45
 
 
 def markdown(comparison: Comparison, pictures: Sequence[str] = ()) -> str:
@@ -38,6 +41,12 @@ def markdown(comparison: Comparison, pictures: Sequence[str] = ()) -> str:
             for n in comparison.notes
         ),
     ]
+    if comparison.ranking is not None:
+        parts += ["", "## Ranks over data sets", ""]
+        parts += [f"- {_escaped(pair.sentence)}" for pair in comparison.ranking.pairs]
+    if 0 < len(comparison.pairs) <= _MOST_PAIRS:
+        parts += ["", "## Pair by pair", ""]
+        parts += [f"- {_escaped(pair.sentence)}" for pair in comparison.pairs]
     for name in pictures:
         alternative = name.removesuffix(".png").replace("_", " ")
         parts.extend(["", f"![{alternative}]({name})"])
@@ -80,6 +89,16 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "chance": levels["baseline"],
         "published": levels["published"],
         "answer": comparison.answer,
+        "pairs": [
+            {
+                "first": pair.first,
+                "second": pair.second,
+                "difference": _plain(pair.difference),
+                "sentence": pair.sentence,
+            }
+            for pair in comparison.pairs
+        ],
+        **({} if comparison.ranking is None else {"ranking": asdict(comparison.ranking)}),
         "notes": [note.text for note in comparison.notes],
         "left_out": [
             {"name": run.name, "folder": str(run.folder), "state": run.state, "reason": run.reason}
@@ -99,7 +118,10 @@ def _csv_cells(comparison: Comparison, row: Row | Reference) -> Iterator[tuple[s
         parts = {
             comparison.metric: ("low", "high"),
             comparison.other: ("low", "high"),
-            "difference": ("low", "high", "confidence", "p", "p_corrected"),
+            "difference": (
+                *("low", "high", "confidence", "p", "p_corrected"),
+                *("smallest_shown", "seeds_needed"),
+            ),
         }
         for part in parts.get(column.name, ()):
             yield f"{column.name}_{part}", _word(getattr(value, part, None))
@@ -117,8 +139,7 @@ def _word(value: Any) -> Any:
 def _plain(value: Any) -> Any:
     if not isinstance(value, Estimate | Difference):
         return value
-    # Without cross-validation there is nothing to say of folds.
-    return {k: v for k, v in asdict(value).items() if k not in _OF_FOLDS or v is not None}
+    return {k: v for k, v in asdict(value).items() if k not in _WHERE_KNOWN or v is not None}
 
 
 def _run_to_json(run: Run) -> dict[str, Any]:

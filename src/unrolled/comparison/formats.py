@@ -107,3 +107,10 @@ def short(value: float | None) -> str:
 def whole(value: float | None) -> str:
     """A count with thousands separators, or a dash."""
     return "-" if value is None else f"{value:,.0f}"
+
+
+def percent(share: float) -> str:
+    """``97 %``; never rounded to what is certain or impossible."""
+    if 0 < share < 0.01:
+        return "below 1 %"
+    return "above 99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"

@@ -21,30 +21,33 @@ _IGNORED = frozenset((*CANNOT_CHANGE_A_RESULT, *CHANGES_ROUNDING_ONLY, "seed", "
 class Replicate(NamedTuple):
     """What the runs of a group differ in.
 
-    ``fold`` is that of a cross-validation, from 0; None without one.
+    ``fold`` is that of a cross-validation, from 0; None without one. ``data`` is the data set
+    where a group is of several; empty where it is of one.
     """
 
     seed: int
     fold: int | None = None
+    data: str = ""
 
     @property
-    def order(self) -> tuple[int, int]:
-        """What replicates are sorted by: the seed, then the fold."""
-        return self.seed, -1 if self.fold is None else self.fold
+    def order(self) -> tuple[str, int, int]:
+        """What replicates are sorted by: the data set, the seed, then the fold."""
+        return self.data, self.seed, -1 if self.fold is None else self.fold
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: its folder and its record."""
+    """One run: its folder and its record; ``data`` is its data set where a group is of several."""
 
     folder: Path
     record: Record
+    data: str = ""
 
     @cached_property
     def replicate(self) -> Replicate:
         """The run's seed and fold."""
         fold = self.record.config.get("fold")
-        return Replicate(self.record.seed, fold if isinstance(fold, int) else None)
+        return Replicate(self.record.seed, fold if isinstance(fold, int) else None, self.data)
 
     @cached_property
     def settings(self) -> dict[str, str]:
@@ -97,13 +100,15 @@ def added_keys(runs: Sequence[Run], keys: Sequence[str], besides: Sequence[str] 
 
     A key is added only where runs still differ in it after those before it have been added, so a
     choice's name (``optimizer.name``) makes its details (``optimizer.betas``) superfluous.
-    Keys that start with one of ``besides`` are not looked at.
+    Keys that start with one of ``besides`` are not looked at, and runs that are told apart by
+    their data set are never unlike.
     """
     values = _settings(runs)
     candidates = {
         key for value in values for key in value if not key.startswith(tuple(besides))
     } - set(keys)
-    parts = _partition(range(len(runs)), [_column(runs, key, values) for key in keys])
+    data: list[str | None] = [run.data for run in runs]
+    parts = _partition(range(len(runs)), [data, *(_column(runs, key, values) for key in keys)])
     added = []
     for key in sorted(candidates, key=_precedence):
         column = [value.get(key) for value in values]

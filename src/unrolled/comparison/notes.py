@@ -5,21 +5,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from unrolled.comparison.answer import data_name
+from unrolled.comparison.evidence_notes import evidence_notes
 from unrolled.comparison.formats import listed
 from unrolled.comparison.grouping import CELL, DATA, added_keys
 from unrolled.comparison.metrics import (
     differences_within,
-    folds_of,
     metric_in_words,
     path_in_words,
     same_data,
 )
 from unrolled.comparison.references import baseline_over
 from unrolled.comparison.results import Comparison, Note
-from unrolled.comparison.rows import Row
 from unrolled.runs.record import Record
-
-FEW_SEEDS = 5
 
 
 def notes(comparison: Comparison) -> tuple[Note, ...]:
@@ -34,99 +31,11 @@ def notes(comparison: Comparison) -> tuple[Note, ...]:
         *_sizes(comparison),
         *_no_better_than_a_baseline(comparison),
         *_left_out(comparison),
-        *_baseline(comparison),
-        *_seeds(comparison),
-        *_folds(comparison),
+        *evidence_notes(comparison),
         *_still_learning(comparison),
         *_hardware(comparison),
     ]
     return tuple(sorted(found, key=lambda note: not note.loud))
-
-
-def _baseline(comparison: Comparison) -> Iterable[Note]:
-    if len(comparison.rows) < 2:
-        return
-    what = "the best row here" if comparison.baseline_is_best else "as asked"
-    if comparison.baseline_is_best and comparison.no_headline is not None:
-        what = "the first row"
-    levels = [
-        row.difference.confidence
-        for row in comparison.rows
-        if row.difference is not None and row.difference.confidence is not None
-    ]
-    confidence = " to ".join(dict.fromkeys(f"{100 * f(levels):.3g}" for f in (min, max) if levels))
-    folds = any(row.folds for row in comparison.rows)
-    paired = "paired by seed and fold" if folds else "paired by seed"
-    test = "a paired t-test"
-    if any(row.difference and row.difference.overlap is not None for row in comparison.rows):
-        test = "the corrected resampled t-test (Nadeau and Bengio 2003) over folds"
-    if not levels:
-        few = "seeds and folds" if folds else "seeds"
-        how = f"{paired}; too few {few} in common for an interval or a claim"
-    elif len(levels) == 1:
-        how = f"{paired}, with the {confidence} % interval of {test}"
-    else:
-        how = (
-            f"{paired}, with the interval of {test}; p is corrected (Holm) for "
-            f"{len(levels)} comparisons, and an interval has the confidence at which that "
-            f"correction decides its row ({confidence} %), so it leaves 0 out exactly where p is "
-            "below 0.05"
-        )
-    yield Note(
-        f"Differences in {comparison.metric} are to {comparison.baseline} ({what}; --baseline "
-        f"names another), {how}."
-    )
-
-
-def _seeds(comparison: Comparison) -> Iterable[Note]:
-    rows = [row for row in comparison.rows if len(row.folds or ()) < 2]
-    single = [row.label for row in rows if row.value.seeds == 1]
-    few = [row.label for row in rows if 1 < row.value.seeds < FEW_SEEDS]
-    if single:
-        yield Note(
-            f"One seed only for {listed(single)}: no interval and no claim; train more with "
-            "seed=1,2,3,4,5.",
-            loud=len(comparison.rows) > 1,
-        )
-    if len(single) < len(rows):
-        warning = (
-            f"; from fewer than {FEW_SEEDS} seeds ({listed(few)}) it is too narrow to trust"
-            if few
-            else ""
-        )
-        yield Note(
-            f"[low, high] is the 95 % bootstrap interval of the mean over seeds{warning}. "
-            f"{comparison.other} is that of the best checkpoint of each run."
-        )
-
-
-def _folds(comparison: Comparison) -> Iterable[Note]:
-    rows = [row for row in comparison.rows if len(row.folds or ()) > 1]
-    if rows:
-        shares = [row.value.overlap for row in rows if row.value.overlap is not None]
-        by = f" by n_test / n_train = {max(shares):.3g}" if shares else ""
-        seeds = "the seeds of a fold averaged first; " if _several_seeds(rows) else ""
-        yield Note(
-            f"[low, high] is the 95 % interval of the mean over folds, {seeds}since folds learn "
-            f"from mostly the same examples, its variance is corrected{by} (Nadeau and Bengio "
-            f"2003). {comparison.other} is that of the best checkpoint of each run."
-        )
-    missing = [
-        f"{row.label} ({len(row.by_replicate)} of {expected} runs)"
-        for row in comparison.rows
-        if (folds := folds_of(row.runs[0].record)) is not None
-        and len(row.by_replicate) < (expected := folds[0] * len(row.seeds))
-    ]
-    if missing:
-        yield Note(
-            f"Not every fold has a figure in {listed(missing)}: the examples of the others are in "
-            "no mean.",
-            loud=True,
-        )
-
-
-def _several_seeds(rows: Iterable[Row]) -> bool:
-    return any(len(row.seeds) > 1 for row in rows)
 
 
 def _left_out(comparison: Comparison) -> Iterable[Note]:
@@ -156,6 +65,8 @@ def _tasks(comparison: Comparison) -> Iterable[Note]:
 
 def _data(comparison: Comparison) -> Iterable[Note]:
     records = comparison.records
+    if comparison.ranking is not None:
+        return
     if any(not same_data(record, records[0]) for record in records):
         names = sorted({data_name(record) for record in records})
         yield Note(
@@ -169,7 +80,9 @@ def _within(comparison: Comparison) -> Iterable[Note]:
     """Where runs differ in what their task's primary metric, or the one shown, must agree in."""
     records = comparison.records
     task = records[0].description
-    if any(record.description.name != task.name for record in records):
+    if comparison.ranking is not None or any(
+        record.description.name != task.name for record in records
+    ):
         return
     primary = task.metrics[task.primary]
     found = differences_within(records, primary) | differences_within(records, comparison.about)
@@ -269,6 +182,9 @@ def _differ(sizes: dict[str, int]) -> bool:
 
 def _no_better_than_a_baseline(comparison: Comparison) -> Iterable[Note]:
     losers: dict[str, list[str]] = {}
+    if comparison.ranking is not None:
+        # Each data set has a level of its own.
+        return
     for row in comparison.rows:
         for label in row.runs[0].record.description.baselines:
             level = baseline_over(row.runs, label, comparison.metric)

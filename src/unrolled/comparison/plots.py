@@ -251,7 +251,7 @@ def _a_replicate(rows: Sequence[Row]) -> str:
 def _interval(estimates: Sequence[Estimate]) -> str:
     """What the intervals are."""
     kinds = {one.overlap is not None for one in estimates if one.low is not None}
-    return {True: "corrected resampled t", False: "bootstrap"}[kinds == {True}]
+    return "corrected resampled t" if kinds == {True} else "Student's t"
 
 
 def _entry(row: Row, figures: Figures) -> str:

@@ -15,15 +15,19 @@ from unrolled.comparison.columns import make_columns
 from unrolled.comparison.export import markdown, to_csv, to_json
 from unrolled.comparison.grouping import CELL, Group, Run
 from unrolled.comparison.key_plots import key_plots
-from unrolled.comparison.metrics import choose_metric, counterpart, incomparable, value_of
+from unrolled.comparison.metrics import choose_metric, counterpart, value_of
 from unrolled.comparison.notes import notes
+from unrolled.comparison.pairs import Pair, compare_pairs
+from unrolled.comparison.rank_plots import critical_difference
+from unrolled.comparison.ranking import rank_rows
 from unrolled.comparison.references import references
 from unrolled.comparison.results import Comparison
-from unrolled.comparison.rows import Row, overlap
+from unrolled.comparison.rows import Row
 from unrolled.comparison.run_figures import run_figures
 from unrolled.comparison.search_plots import search_figures
 from unrolled.comparison.searches import find_searches
-from unrolled.comparison.statistics import paired_differences
+from unrolled.comparison.statistics import Margin
+from unrolled.comparison.statistics.effects import effects
 from unrolled.errors import ConfigError, RunError
 from unrolled.figures.style import DPI
 from unrolled.runs.files import atomic_path, write_json
@@ -50,6 +54,8 @@ def compare(
     baseline: str | None = None,
     by: Sequence[str] | None = None,
     output: Path | None = None,
+    equivalence: str | None = None,
+    across_data: bool = False,
 ) -> tuple[Comparison, Written]:
     """Compare the finished runs at or below ``folders`` and write the result to ``output``.
 
@@ -59,12 +65,17 @@ def compare(
         by: configuration keys that make a row; None: the cell. Keys in which the runs of a row
             would differ are added.
         output: a folder; None: see ``output_folder``.
+        equivalence: a difference that makes none in practice, ``1%`` of the baseline or ``0.05``
+            in the metric's unit.
+        across_data: a row is of every data set, and rows are ranked over them.
 
     Raises:
-        RunError: no finished run, none with the metric, or the output cannot be written.
-        ConfigError: a metric, a baseline or a key that no run has.
+        RunError: no finished run, none with the metric, a row that lacks a data set of those to be
+            ranked over, or the output cannot be written.
+        ConfigError: a metric, a baseline or a key that no run has, or no such difference.
     """
-    comparison = analyse(collect(folders, by), folders, metric, baseline)
+    margin = None if equivalence is None else Margin.of(equivalence)
+    comparison = analyse(collect(folders, by, across_data), folders, metric, baseline, margin)
     return comparison, write(comparison, output or output_folder(folders))
 
 
@@ -85,7 +96,11 @@ def output_folder(folders: Sequence[Path]) -> Path:
 
 
 def analyse(
-    runs: Runs, folders: Sequence[Path], metric: str | None = None, baseline: str | None = None
+    runs: Runs,
+    folders: Sequence[Path],
+    metric: str | None = None,
+    baseline: str | None = None,
+    margin: Margin | None = None,
 ) -> Comparison:
     """The comparison as data; nothing is written.
 
@@ -100,9 +115,13 @@ def analyse(
         raise RunError(f"no finished run has a {metric}; choose another with --metric")
     sign = 1 if about.lower_is_better else -1
     rows = [Row.of(group, metric, other) for group in groups]
-    rows.sort(key=lambda row: (sign * row.value.mean, row.label))
+    ranking = rank_rows(rows, about) if any(run.data for run in runs.runs) else None
+    if ranking is not None:
+        rows = [replace(row, rank=ranking.of(row.label)) for row in rows]
+    rows.sort(key=lambda row: (row.rank or 0.0, sign * row.value.mean, row.label))
     base = rows[0] if baseline is None else _find(rows, baseline)
-    rows = _with_differences(rows, base, metric, about)
+    pairs = compare_pairs(rows, None if baseline is None else base, metric, about, margin)
+    rows = _with_differences(rows, base, pairs, about)
     pruned = [run for run in runs.left_out if run.state == "pruned"]
     comparison = Comparison(
         folders=tuple(folders),
@@ -111,7 +130,7 @@ def analyse(
         other=other,
         keys=runs.keys,
         added=runs.added,
-        columns=make_columns(rows, metric, about, other, runs.keys, base.label),
+        columns=make_columns(rows, metric, about, other, runs.keys, base.label, margin),
         rows=tuple(rows),
         baseline=base.label,
         baseline_is_best=baseline is None,
@@ -120,6 +139,9 @@ def analyse(
         searches=find_searches(
             runs.runs, [Run(run.folder, run.record) for run in pruned if run.record is not None]
         ),
+        pairs=pairs,
+        margin=margin,
+        ranking=ranking,
         no_headline=why_no_headline(rows, metric, about),
     )
     return replace(comparison, notes=notes(comparison), answer=answer(comparison))
@@ -134,6 +156,7 @@ def write(comparison: Comparison, output: Path) -> Written:
     pictures: dict[str, Figure | None] = {
         "learning_curves.png": plots.learning_curves(comparison),
         "seeds.png": plots.seeds(comparison),
+        "critical_difference.png": critical_difference(comparison.ranking),
         **key_plots(comparison),
         **search_figures(comparison.searches),
         **run_figures(comparison.rows),
@@ -177,15 +200,24 @@ def _with_metric(groups: Sequence[Group], metric: str) -> tuple[list[Group], lis
     return kept, left_out
 
 
-def _with_differences(rows: Sequence[Row], base: Row, metric: str, about: Metric) -> list[Row]:
+def _with_differences(
+    rows: Sequence[Row], base: Row, pairs: Sequence[Pair], about: Metric
+) -> list[Row]:
     """The rows, all but the baseline with their differences to it."""
-    others = [row for row in rows if row is not base]
-    first = base.runs[0].record
-    groups = [incomparable(row.runs[0].record, first, about) or row.by_replicate for row in others]
-    share = overlap(base.runs, metric)
+    to_base = {pair.second: pair.difference for pair in pairs if pair.first == base.label}
     lower = about.lower_is_better
-    differences = iter(paired_differences(groups, base.by_replicate, lower, share))
-    return [row if row is base else replace(row, difference=next(differences)) for row in rows]
+    return [
+        row
+        if row is base
+        else replace(
+            row,
+            difference=(difference := to_base[row.label]),
+            effects=effects(row.by_replicate, base.by_replicate, lower)
+            if difference.seeds
+            else None,
+        )
+        for row in rows
+    ]
 
 
 def _find(rows: list[Row], name: str) -> Row:

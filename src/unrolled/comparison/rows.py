@@ -8,6 +8,8 @@ from typing import Any
 from unrolled.comparison.grouping import Group, Replicate, Run
 from unrolled.comparison.metrics import folds_of, number, value_of
 from unrolled.comparison.statistics import Difference, Estimate, estimate
+from unrolled.comparison.statistics.effects import Effects
+from unrolled.comparison.statistics.means import folds_in
 from unrolled.runs.record import look_up
 
 
@@ -16,8 +18,9 @@ class Row:
     """A group's figures.
 
     ``value`` and ``other`` estimate the two metrics of the comparison over seeds and folds,
-    ``by_replicate`` and ``other_by_replicate`` hold the single values. ``difference`` is None for
-    the baseline.
+    ``by_replicate`` and ``other_by_replicate`` hold the single values. ``difference`` and
+    ``effects`` are to the baseline, for which they are None. ``rank`` is the mean rank over data
+    sets, where a row is of several.
     """
 
     label: str
@@ -28,6 +31,8 @@ class Row:
     value: Estimate
     other: Estimate | None
     difference: Difference | None = None
+    effects: Effects | None = None
+    rank: float | None = None
 
     @staticmethod
     def of(group: Group, metric: str, other: str) -> "Row":
@@ -46,13 +51,13 @@ class Row:
     @property
     def seeds(self) -> list[int]:
         """The seeds that have a figure."""
-        return list(dict.fromkeys(seed for seed, _ in self.by_replicate))
+        return list(dict.fromkeys(replicate.seed for replicate in self.by_replicate))
 
     @property
     def folds(self) -> list[int] | None:
         """The folds that have a figure; None without cross-validation."""
-        folds = {fold for _, fold in self.by_replicate if fold is not None}
-        return sorted(folds) if folds else None
+        folds = folds_in(self.by_replicate)
+        return folds or None
 
     def mean_of(self, path: str) -> float | None:
         """The mean over runs of what their records have at a path such as ``timing.seconds``;

@@ -52,11 +52,12 @@ def readable(console: Console) -> Iterator[None]:
 
 def _fitting(comparison: Comparison, console: Console) -> Table:
     """The form of the table that says most of those that the terminal has room for."""
+    shown = [column for column in comparison.columns if not column.detail]
     if not console.is_terminal:
-        return line_table(comparison, comparison.columns)
+        return line_table(comparison, shown)
     forms = itertools.chain(
         [wide_table(comparison)] if len(comparison.rows) <= MANY else [],
-        (line_table(comparison, columns, brief=True) for columns in _fewer(comparison.columns)),
+        (line_table(comparison, columns, brief=True) for columns in _fewer(shown)),
     )
     unbounded = console.options.update(width=_UNBOUNDED)
     for table in forms:
@@ -75,7 +76,10 @@ def wide_table(comparison: Comparison) -> Table:
     """Intervals below their figures, and the columns of a stack below each other."""
     stacks = [
         list(stack)
-        for _, stack in itertools.groupby(comparison.columns, lambda c: c.stack or c.name)
+        for _, stack in itertools.groupby(
+            (column for column in comparison.columns if not column.detail),
+            lambda column: column.stack or column.name,
+        )
     ]
     table = _empty_table(gap=1)
     for first, *others in stacks:

@@ -1,20 +1,22 @@
+import itertools
 import math
 import random
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 
 from unrolled.comparison.grouping import Replicate
 from unrolled.comparison.statistics import (
     NO_DIFFERENCE,
     Difference,
-    Estimate,
+    Margin,
     estimate,
-    holm,
     paired_differences,
 )
+from unrolled.comparison.statistics.corrections import holm
 
 Values = dict[int, float]
 BASELINE = {1: 5.0, 2: 5.2, 3: 5.1, 4: 5.3}
@@ -33,49 +35,9 @@ def by_seed(
     groups: Sequence[Values | str], baseline: Values, lower_is_better: bool = True
 ) -> list[Difference]:
     """The differences of runs without folds."""
-    values = [group if isinstance(group, str) else of_seeds(group) for group in groups]
-    return paired_differences(values, of_seeds(baseline), lower_is_better)
-
-
-def over_seeds(values: list[float]) -> Estimate:
-    return estimate(of_seeds(dict(enumerate(values))))
-
-
-def test_interval_of_three_seeds_is_their_range() -> None:
-    # All three resampled values are the smallest in 1 of 27 resamples: 3.7 %, more than the tail's
-    # 2.5.
-    result = over_seeds([1.0, 2.0, 6.0])
-    assert (result.mean, result.low, result.high, result.seeds) == (3.0, 1.0, 6.0, 3)
-
-
-def test_interval_of_four_seeds_leaves_the_ends_out() -> None:
-    # Of 256 resamples of (0, 0, 0, 4) 81 have mean 0, 12 x 9 have 1, 54 have 2, 12 have 3, 1 has
-    # 4.
-    result = over_seeds([0.0, 0.0, 0.0, 4.0])
-    assert (result.low, result.high) == (0.0, 3.0)
-
-
-def test_interval_of_many_seeds_agrees_with_another_draw_and_repeats() -> None:
-    values = [math.sin(seed) for seed in range(20)]
-    result = over_seeds(values)
-    expected = stats.bootstrap(
-        (values,), lambda x, axis: x.mean(axis=axis), method="percentile", rng=1
-    ).confidence_interval
-    assert result == over_seeds(values)
-    assert result.low == pytest.approx(expected.low, abs=0.02)
-    assert result.high == pytest.approx(expected.high, abs=0.02)
-
-
-def test_many_equal_values_have_an_interval_of_no_width() -> None:
-    result = over_seeds([2.0] * 12)
-    assert (result.mean, result.low, result.high) == (2.0, 2.0, 2.0)
-
-
-@pytest.mark.parametrize("values", [[2.5], [2.5, math.inf], [math.inf, math.inf, math.inf]])
-def test_one_seed_and_infinite_values_have_no_interval(values: list[float]) -> None:
-    result = over_seeds(values)
-    assert (result.mean, result.low, result.high) == (max(values), None, None)
-    assert result.seeds == len(values)
+    base = of_seeds(baseline)
+    pairs = [group if isinstance(group, str) else (of_seeds(group), base) for group in groups]
+    return paired_differences(pairs, lower_is_better)
 
 
 def test_paired_difference_is_the_paired_t_test() -> None:
@@ -91,8 +53,13 @@ def test_paired_difference_is_the_paired_t_test() -> None:
     assert result.confidence == pytest.approx(0.95)
 
 
-def test_fewer_than_two_common_seeds_claim_nothing() -> None:
+def test_fewer_than_three_common_seeds_claim_nothing() -> None:
     one, none = by_seed([{1: 5.0, 2: 6.0}, {2: 5.0}], {1: 1.0, 3: 1.0})
+    (two,) = by_seed([{1: 5.0, 2: 5.0001}], {1: 1.0, 2: 1.0})
+    assert two.verdict == "two common seeds: no claim"
+    assert two.mean == pytest.approx(4.00005)
+    assert two.p is two.low is None
+    assert not two.shown
     assert (one.mean, one.low, one.p) == (4.0, None, None)
     assert (none.mean, none.p) == (None, None)
     assert one.verdict == "one common seed: no claim"
@@ -111,7 +78,7 @@ def test_infinite_values_claim_nothing() -> None:
 
 def test_seeds_that_change_nothing_are_no_evidence() -> None:
     constant = compare_one({1: 5.0, 2: 5.0, 3: 5.0}, {1: 4.0, 2: 4.0, 3: 4.0})
-    equal = compare_one({1: 5.0, 2: 6.0}, {1: 5.0, 2: 6.0})
+    equal = compare_one({1: 5.0, 2: 6.0, 3: 7.0}, {1: 5.0, 2: 6.0, 3: 7.0})
     assert not constant.shown
     assert constant.p_corrected is None
     assert equal.verdict == NO_DIFFERENCE
@@ -123,16 +90,6 @@ def test_a_reason_against_a_difference_is_its_verdict_and_counts_for_no_correcti
     other, tested = by_seed(["other data", values], BASELINE)
     assert (other.mean, other.verdict) == (None, "other data")
     assert tested.p == tested.p_corrected
-
-
-def test_holm_by_hand() -> None:
-    # Sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1, and never below the one before; the third is
-    # the first that is not below its level, 0.05 / 2.
-    corrected, levels = zip(*holm([0.01, 0.04, 0.03, 0.005]), strict=True)
-    assert corrected == pytest.approx((0.03, 0.06, 0.06, 0.02))
-    assert levels == pytest.approx((0.05 / 3, 0.05 / 2, 0.05 / 2, 0.05 / 4))
-    assert [p for p, _ in holm([0.9, 0.8])] == [1.0, 1.0]
-    assert holm([]) == []
 
 
 @pytest.mark.parametrize("start", range(20))
@@ -202,7 +159,7 @@ LEVEL = [0.8, 0.7, 0.9, 0.75, 0.85]
 
 def test_the_difference_over_folds_is_the_corrected_resampled_t_by_hand() -> None:
     values = of_folds([level + shift for level, shift in zip(LEVEL, SHIFTS, strict=True)])
-    (result,) = paired_differences([values], of_folds(LEVEL), False, overlap=0.25)
+    (result,) = paired_differences([(values, of_folds(LEVEL))], False, overlap=0.25)
     assert result.mean == pytest.approx(0.03)
     assert result.p == pytest.approx(0.1161, abs=5e-5)
     assert result.low == pytest.approx(0.03 - 2.776 * 0.015, abs=5e-5)
@@ -210,42 +167,27 @@ def test_the_difference_over_folds_is_the_corrected_resampled_t_by_hand() -> Non
     assert result.verdict == NO_DIFFERENCE
     assert (result.seeds, result.folds, result.overlap) == ([0], [0, 1, 2, 3, 4], 0.25)
     # Without the correction t is 3, and the difference would be called shown.
-    (too_sure,) = paired_differences([values], of_folds(LEVEL), False)
+    (too_sure,) = paired_differences([(values, of_folds(LEVEL))], False)
     assert too_sure.p == pytest.approx(0.0399, abs=5e-5)
     assert too_sure.verdict == "better"
-
-
-def test_an_estimate_over_folds_has_the_corrected_interval() -> None:
-    result = estimate(of_folds(SHIFTS), overlap=0.25)
-    assert result.mean == pytest.approx(0.03)
-    assert (result.low, result.high) == pytest.approx((-0.01164, 0.07164), abs=5e-5)
-    assert (result.seeds, result.folds, result.overlap) == (1, 5, 0.25)
-
-
-def test_seeds_of_a_fold_are_averaged_first() -> None:
-    once = estimate(of_folds(SHIFTS), 0.25)
-    noise = [0.01, -0.02, 0.03, -0.01, 0.02]
-    up = [shift + n for shift, n in zip(SHIFTS, noise, strict=True)]
-    down = [shift - n for shift, n in zip(SHIFTS, noise, strict=True)]
-    twice = estimate(of_folds(up, down), 0.25)
-    assert (twice.mean, twice.low, twice.high) == pytest.approx((once.mean, once.low, once.high))
-    assert (twice.seeds, twice.folds) == (2, 5)
-    base = of_folds([0.0] * 5, [1.0] * 5)
-    values = {replicate: base[replicate] + v for replicate, v in of_folds(up, down).items()}
-    (difference,) = paired_differences([values], base, False, 0.25)
-    assert difference.p == pytest.approx(0.1161, abs=5e-5)
 
 
 def test_pairs_are_matched_by_seed_and_fold() -> None:
     base = of_folds([1.0, 2.0, 3.0], [1.1, 2.1, 3.1])
     values = {
         Replicate(0, 1): 2.5, Replicate(0, 2): 3.6, Replicate(1, 2): 3.5, Replicate(7, 0): 99.0,
+        Replicate(1, 0): 1.2,
     }  # fmt: skip
-    (result,) = paired_differences([values], base, True, 0.5)
-    # Fold 1: 0.5; fold 2: the mean of 0.6 and 0.4.
-    assert result.mean == pytest.approx(0.5)
-    assert (result.seeds, result.folds) == ([0, 1], [1, 2])
-    one, none = paired_differences([{Replicate(0, 1): 2.0}, {Replicate(9, 1): 2.0}], base, True)
+    (result,) = paired_differences([(values, base)], True, 0.5)
+    # Fold 0: 0.1; fold 1: 0.5; fold 2: the mean of 0.6 and 0.4.
+    assert result.mean == pytest.approx(1.1 / 3)
+    assert (result.seeds, result.folds) == ([0, 1], [0, 1, 2])
+    two = {one: value for one, value in values.items() if one.fold != 0}
+    (few,) = paired_differences([(two, base)], True, 0.5)
+    assert few.verdict == "two common folds: no claim"
+    one, none = paired_differences(
+        [({Replicate(0, 1): 2.0}, base), ({Replicate(9, 1): 2.0}, base)], True
+    )
     assert (one.verdict, none.verdict) == (
         "one common seed and fold: no claim",
         "no seed and fold in common",
@@ -256,7 +198,7 @@ def test_the_seeds_of_a_single_fold_are_seeds_as_ever() -> None:
     of_one = {Replicate(seed, 2): value for seed, value in BASELINE.items()}
     shift = {1: 0.05, 2: 0.25, 3: 0.30, 4: 0.20}
     values = {Replicate(seed, 2): BASELINE[seed] + by for seed, by in shift.items()}
-    (result,) = paired_differences([values], of_one, True, 0.25)
+    (result,) = paired_differences([(values, of_one)], True, 0.25)
     ever = compare_one({seed: BASELINE[seed] + by for seed, by in shift.items()}, BASELINE)
     assert (result.p, result.low, result.overlap) == (ever.p, ever.low, None)
     estimated = estimate(of_one, 0.25)
@@ -265,7 +207,7 @@ def test_the_seeds_of_a_single_fold_are_seeds_as_ever() -> None:
 
 def test_folds_that_differ_in_nothing_are_no_evidence() -> None:
     base, above = of_folds([1.0, 2.0, 3.0]), of_folds([1.5, 2.5, 3.5])
-    (constant,) = paired_differences([above], base, True, 0.5)
+    (constant,) = paired_differences([(above, base)], True, 0.5)
     assert constant.verdict == "the fold changes nothing: no claim"
     assert constant.p is None
 
@@ -297,9 +239,121 @@ def test_the_plain_t_test_rejects_a_true_null_far_too_often_over_folds_and_this_
                     right = above == labels[held] if high > low else above != labels[held]
                     score[Replicate(seed, fold)] = float(right.mean())
         plain = stats.ttest_rel([*scores[0].values()], [*scores[1].values()])
-        (corrected,) = paired_differences([scores[0]], scores[1], False, 1 / (folds - 1))
+        (corrected,) = paired_differences([(scores[0], scores[1])], False, 1 / (folds - 1))
         assert corrected.p is not None
         rejected["plain"] += plain.pvalue < 0.05
         rejected["corrected"] += corrected.p < 0.05
     assert rejected["plain"] / samples > 0.2
     assert rejected["corrected"] / samples < 0.07
+
+
+def p_of_every_pair(cells: int, seeds: int, studies: int) -> NDArray[np.float64]:
+    """For studies of equal cells the p-value of each pair; the first of a pair is the lower."""
+    draw = np.random.default_rng(cells)
+    values = draw.normal(size=(studies, cells, seeds))
+    order = values.mean(axis=2).argsort(axis=1)
+    values = np.take_along_axis(values, order[:, :, None], axis=1)
+    first, second = np.triu_indices(cells, 1)
+    p: NDArray[np.float64] = stats.ttest_rel(values[:, first], values[:, second], axis=2).pvalue
+    return p
+
+
+@pytest.mark.parametrize(("cells", "studies"), [(3, 20_000), (21, 2_000)])
+def test_of_equal_cells_the_data_show_a_difference_in_at_most_5_percent(
+    cells: int, studies: int
+) -> None:
+    p_values = p_of_every_pair(cells, 5, studies)
+    all_pairs = sum(min(p for p, _ in holm(study)) < 0.05 for study in p_values.tolist())
+    assert stats.binomtest(all_pairs, studies, 0.05, "greater").pvalue > 0.01
+    # The pairs with the best come first: corrected as if it had been named, they are too sure.
+    with_best = (p_values[:, : cells - 1].min(axis=1) * (cells - 1) < 0.05).sum()
+    assert stats.binomtest(with_best, studies, 0.05, "greater").pvalue < 0.001
+
+
+def test_the_simulated_p_are_those_of_the_differences() -> None:
+    draw = np.random.default_rng(5)
+    rows = [of_seeds(dict(enumerate(row))) for row in draw.normal(size=(5, 4)).tolist()]
+    pairs = [(second, first) for first, second in itertools.combinations(rows, 2)]
+    found = paired_differences(pairs, True)
+    expected = [
+        stats.ttest_rel([*second.values()], [*first.values()]).pvalue for second, first in pairs
+    ]
+    assert [one.p for one in found] == pytest.approx(expected)
+    corrected = [p for p, _ in holm(expected)]
+    assert [one.p_corrected for one in found] == pytest.approx(corrected)
+
+
+def test_what_the_seeds_could_have_shown() -> None:
+    """A mean of the same spread is shown just above that size, and not just below it."""
+    noise = dict(enumerate([0.3, -0.2, 0.1, -0.2]))
+    level = dict.fromkeys(noise, 5.0)
+
+    def shifted(by: float) -> Difference:
+        return compare_one({seed: 5 + by + value for seed, value in noise.items()}, level)
+
+    size = shifted(0.0).smallest_shown
+    assert size is not None
+    assert shifted(0.999 * size).verdict == NO_DIFFERENCE
+    assert shifted(1.001 * size).verdict == "worse"
+    assert shifted(1.001 * size).seeds_needed is None
+
+
+def test_as_many_seeds_as_it_says_would_show_the_difference_with_80_percent() -> None:
+    noise = dict(enumerate([0.3, -0.2, 0.1, -0.2]))
+    level = dict.fromkeys(noise, 5.0)
+    found = compare_one({seed: 5.2 + value for seed, value in noise.items()}, level)
+    assert found.verdict == NO_DIFFERENCE
+    assert found.seeds_needed is not None
+    spread = np.std([*noise.values()], ddof=1)
+    draws = np.random.default_rng(0).normal(0.2, spread, (20_000, found.seeds_needed))
+    shown = stats.ttest_1samp(draws, 0, axis=1).pvalue < 0.05
+    assert 0.79 < shown.mean() < 0.9
+    fewer = stats.ttest_1samp(draws[:, :-1], 0, axis=1).pvalue < 0.05
+    assert fewer.mean() < 0.805
+
+
+def test_over_data_sets_each_weighs_the_same_and_needs_three_pairs() -> None:
+    base = {
+        Replicate(seed, None, data): level + seed
+        for data, level in (("a", 5.0), ("b", 50.0))
+        for seed in range(4)
+    }
+    shifts = {"a": [0.1, 0.2, 0.3, 0.2], "b": [1.0, 1.4, 1.2]}
+    values = {
+        Replicate(seed, None, data): base[Replicate(seed, None, data)] + shift
+        for data, of_data in shifts.items()
+        for seed, shift in enumerate(of_data)
+    }
+    (found,) = paired_differences([(values, base)], True)
+    assert found.mean == pytest.approx((0.2 + 1.2) / 2)
+    welch = stats.ttest_ind(shifts["a"], [-one for one in shifts["b"]], equal_var=False)
+    assert found.p == pytest.approx(welch.pvalue)
+    assert found.seeds_needed is None
+    del values[Replicate(2, None, "b")]
+    (few,) = paired_differences([(values, base)], True)
+    assert few.verdict == "two common seeds: no claim"
+
+
+@pytest.mark.parametrize(("text", "within"), [("0.1", 0.1), ("2%", 0.02 * 5.15), ("100%", 5.15)])
+def test_the_probability_of_a_difference_that_makes_none(text: str, within: float) -> None:
+    shift = {1: 0.05, 2: -0.02, 3: 0.08, 4: 0.04}
+    group = of_seeds({seed: BASELINE[seed] + by for seed, by in shift.items()})
+    pair = (group, of_seeds(BASELINE))
+    (found,) = paired_differences([pair], True, margin=Margin.of(text))
+    values = np.array([*shift.values()])
+    posterior = stats.t(3, values.mean(), values.std(ddof=1) / 2)
+    assert found.within == pytest.approx(posterior.cdf(within) - posterior.cdf(-within))
+
+
+def test_over_folds_the_posterior_has_the_corrected_variance() -> None:
+    values = of_folds([level + shift for level, shift in zip(LEVEL, SHIFTS, strict=True)])
+    margin = Margin.of("0.03")
+    (found,) = paired_differences([(values, of_folds(LEVEL))], False, 0.25, margin)
+    posterior = stats.t(4, 0.03, 0.015)
+    assert found.within == pytest.approx(posterior.cdf(0.03) - posterior.cdf(-0.03))
+
+
+def test_rows_that_are_equal_in_every_run_are_equivalent() -> None:
+    pair = (of_seeds(BASELINE), of_seeds(BASELINE))
+    (found,) = paired_differences([pair], True, margin=Margin.of("0.001"))
+    assert (found.within, found.seeds_needed, found.smallest_shown) == (1.0, None, 0.0)
