@@ -84,3 +84,24 @@ def test_what_a_terminal_would_obey_is_written_out(
     for file in files:
         assert not {"\x1b", "\x07"} & set(file.read_text(encoding="utf-8")), file
     assert "cell\\x1b[2J" in said
+
+
+def test_equivalence_is_a_column_and_a_part_of_the_answer(study: Path, capsys: Printed) -> None:
+    assert main(["compare", str(study), "--equivalence", "1%"]) == 0
+    said = capsys.readouterr().out
+    assert "within 1 %" in said
+    assert "within 1 % with probability 77 %." in said
+
+
+@pytest.mark.parametrize("margin", ["one", "0", "1 percent"])
+def test_a_margin_that_is_none_is_refused(study: Path, margin: str, capsys: Printed) -> None:
+    assert main(["compare", str(study), "--equivalence", margin]) == 2
+    error = capsys.readouterr().err
+    assert f"equivalence={margin}: must be above 0" in error
+    assert error.count("\n") == 1
+    assert not (study / "comparison").exists()
+
+
+def test_across_data_needs_several_data_sets(study: Path, capsys: Printed) -> None:
+    assert main(["compare", str(study), "--across", "data"]) == 2
+    assert "every run is of sotu:ffffff; compare it without --across" in capsys.readouterr().err

@@ -1,14 +1,18 @@
 """How large a difference is, whatever its unit, and a test of it that supposes no distribution."""
 
+import itertools
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unrolled.comparison.statistics.means import Values, by_data, folds_in, independent
 from unrolled.comparison.statistics.power import LEAST_PAIRS
 
-_RESAMPLES = 9_999  # beyond 13 pairs, whose 8,192 patterns of signs can all be listed
+_EXACT_UP_TO = 13  # pairs, whose 8,192 patterns of signs can all be listed
+_RESAMPLES = 9_999
 
 
 @dataclass(frozen=True)
@@ -77,15 +81,24 @@ def _improvement(group: Values, baseline: Values, lower_is_better: bool) -> floa
 
 
 def _sign_flips(differences: list[float]) -> float:
-    """The two-sided p-value: the share of patterns of signs with a mean as far from 0."""
-    from scipy import stats
+    """The two-sided p-value: the share of patterns of signs with a mean as far from 0.
 
-    result = stats.permutation_test(
-        (differences, np.zeros(len(differences))),
-        lambda one, other, axis: np.mean(one - other, axis=axis),
-        permutation_type="samples",
-        n_resamples=_RESAMPLES,
-        vectorized=True,
-        rng=0,
-    )
-    return float(result.pvalue)
+    As ``scipy.stats.permutation_test`` has it, which takes 40 ms where this takes 1, since every
+    row has the same patterns.
+    """
+    signs = _signs(len(differences))
+    sums = np.abs(signs @ np.array(differences))
+    # Sums that are equal but for rounding are as far from 0.
+    as_far = int(np.count_nonzero(sums >= abs(math.fsum(differences)) * (1 - 1e-9)))
+    if len(differences) <= _EXACT_UP_TO:
+        return as_far / len(signs)
+    # The pattern that was seen is one of those that may occur.
+    return (as_far + 1) / (len(signs) + 1)
+
+
+@lru_cache(maxsize=8)
+def _signs(count: int) -> NDArray[np.float64]:
+    """Every pattern of signs, or, of many pairs, some that are drawn from a fixed seed."""
+    if count <= _EXACT_UP_TO:
+        return np.array(list(itertools.product((-1.0, 1.0), repeat=count)))
+    return np.random.default_rng(0).choice((-1.0, 1.0), (_RESAMPLES, count))

@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_left
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +61,7 @@ def power(pairs: int, effect: float, level: float) -> float:
     return float(np.mean(ndtr(centre - bounds) + ndtr(-centre - bounds)))
 
 
-@lru_cache
+@cache
 def _spreads(freedom: int) -> NDArray[np.float64]:
     """The quantiles of √(V / f)."""
     from scipy.special import chdtri
