@@ -54,6 +54,10 @@ class PrunedError(StoppedError):
     """A trial that a search gave up, since others do better."""
 
 
+class PausedError(StoppedError):
+    """A run of a search that waits until the others have come as far."""
+
+
 class TimeLimitError(StoppedError):
     """A run that did not end within ``time_limit_minutes``."""
 

@@ -6,7 +6,7 @@ heavy and changes nothing by being found.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -148,6 +148,38 @@ class OptunaSweeperConf:
 
 
 store.store(group="hydra/sweeper", name="schema_optuna", node=OptunaSweeperConf)
+
+
+class FairSweeper:
+    """What ``hydra.sweeper`` names for a fair study, which ``unrolled train`` makes by itself."""
+
+
+class Draws(Enum):
+    """How a fair study's search chooses what to try."""
+
+    quasi_random = "quasi_random"
+    random = "random"
+    grid = "grid"
+
+
+@dataclass
+class FairSweeperConf:
+    """The options of ``hydra/sweeper=fair``; ``conf/hydra/sweeper`` says what they mean."""
+
+    _target_: str = "hydra_plugins.unrolled_plugins.FairSweeper"
+    compare: list[str] = field(default_factory=lambda: ["cell"])
+    n_trials: int = 8
+    sampler: Draws = Draws.quasi_random
+    give_up_at: list[float] = field(default_factory=lambda: [0.25, 0.5])
+    keep: float = 0.5
+    search_seed: int = 0
+    seed: int = 1
+    objective: str | None = None
+    own: list[str] = field(default_factory=list)
+    params: dict[str, str] | None = None
+
+
+store.store(group="hydra/sweeper", name="schema_fair", node=FairSweeperConf)
 
 
 class ExperimentsSource(ConfigSource):

@@ -34,6 +34,7 @@ STATES = {
     "damaged": "red",
     "failed": "red",
     "interrupted": "yellow",
+    "paused": "yellow",
     "pruned": "magenta",
     "running": "cyan",
     "finished": "green",
@@ -197,7 +198,7 @@ def _line(path: Path, top: Path, metric: str | None) -> RunLine:
         when=record.timing.get("ended") or record.timing.get("started"),
         device=record.environment.get("device"),
         remaining=remaining,
-        error=describe_error(record) if state not in ("finished", "pruned") else "",
+        error=describe_error(record) if state not in ("finished", "paused", "pruned") else "",
         about=about,
     )
 

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from unrolled.commands.options import FAILED, add_trust, make_console, trusted_prefixes
 from unrolled.config.build import OURS, target_of
+from unrolled.config.stored import TRIAL
 from unrolled.errors import RunError
 from unrolled.runs.record import Record, read_record
 from unrolled.runs.status import run_status
@@ -199,7 +200,7 @@ def _again(stored: StoredRun, outputs: Path) -> DictConfig:
     config = stored.of_its_width(stored.config)
     config.paths.outputs = str(outputs)
     config.study = f"{PREFIX}{stored.record.study}"
-    OmegaConf.update(config, "trial", dict.fromkeys(("storage", "search", "number", "objectives")))
+    OmegaConf.update(config, "trial", dict.fromkeys(TRIAL))
     threads = stored.record.environment.get("threads")
     if config.trainer.threads is None and threads is not None:
         config.trainer.threads = threads

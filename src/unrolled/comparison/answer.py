@@ -9,6 +9,7 @@ from unrolled.comparison.metrics import (
     differences_within,
     incomparable,
     metric_in_words,
+    number,
     path_in_words,
     same_data,
 )
@@ -20,6 +21,8 @@ from unrolled.runs.record import Record, look_up
 from unrolled.runs.task import Metric
 
 _NAMED = 6  # as many rows as a sentence can hold
+# A gain over the last tenth of the steps from which more steps would change the figures.
+FAST = 0.02
 
 
 def why_no_headline(rows: Sequence[Row], metric: str, about: Metric) -> str | None:
@@ -66,7 +69,8 @@ def answer(comparison: Comparison) -> str:
     more = len(others) - _NAMED
     rest = f"; {more} more in the table" if more > 0 else ""
     extreme = "lowest" if comparison.about.lower_is_better else "highest"
-    lead = f"{best.label} has the {extreme} {name} ({figures.number(best.value.mean)})"
+    early = _too_early(comparison)
+    lead = f"{early}{best.label} has the {extreme} {name} ({figures.number(best.value.mean)})"
     against = "it" if base is best else base.label
     return f"{lead}; against {against}: {', '.join(said)}{rest}."
 
@@ -76,7 +80,9 @@ def next_steps(comparison: Comparison, files: Sequence[Path]) -> list[str]:
     by_name = {path.name: path for path in files}
     named = {"the report": "comparison.md", "learning curves": "learning_curves.png"}
     steps = [f"{what}: {by_name[name]}" for what, name in named.items() if name in by_name]
-    steps += [f"the search: {path}" for path in files if path.name.startswith("search")]
+    steps += [
+        f"the search: {path}" for path in files if path.name.startswith(("search", "tuning"))
+    ]
     best = comparison.rows[0]
     sign = 1 if comparison.about.lower_is_better else -1
     run = min(best.runs, key=lambda run: sign * best.by_replicate[run.replicate])
@@ -85,6 +91,37 @@ def next_steps(comparison: Comparison, files: Sequence[Path]) -> list[str]:
     if comparable and look_up(run.record, "config.task.sample") is not None:
         steps.append(f'text from the best run: unrolled generate {run.folder} --prompt "The "')
     return steps
+
+
+def last_gain(row: Row, metric: str) -> float | None:
+    """How much of a metric the runs of a row still gained over the last tenth of their steps, as a
+    share of what they have; None unless every one was best at its last validation."""
+    name = f"validation/{metric.partition('/')[2]}"
+    gains = []
+    for run in row.runs:
+        history = [entry for entry in run.record.history if number(entry.get(name)) is not None]
+        if len(history) < 2 or history[-1]["step"] != run.record.best.get("step"):
+            return None
+        before, last = history[-2:]
+        steps = last["step"] - before["step"]
+        if not last[name] or not steps or not math.isfinite(before[name]):
+            return None
+        share = abs(last[name] - before[name]) / abs(last[name])
+        gains.append(share * min(1.0, 0.1 * last["step"] / steps))
+    return sum(gains) / len(gains) if gains else None
+
+
+def _too_early(comparison: Comparison) -> str:
+    """What must be said before the answer where runs ended too early for one."""
+    gains = {row.label: last_gain(row, comparison.metric) for row in comparison.rows}
+    fast = {label: gain for label, gain in gains.items() if gain is not None and gain > FAST}
+    if not fast:
+        return ""
+    words = listed(f"{label} ({gain:.1%})" for label, gain in list(fast.items())[:_NAMED])
+    return (
+        f"The runs are too short for a lasting answer: {words} still gained over the last tenth "
+        "of the steps. As far as they went, "
+    )
 
 
 def data_name(record: Record) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from unrolled.comparison.fair import by_role
 from unrolled.comparison.grouping import (
     CELL,
     DATA,
@@ -39,12 +40,14 @@ class Runs:
 
     ``keys`` are the configuration keys that tell the groups apart; ``added`` those of them that
     were not asked for but in which runs differ, so that unlike runs are never averaged.
+    ``searched`` are trials of fair studies, which chose what the final runs have.
     """
 
     groups: tuple[Group, ...]
     keys: tuple[str, ...]
     added: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    searched: tuple[Run, ...] = ()
 
     @property
     def runs(self) -> list[Run]:
@@ -106,6 +109,16 @@ def group(finished: Sequence[Run], by: list[str], left_out: list[LeftOut]) -> Ru
     Raises:
         ConfigError: a key in ``by`` that no run has.
     """
+    roles = by_role(finished)
+    finished = roles.compared
+    reason = "its search has gone on, and chooses another setting now"
+    left_out = [
+        *left_out,
+        *(
+            LeftOut(r.record.name, r.folder, "superseded", reason, r.record)
+            for r in roles.superseded
+        ),
+    ]
     known = {key for run in finished for key in flatten(run.record.config)}
     for key in by:
         if key not in known:
@@ -130,7 +143,8 @@ def group(finished: Sequence[Run], by: list[str], left_out: list[LeftOut]) -> Ru
                     LeftOut(run.record.name, run.folder, "duplicate", reason, run.record)
                 )
         groups.append(replace(whole, runs=tuple(kept.values())))
-    return Runs(tuple(groups), tuple(keys), tuple(added), (*left_out, *duplicates))
+    left = (*left_out, *duplicates)
+    return Runs(tuple(groups), tuple(keys), tuple(added), left, roles.searched)
 
 
 def describe_error(record: Record) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from unrolled.comparison.fair import chosen_in_words
 from unrolled.comparison.formats import Figures, duration, p_value, percent, short, whole
-from unrolled.comparison.grouping import CELL
+from unrolled.comparison.grouping import CELL, FINAL
 from unrolled.comparison.metrics import metric_in_words
 from unrolled.comparison.references import Reference
 from unrolled.comparison.rows import Row
@@ -122,6 +123,14 @@ def make_columns(
         lambda folds: (str(len(folds)) if folds else "-",),
         rank=8,
     )
+    tuned = Column(
+        "setting",
+        "best setting of its search",
+        lambda row: chosen_in_words(row.runs[0]) if row.runs[0].role == FINAL else None,
+        lambda setting: (setting or "-",),
+        rank=9,
+        is_text=True,
+    )
     return (
         Column(
             "label",
@@ -175,6 +184,7 @@ def make_columns(
         ),
         *([] if margin is None else [_within(margin)]),
         *_details(figures, about),
+        *([tuned] if any(row.runs[0].role == FINAL for row in rows) else []),
         _count("parameters", "params", "model.parameters", whole, rank=1),
         _count("flops_per_token", "FLOPs", "model.flops_per_token", short, rank=3),
         _count("state_size", "state", "model.state_size", short, rank=4),

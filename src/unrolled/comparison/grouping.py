@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unrolled.runs.identity import CANNOT_CHANGE_A_RESULT, CHANGES_ROUNDING_ONLY
-from unrolled.runs.record import Record
+from unrolled.runs.record import Record, look_up
 
 CELL = "cell.name"
 DATA = "data.fingerprint"
+# Of a fair study's runs.
+SEARCH, FINAL = "search", "final"
 
 _CLASS = "cell._target_"
 # Seed and fold are what the runs of a group differ in.
@@ -48,6 +50,18 @@ class Run:
         """The run's seed and fold."""
         fold = self.record.config.get("fold")
         return Replicate(self.record.seed, fold if isinstance(fold, int) else None, self.data)
+
+    @cached_property
+    def role(self) -> str | None:
+        """In a fair study ``search`` or ``final``; None elsewhere."""
+        role = look_up(self.record, "config.trial.role")
+        return role if isinstance(role, str) else None
+
+    @cached_property
+    def searched(self) -> tuple[str, ...]:
+        """In a fair study, what was searched, as overrides."""
+        space = look_up(self.record, "config.trial.space")
+        return tuple(map(str, space)) if isinstance(space, list) else ()
 
     @cached_property
     def settings(self) -> dict[str, str]:
@@ -144,9 +158,10 @@ def _settings(runs: Sequence[Run]) -> list[dict[str, str]]:
     A cell that was asked for by its class (``cell._target_=…``) is named after the class; where
     runs chose the same class by a name of the configuration, that is its name.
     """
+    settings = _without_tuned(runs)
     names: dict[str | None, set[str]] = {}
-    for run in runs:
-        names.setdefault(run.settings.get(_CLASS), set()).add(run.settings.get(CELL, "null"))
+    for one in settings:
+        names.setdefault(one.get(_CLASS), set()).add(one.get(CELL, "null"))
     chosen = {}
     for target, given in names.items():
         of_class = json.dumps(str(json.loads(target or '""')).rpartition(".")[2])
@@ -154,10 +169,25 @@ def _settings(runs: Sequence[Run]) -> list[dict[str, str]]:
         if of_class in given and len(others) == 1:
             chosen[target, of_class] = others.pop()
     if not chosen:
-        return [run.settings for run in runs]
+        return settings
     return [
-        {**run.settings, CELL: chosen[key]}
-        if (key := (run.settings.get(_CLASS), run.settings.get(CELL, "null"))) in chosen
+        {**one, CELL: chosen[key]}
+        if (key := (one.get(_CLASS), one.get(CELL, "null"))) in chosen
+        else one
+        for one in settings
+    ]
+
+
+def _without_tuned(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """The settings of each run; of a fair study's final runs without what was searched, in which
+    they differ by design."""
+    keys = {line.partition("=")[0] for run in runs if run.role == FINAL for line in run.searched}
+    if not keys:
+        return [run.settings for run in runs]
+    nodes = tuple(f"{key}." for key in keys)
+    return [
+        {k: v for k, v in run.settings.items() if k not in keys and not k.startswith(nodes)}
+        if run.role == FINAL
         else run.settings
         for run in runs
     ]

@@ -4,10 +4,11 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from unrolled.comparison.answer import data_name
+from unrolled.comparison.answer import data_name, last_gain
 from unrolled.comparison.evidence_notes import evidence_notes
+from unrolled.comparison.fair import at_an_edge, chosen_in_words, trials_of
 from unrolled.comparison.formats import listed
-from unrolled.comparison.grouping import CELL, DATA, added_keys
+from unrolled.comparison.grouping import CELL, DATA, FINAL, SEARCH, added_keys
 from unrolled.comparison.metrics import (
     differences_within,
     metric_in_words,
@@ -16,7 +17,7 @@ from unrolled.comparison.metrics import (
 )
 from unrolled.comparison.references import baseline_over
 from unrolled.comparison.results import Comparison, Note
-from unrolled.runs.record import Record
+from unrolled.runs.record import Record, look_up
 
 
 def notes(comparison: Comparison) -> tuple[Note, ...]:
@@ -28,6 +29,7 @@ def notes(comparison: Comparison) -> tuple[Note, ...]:
         *_cautions(comparison),
         *_infinite(comparison),
         *_unlike(comparison),
+        *_tuned(comparison),
         *_sizes(comparison),
         *_no_better_than_a_baseline(comparison),
         *_left_out(comparison),
@@ -141,6 +143,36 @@ def _unlike(comparison: Comparison) -> Iterable[Note]:
         )
 
 
+def _tuned(comparison: Comparison) -> Iterable[Note]:
+    """How a fair study came to the settings of its final runs, and what is unfair about it."""
+    tuned = {row.label: row.runs[0] for row in comparison.rows if row.runs[0].role == FINAL}
+    if any(run.role == SEARCH for run in comparison.runs):
+        yield Note(
+            "Of a fair study there are trials of its search and no final runs yet: a trial was "
+            "chosen by what is compared here; the same command makes the final runs.",
+            loud=True,
+        )
+    if not tuned:
+        return
+    trials = {label: trials_of(run) for label, run in tuned.items()}
+    settings = "; ".join(f"{label}: {chosen_in_words(run)}" for label, run in tuned.items())
+    objective = look_up(next(iter(tuned.values())).record, "config.trial.objectives")
+    judged = f" by {listed(objective)}" if isinstance(objective, list) else ""
+    counts = listed(dict.fromkeys(str(count) for count in trials.values()))
+    yield Note(
+        f"Each row was tuned by a search of its own ({counts} trials, with another seed) and "
+        f"judged{judged}; the figures are of fresh seeds at the best setting: {settings}."
+    )
+    if len(set(trials.values())) > 1:
+        words = listed(f"{label} {count}" for label, count in trials.items())
+        yield Note(f"The searches differ in trials ({words}), which favours more.", loud=True)
+    if untuned := [row.label for row in comparison.rows if row.label not in tuned]:
+        yield Note(f"Not tuned as the others were: {listed(untuned)}.", loud=True)
+    for label, run in tuned.items():
+        for sentence in at_an_edge(run):
+            yield Note(f"{label}: {sentence}.", loud=True)
+
+
 def _sizes(comparison: Comparison) -> Iterable[Note]:
     """What the models have in common where a budget says so, and a warning where none does."""
     sizes, costs = (
@@ -196,20 +228,15 @@ def _no_better_than_a_baseline(comparison: Comparison) -> Iterable[Note]:
 
 def _still_learning(comparison: Comparison) -> Iterable[Note]:
     """Where the last validation was the best, a longer run may give another order."""
-    rows = [
-        row.label for row in comparison.rows if all(_ended_at_best(r.record) for r in row.runs)
-    ]
+    gains = {row.label: last_gain(row, comparison.metric) for row in comparison.rows}
+    rows = [label for label, gain in gains.items() if gain is not None and gain > 0]
     if rows:
+        most = max(gain for gain in gains.values() if gain is not None)
         yield Note(
             f"Every run of {listed(rows)} was best at its last validation, so it was still "
-            "learning: with more steps (trainer.max_steps) the order may change."
+            f"learning (by at most {most:.1%} over the last tenth of its steps): with more steps "
+            "(trainer.max_steps) the order may change."
         )
-
-
-def _ended_at_best(record: Record) -> bool:
-    """Whether the last of several validations gave the best checkpoint."""
-    steps = [entry.get("step") for entry in record.history]
-    return len(steps) > 1 and steps[-1] == record.best.get("step")
 
 
 def _hardware(comparison: Comparison) -> Iterable[Note]:

@@ -13,7 +13,7 @@ from unrolled.comparison.answer import answer, next_steps, why_no_headline
 from unrolled.comparison.collect import LeftOut, Runs, collect
 from unrolled.comparison.columns import make_columns
 from unrolled.comparison.export import markdown, to_csv, to_json
-from unrolled.comparison.grouping import CELL, Group, Run
+from unrolled.comparison.grouping import CELL, SEARCH, Group, Run
 from unrolled.comparison.key_plots import key_plots
 from unrolled.comparison.metrics import choose_metric, counterpart, value_of
 from unrolled.comparison.notes import notes
@@ -28,9 +28,11 @@ from unrolled.comparison.search_plots import search_figures
 from unrolled.comparison.searches import find_searches
 from unrolled.comparison.statistics import Margin
 from unrolled.comparison.statistics.effects import effects
+from unrolled.comparison.tuning_plot import tuning
 from unrolled.errors import ConfigError, RunError
 from unrolled.figures.style import DPI
 from unrolled.runs.files import atomic_path, write_json
+from unrolled.runs.record import look_up
 from unrolled.runs.task import Metric
 
 if TYPE_CHECKING:
@@ -123,6 +125,8 @@ def analyse(
     pairs = compare_pairs(rows, None if baseline is None else base, metric, about, margin)
     rows = _with_differences(rows, base, pairs, about)
     pruned = [run for run in runs.left_out if run.state == "pruned"]
+    # By design a fair study gives up most trials, and they are not missed.
+    of_searches = [run for run in runs.left_out if _is_a_fair_trial(run)]
     comparison = Comparison(
         folders=tuple(folders),
         metric=metric,
@@ -135,9 +139,10 @@ def analyse(
         baseline=base.label,
         baseline_is_best=baseline is None,
         references=references([run for row in rows for run in row.runs], metric, other),
-        left_out=(*runs.left_out, *without),
+        left_out=(*(run for run in runs.left_out if run not in of_searches), *without),
         searches=find_searches(
-            runs.runs, [Run(run.folder, run.record) for run in pruned if run.record is not None]
+            [*runs.runs, *runs.searched],
+            [Run(run.folder, run.record) for run in pruned if run.record is not None],
         ),
         pairs=pairs,
         margin=margin,
@@ -158,6 +163,7 @@ def write(comparison: Comparison, output: Path) -> Written:
         "seeds.png": plots.seeds(comparison),
         "critical_difference.png": critical_difference(comparison.ranking),
         **key_plots(comparison),
+        "tuning.png": tuning(comparison.searches),
         **search_figures(comparison.searches),
         **run_figures(comparison.rows),
     }
@@ -198,6 +204,15 @@ def _with_metric(groups: Sequence[Group], metric: str) -> tuple[list[Group], lis
         if runs:
             kept.append(replace(group, runs=tuple(runs)))
     return kept, left_out
+
+
+def _is_a_fair_trial(run: LeftOut) -> bool:
+    """Whether a run that is not finished is a trial that a fair study stopped."""
+    return (
+        run.state in ("paused", "pruned")
+        and run.record is not None
+        and look_up(run.record, "config.trial.role") == SEARCH
+    )
 
 
 def _with_differences(

@@ -27,7 +27,8 @@ _ACROSS = 3
 
 
 def search_figures(searches: Sequence[Search]) -> "dict[str, Figure]":
-    """The pictures of each search, by file name."""
+    """The pictures of each search, by file name; a fair study's searches are drawn together."""
+    searches = [search for search in searches if not search.fair]
     return {
         f"search{place if len(searches) > 1 else ''}_{kind}.png": figure
         for place, search in enumerate(searches, start=1)

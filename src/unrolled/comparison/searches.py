@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from unrolled.comparison.grouping import DATA, Run
+from unrolled.comparison.grouping import DATA, FINAL, SEARCH, Run
 from unrolled.comparison.metrics import number
 from unrolled.runs.record import Record, look_up
 
@@ -29,12 +29,16 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """The trials of a search by their numbers; ``lower_is_better`` has an entry an objective."""
+    """The trials of a search by their numbers; ``lower_is_better`` has an entry an objective.
+
+    ``fair`` is whether it is one of a fair study's searches, which all have the same budget.
+    """
 
     name: str
     objectives: tuple[str, ...]
     lower_is_better: tuple[bool, ...]
     trials: tuple[Trial, ...]
+    fair: bool = False
 
     @property
     def finished(self) -> list[Trial]:
@@ -72,6 +76,9 @@ def find_searches(finished: Sequence[Run], pruned: Sequence[Run]) -> tuple[Searc
         trial = look_up(run.record, "config.trial")
         if not isinstance(trial, dict) or not isinstance(trial.get("number"), int):
             continue
+        if run.role == FINAL:
+            # It trains what a search chose, and is no trial.
+            continue
         key = (run.folder.parent, str(trial.get("search")))
         objectives = _objectives(records.setdefault(key, run.record))
         values = tuple(_value(run.record, name, is_pruned) for name in objectives)
@@ -90,6 +97,7 @@ def find_searches(finished: Sequence[Run], pruned: Sequence[Run]) -> tuple[Searc
             objectives,
             tuple(_lower_is_better(records[folder, name], one) for one in objectives),
             tuple(_over_folds(runs) for _, runs in sorted(trials.items()) if len(runs) == folds),
+            look_up(records[folder, name], "config.trial.role") == SEARCH,
         )
         for (folder, name), trials in found.items()
         # A trial that lacks some of its folds is none yet, or has failed.

@@ -154,12 +154,20 @@ class Trial:
 
     ``storage`` and ``search`` are where Optuna keeps the search and what it is called there,
     ``number`` is the trial's, ``objectives`` is what the search judges its trials by.
+
+    In a fair study ``role`` says whether a run belongs to the search or is a final run of the
+    trial that was best, ``space`` lists what was searched, as overrides, ``trials`` is how many
+    the search has, and ``until`` the share of its steps after which the run waits for the others.
     """
 
     storage: str | None
     search: str | None
     number: int | None
     objectives: list[str] | None
+    role: Literal["search", "final"] | None = None
+    space: list[str] | None = None
+    trials: int | None = None
+    until: float | None = None
 
 
 @dataclass

@@ -5,7 +5,7 @@ import difflib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from unrolled.errors import ConfigError
@@ -50,14 +50,18 @@ class Module:
             raise UnreadableError
         return _parse(name, path, path.stat().st_mtime_ns)
 
+    @cached_property
+    def names(self) -> set[str]:
+        """Every name that the module has anywhere."""
+        return {n for node in ast.walk(self.tree) for n in (*_binds(node), *_names(node))}
+
     def require(self, name: str) -> None:
         """Refuse a name that the module has nowhere.
 
         Raises:
             ConfigError: the message has the nearest one.
         """
-        there = {n for node in ast.walk(self.tree) for n in (*_binds(node), *_names(node))}
-        if name not in there and not there & DYNAMIC:
+        if name not in self.names and not self.names & DYNAMIC:
             near = difflib.get_close_matches(name, [*self.bound], n=1, cutoff=0.5)
             hint = f"; did you mean {self.name}.{near[0]}?" if near else ""
             raise ConfigError(

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from dataclasses import fields
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from unrolled.config.checks import check
+from unrolled.config.schema import Trial
 from unrolled.config.typed import typed
 from unrolled.errors import ConfigError, RunError
 
+# What a run says of the search that it belongs to.
+TRIAL = tuple(field.name for field in fields(Trial))
 # Keys that the first versions' runs do not have, as they were without them.
 ADDED: dict[str, Any] = {
     "retry_failed": None,
@@ -18,7 +22,7 @@ ADDED: dict[str, Any] = {
     "fold": None,
     "validation": {"name": "holdout", "holds_out": None},
     "time_limit_minutes": None,
-    "trial": {"storage": None, "search": None, "number": None, "objectives": None},
+    "trial": dict.fromkeys(TRIAL),
     "trainer.checkpoint_every_steps": None,
     "trainer.checkpoint_every_minutes": None,
     "budget.flops": None,
@@ -66,7 +70,8 @@ def _completed(values: Mapping[str, Any]) -> dict[str, Any]:
     trainer, paths, trial = (complete.get(name) for name in ("trainer", "paths", "trial"))
     if isinstance(trial, dict):
         # Searches of earlier versions recorded where they were, and not what they looked for.
-        trial.setdefault("objectives", None)
+        for name in TRIAL:
+            trial.setdefault(name, None)
     if isinstance(trainer, dict) and trainer.get("strategy") == "single":
         # Earlier versions recorded another number, which had no effect.
         trainer["devices"] = 1

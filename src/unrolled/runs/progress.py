@@ -20,7 +20,7 @@ class Progress:
     ``loss`` is the latest training loss, ``seconds`` the time in training, ``updated`` the clock
     at the time of writing, ``device`` where it trains (``cpu``, ``cuda:0``); ``stage`` is
     ``preparing``, ``training``, ``testing``, or how it ended: ``finished``, ``failed``,
-    ``interrupted``, ``pruned``, ``skipped`` or ``busy``.
+    ``interrupted``, ``paused``, ``pruned``, ``skipped`` or ``busy``.
     """
 
     stage: str

@@ -21,6 +21,8 @@ SCHEMA_VERSION = 2
 RECORD = "record.json"
 # Of error types: the run itself is sound, and the same command goes on with it.
 INTERRUPTED = ("KeyboardInterrupt", "Killed", "StorageError")
+# Of error types: a search has stopped the run.
+STOPPED = {"PausedError": "paused", "PrunedError": "pruned"}
 # What whoever reads a record relies on.
 SHAPES: dict[str, type] = {
     "config": dict,
@@ -89,13 +91,14 @@ class Record:
     @property
     def state(self) -> str:
         """``finished``, ``running``, ``failed``, ``interrupted`` (stopped by hand, killed, or out
-        of disk), or ``pruned`` (given up by a search)."""
+        of disk), ``paused`` (its search compares it with others first), or ``pruned`` (given up by
+        a search)."""
         if self.status == "failed" and self.error:
             kind = self.error["type"]
             if kind in INTERRUPTED:
                 return "interrupted"
-            if kind == "PrunedError":
-                return "pruned"
+            if kind in STOPPED:
+                return STOPPED[kind]
         if self.status == "running" and not process_is_alive(self.process):
             return "interrupted"
         return self.status

@@ -28,7 +28,7 @@ SILENT = 120.0
 CLOCKS = 60.0
 # Without a terminal: seconds until the first line of a run under way, and between two.
 FIRST_REPORT, REPORT_INTERVAL = 10.0, 30.0
-ENDED = ("finished", "failed", "interrupted", "pruned", "skipped")
+ENDED = ("finished", "failed", "interrupted", "paused", "pruned", "skipped")
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +122,20 @@ class Display:
             self._count()
 
         self._safely(end)
+
+    def pause(self, spec: RunSpec) -> None:
+        """Show a run no more until it goes on."""
+
+        def pause() -> None:
+            folder = self.begun.pop(spec, None)
+            if folder is not None:
+                self._hide(folder)
+
+        self._safely(pause)
+
+    def say(self, text: str) -> None:
+        """Print a lasting line of its own."""
+        self._safely(lambda: self._print(Text(one_line(text))))
 
     def refused(self, name: str, message: str) -> None:
         """Print the lasting line of what could not become a run."""

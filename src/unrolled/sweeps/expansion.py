@@ -21,6 +21,7 @@ from unrolled.config.compose import (
 from unrolled.config.groups import ConfigGroups, config_groups
 from unrolled.config.overrides import choose_custom
 from unrolled.errors import ConfigError
+from unrolled.sweeps.fair.design import FairDesign, design
 from unrolled.sweeps.search.space import ends
 
 # Cell, seed and fold are in every run's name already; experiments differ in their study's folder.
@@ -32,9 +33,10 @@ class Plan:
     """What a command line asks for: one run, or the runs of a sweep.
 
     Attributes:
-        configs: of the single run, or of each run of a grid. Of a search, whose runs are chosen
-            later, and of a sweeper of others: one for each value of each swept key while the
-            others stay at their first, which is enough to check every value once.
+        configs: of the single run, of each run of a grid, or of each trial of a fair study. Of a
+            search by Optuna, whose runs are chosen later, and of a sweeper of others: one for
+            each value of each swept key while the others stay at their first, which is enough to
+            check every value once.
         overrides: of each of them, in Hydra's syntax, for launchers that compose it again.
         typed: the overrides of the command line, a study's own sweep not among them.
         sweep: whether there may be several runs: of several values, or of several folds.
@@ -42,6 +44,7 @@ class Plan:
         varied: the keys that a sweep varies besides cell and seed.
         hydra: Hydra's own part of the configuration: which launcher, which sweeper.
         config_dir: a folder of config groups of the person's own.
+        fair: the design of a fair study, whose searches' runs are the ``configs``.
     """
 
     configs: list[DictConfig]
@@ -52,6 +55,7 @@ class Plan:
     varied: list[str]
     hydra: DictConfig
     config_dir: str | None = None
+    fair: FairDesign | None = None
 
     @property
     def is_search(self) -> bool:
@@ -87,6 +91,18 @@ def plan(
         swept = [o for o in parsed if o.is_sweep_override()]
         keys = [o.get_key_element().lstrip("+") for o in swept]
         varied = [key for key in keys if key not in _NAMED]
+        if _is_fair(hydra):
+            fair = design(groups, parsed, base, hydra.sweeper)
+            varied = [key for key in varied if key in hydra.sweeper.compare]
+            composer = Composer(groups, varied)
+            trials = [
+                (fair.trial(condition, number), condition.keys)
+                for condition in fair.conditions
+                for number in range(len(condition.tried))
+            ]
+            configs = [composer.compose(each, keys) for each, keys in trials]
+            named = [each for each, _ in trials]
+            return Plan(configs, named, typed, True, fair.runs, varied, hydra, config_dir, fair)
         values = _values(groups, parsed, base)
         lines = list(product(*values.values()) if _is_grid(hydra) else _one_at_a_time(values))
         composer = Composer(groups, varied)
@@ -120,11 +136,12 @@ class Composer:
         self._parsed: dict[str, Override] = {}
         self._composed: dict[tuple[str, ...], DictConfig] = {}
 
-    def compose(self, lines: Sequence[str]) -> DictConfig:
+    def compose(self, lines: Sequence[str], varied: Sequence[str] = ()) -> DictConfig:
         """The checked and resolved configuration of one run.
 
         Args:
             lines: all of the run's overrides, each with one value.
+            varied: keys that this run is named by besides.
 
         Raises:
             ConfigError: an unknown key, choice or type, a missing value, or one out of range.
@@ -138,7 +155,7 @@ class Composer:
         # Hydra's own part is the sweep's, and checked with it.
         values = [o for o in overrides if not o.key_or_group.startswith("hydra.")]
         set_values(self.groups, config, [o for o in values if o not in choices])
-        config.name_by = _names(config, self.varied)
+        config.name_by = _names(config, [*self.varied, *varied])
         return run_config(config)
 
     def _with_choices(self, choices: Sequence[Override]) -> DictConfig:
@@ -234,6 +251,10 @@ def _one_at_a_time(values: dict[str, list[str]]) -> Iterator[list[str]]:
 
 def _is_search(hydra: Any) -> bool:
     return str(hydra.sweeper._target_).endswith("OptunaSweeper")
+
+
+def _is_fair(hydra: Any) -> bool:
+    return str(hydra.sweeper._target_).endswith("FairSweeper")
 
 
 def _is_grid(hydra: Any) -> bool:

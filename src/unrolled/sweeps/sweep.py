@@ -103,7 +103,8 @@ def sweep(plan: Plan, console: Console, command: str = "") -> list[Outcome]:
     first, runs = specs[0], plan.jobs * len(folds[0])
     # A sweep over studies or experiments has several.
     studies = list(dict.fromkeys(spec.study for spec in specs))
-    ours = is_ours(plan.hydra.launcher) and (plan.is_grid or plan.is_search)
+    known = plan.is_grid or plan.is_search or plan.fair is not None
+    ours = is_ours(plan.hydra.launcher) and known
     with ExitStack() as stack:
         stack.enter_context(_announced(studies, runs, command))
         # Others' launchers and sweepers say nothing of a run until all of its batch have ended.
@@ -116,6 +117,10 @@ def sweep(plan: Plan, console: Console, command: str = "") -> list[Outcome]:
         copy = temporary_path(first.study / "conf")
         own = stack.enter_context(frozen(copy, plan.config_dir))
         groups = stack.enter_context(config_groups(own))
+        if plan.fair is not None:
+            from unrolled.sweeps.fair.runs import make_fair_study
+
+            return make_fair_study(plan, groups, specify, display)
         if plan.is_search:
             from unrolled.sweeps.search.trials import make_trials
 
@@ -149,6 +154,12 @@ def dry_run(plan: Plan, console: Console) -> None:
         text = describe_progress(options, plan.configs[0], plan.jobs)
         console.print(text, highlight=False, markup=False, soft_wrap=True)
         return
+    if plan.fair is not None:
+        from unrolled.sweeps.fair.runs import describe_progress as describe_fair
+
+        text = describe_fair(plan, Specifier())
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        return
     if plan.sweep and not plan.is_grid:
         target = plan.hydra.sweeper._target_
         raise ConfigError(f"--dry-run: {target} does not say what it would run")
@@ -174,7 +185,11 @@ def require_sweeper(plan: Plan) -> None:
         from unrolled.sweeps.search.options import SearchOptions
 
         SearchOptions.of(plan.hydra.sweeper, plan.configs[0])
-    elif plan.sweep and (config := next(filter(has_open_folds, plan.configs), None)) is not None:
+    elif (
+        plan.sweep
+        and plan.fair is None
+        and (config := next(filter(has_open_folds, plan.configs), None)) is not None
+    ):
         raise ConfigError(
             f"folds={config.folds}: {plan.hydra.sweeper._target_} knows of no folds; sweep them "
             f"yourself: fold={','.join(map(str, range(config.folds)))}"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from unrolled.errors import BusyError, PrunedError, StorageError, UnrolledError
+from unrolled.errors import BusyError, PausedError, PrunedError, StorageError, UnrolledError
 from unrolled.runs.spec import RunSpec
 from unrolled.tasks.build import describe_task
 from unrolled.training.run import Outcome, make_run, specify
@@ -50,6 +50,8 @@ def _outcome(spec_of: Callable[[], RunSpec]) -> Outcome:
         return make_run(spec, retry=retry, callbacks=_callbacks(spec.config))
     except BusyError as error:
         return Outcome("busy", None, str(error))
+    except PausedError as error:
+        return Outcome("paused", None, str(error))
     except PrunedError as error:
         return Outcome("pruned", None, str(error))
     except StorageError as error:
@@ -61,8 +63,8 @@ def _outcome(spec_of: Callable[[], RunSpec]) -> Outcome:
 
 
 def _callbacks(config: DictConfig) -> "Callable[[], list[pl.Callback]]":
-    """What a run calls for the search that it is a trial of; nothing where it is none's."""
-    if config.trial.number is None:
+    """What a run calls for Optuna's search that it is a trial of; nothing where it is none's."""
+    if config.trial.storage is None:
         return list
 
     def pruning() -> "list[pl.Callback]":

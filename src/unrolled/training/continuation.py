@@ -80,7 +80,9 @@ class Continuation(pl.Callback):
             self._put_back(trainer, pl_module, self.content)
             self.content = None
             return
-        stop = self._agreed(trainer, self.stop.due)
+        # All ranks know the step to pause at, and need not ask each other.
+        pause = self.stop.pauses_at(trainer.global_step)
+        stop = pause or self._agreed(trainer, self.stop.due)
         if stop or self._due(trainer):
             self._write(trainer, pl_module)
         if stop:

@@ -69,6 +69,7 @@ def train(
         BudgetError: the budget cannot be met.
         DivergedError: a loss was not finite.
         TimeLimitError: the run took longer than it may.
+        PausedError: the run waits for the others of its search.
         KeyboardInterrupt: the person, or a scheduler, stopped the run.
     """
     require_devices(config.trainer)
@@ -129,11 +130,16 @@ def fit_and_test(
     require_contract(task, data, module.model, batches)
     loggers = make_loggers(config, plan.folder, _step(content)) if record else []
     limit = config.time_limit_minutes
-    stop = StopRequest(None if limit is None else 60 * limit)
+    share = config.trial.until
+    stop = StopRequest(
+        None if limit is None else 60 * limit,
+        None if share is None else length.validation_after(share),
+    )
     callbacks: list[pl.Callback] = [StopAtLength(length.total_steps), StepPlateau()]
     keeper = None
     if record:
         describe(record, config, data, module)
+        record.timing["total_steps"] = length.total_steps
         keeper = RecordKeeper(record, plan.folder, length, device_name(config.trainer))
         callbacks += [keeper, *task.callbacks(data, plan.folder, config.seed), *further()]
     # The last of them, so that it writes what the others are after a step.

@@ -44,9 +44,10 @@ class Outcome:
     """What became of a run.
 
     ``status`` is ``finished``; ``skipped`` (it was finished before); ``failed``; ``interrupted``
-    (the same command goes on with it); ``pruned`` (a search gave it up); or ``busy`` (another
-    process works on it). ``exited`` is set by who saw its process exit without reporting:
-    ``Killed``, or ``Crashed`` by a fault of its own.
+    (the same command goes on with it); ``paused`` (it waits for the others of its search);
+    ``pruned`` (a search gave it up); or ``busy`` (another process works on it). ``exited`` is set
+    by who saw its process exit without reporting: ``Killed``, or ``Crashed`` by a fault of its
+    own.
     """
 
     status: str
@@ -176,14 +177,34 @@ def record_exit(spec: RunSpec, kind: str, message: str) -> Record | None:
     status = run_status(spec)
     record = status.record
     if record is not None and record.status == "running" and status.state != "busy":
-        record.status = "failed"
-        record.error = {"type": kind, "message": message, "traceback": ""}
         record.timing["ended"] = _now()
-        record.write(status.folder)
-        progress = read_progress(status.folder) or Progress(record.state)
-        progress.stage = record.state
-        progress.write(status.folder)
+        _end_with(record, status.folder, kind, message)
     return record
+
+
+def record_pruned(spec: RunSpec, message: str) -> Path:
+    """Write into the record of a run that has stopped that its search gives it up.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        BusyError: another process is working on it.
+    """
+    with hold(lock_path(spec.study, spec.identity), str(spec.folder)):
+        status = run_status(spec, locked=True)
+        if (record := status.record) is not None and record.state != "pruned":
+            _end_with(record, status.folder, "PrunedError", message)
+    return status.folder
+
+
+def _end_with(record: Record, folder: Path, kind: str, message: str) -> None:
+    record.status = "failed"
+    record.error = {"type": kind, "message": message, "traceback": ""}
+    record.write(folder)
+    progress = read_progress(folder) or Progress(record.state)
+    progress.stage = record.state
+    progress.write(folder)
 
 
 @contextlib.contextmanager

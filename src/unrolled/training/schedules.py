@@ -35,6 +35,11 @@ class Length:
         """Whether a validation follows the step."""
         return step % self.validation_interval == 0 or step == self.total_steps
 
+    def validation_after(self, share: float) -> int:
+        """The step of the first validation at or after a share of the run, from 0 to 1."""
+        validations = math.ceil(share * self.total_steps / self.validation_interval - 1e-9)
+        return min(self.total_steps, max(1, validations) * self.validation_interval)
+
 
 def constant(
     optimizer: Optimizer, length: Length, *, name: str, warmup_steps: int

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from unrolled.errors import TimeLimitError
+from unrolled.errors import PausedError, TimeLimitError
 
 # Seconds that a run over its limit has to come to a step's end.
 GRACE = 60.0
@@ -24,10 +24,12 @@ class StopRequest:
 
     Args:
         time_limit: seconds from now after which the run has taken too long; None: no limit.
+        pause_at: the step after whose validation the run waits for others; None: it does not.
     """
 
-    def __init__(self, time_limit: float | None = None) -> None:
+    def __init__(self, time_limit: float | None = None, pause_at: int | None = None) -> None:
         self.time_limit = time_limit
+        self.pause_at = pause_at
         self.deadline = None if time_limit is None else time.monotonic() + time_limit
         self.asked = False
 
@@ -41,6 +43,10 @@ class StopRequest:
         """Whether the time is up."""
         return self.deadline is not None and time.monotonic() >= self.deadline
 
+    def pauses_at(self, step: int) -> bool:
+        """Whether the run waits for others before the step after ``step``."""
+        return self.pause_at is not None and step >= self.pause_at
+
     def listen(self) -> None:
         """Take Ctrl-C and SIGTERM as requests; a second one ends the run at once."""
         # Python allows handlers in the main thread alone; elsewhere the caller has its own.
@@ -52,9 +58,12 @@ class StopRequest:
         """Leave the run.
 
         Raises:
+            PausedError: the run waits for others.
             TimeLimitError: the time is up.
             KeyboardInterrupt: the run was asked to end.
         """
+        if self.pauses_at(step) and not self.due:
+            raise PausedError(f"stopped at step {step}; it goes on if few are better")
         if self.time_limit is None or self.asked or not self.late:
             # Not asked here: another rank was.
             raise KeyboardInterrupt(f"stopped at step {step}")

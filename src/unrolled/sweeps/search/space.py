@@ -32,6 +32,21 @@ def search_space(
     }
 
 
+def interval_of(override: Override, config: DictConfig) -> tuple[float, float, bool]:
+    """The ends of an ``interval()``, and whether it is logarithmic.
+
+    Raises:
+        ConfigError: it is empty, or no logarithm can take it.
+    """
+    low, high = ends(override, config)
+    log = "log" in override.value().tags  # type: ignore[union-attr]
+    if low >= high:
+        raise ConfigError(f"{override.input_line}: an interval from its lower to its upper end")
+    if log and low <= 0:
+        raise ConfigError(f"{override.input_line}: a logarithmic interval begins above 0")
+    return low, high, log
+
+
 def ends(override: Override, config: DictConfig) -> tuple[float, float]:
     """The ends of an ``interval()``, as whole numbers where the key takes nothing else."""
     interval = override.value()
@@ -79,12 +94,7 @@ def _distribution(override: Override, config: DictConfig) -> "BaseDistribution":
     sweep = override.value()
     line = override.input_line
     if isinstance(sweep, IntervalSweep):
-        low, high = ends(override, config)
-        log = "log" in sweep.tags
-        if low >= high:
-            raise ConfigError(f"{line}: an interval from its lower to its upper end")
-        if log and low <= 0:
-            raise ConfigError(f"{line}: a logarithmic interval begins above 0")
+        low, high, log = interval_of(override, config)
         if isinstance(low, int) and isinstance(high, int):
             return IntDistribution(low, high, log=log)
         return FloatDistribution(float(low), float(high), log=log)

@@ -1,0 +1,64 @@
+"""The picture of a fair study's searches: what each row reached at each setting tried."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from unrolled.comparison.metrics import metric_in_words
+from unrolled.comparison.searches import Search
+from unrolled.figures.style import colour, literal, new_figure, set_scale, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# A ratio of the largest to the smallest value from which a log axis reads better.
+_LOG = 5.0
+_MOST = 3
+
+
+def tuning(searches: Sequence[Search]) -> "Figure | None":
+    """The objective of every trial against each number that all searches varied, a colour a row.
+
+    A dot is a trial that went to its end, a ring one that was given up, at its last validation.
+    None where there is no such number.
+    """
+    fair = [search for search in searches if search.fair and search.trials]
+    keys = [key for key in (fair[0].parameters if fair else ()) if _is_number(fair, key)][:_MOST]
+    if not keys:
+        return None
+    figure = new_figure(1.4 + 4.2 * len(keys), 4.2)
+    for place, key in enumerate(keys):
+        panel = figure.add_subplot(1, len(keys), place + 1)
+        values = []
+        for rank, search in enumerate(fair):
+            shade = colour(rank)
+            points = sorted((float(t.settings[key]), t.values[0], t.pruned) for t in search.trials)
+            values += [value for _, value, _ in points]
+            panel.plot(
+                [x for x, *_ in points], [y for _, y, _ in points], color=shade, lw=0.8, alpha=0.5
+            )
+            for pruned, fill in ((True, "none"), (False, shade)):
+                chosen = [(x, y) for x, y, was_pruned in points if was_pruned is pruned]
+                panel.scatter(
+                    [x for x, _ in chosen],
+                    [y for _, y in chosen],
+                    s=38,
+                    facecolors=fill,
+                    edgecolors=shade,
+                    lw=1.3,
+                    zorder=3,
+                    label=None if pruned else literal(search.name),
+                )
+        set_scale(panel, "x", [float(t.settings[key]) for s in fair for t in s.trials], _LOG)
+        set_scale(panel, "y", values, _LOG)
+        panel.set_xlabel(literal(key))
+        if place == 0:
+            panel.set_ylabel(f"{metric_in_words(fair[0].objectives[0])} (ring: given up)")
+        tidy(panel)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=8, frameon=False)
+    return figure
+
+
+def _is_number(searches: Sequence[Search], key: str) -> bool:
+    values = [trial.settings.get(key) for search in searches for trial in search.trials]
+    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
