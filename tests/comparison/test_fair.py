@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from unrolled.comparison.results import Comparison
 from unrolled.comparison.tuning_plot import tuning
 
@@ -55,7 +57,7 @@ def test_cells_at_settings_of_their_own_are_rows_by_cell(make_run: Make, analyse
     assert figure is not None
     (panel,) = figure.axes
     assert panel.get_xlabel() == "optimizer.lr"
-    assert list(panel.lines[0].get_xdata()) == [0.002, 0.03]
+    assert np.asarray(panel.lines[0].get_xdata()).tolist() == [0.002, 0.03]
 
 
 def test_an_optimum_at_the_edge_is_said_with_the_way_to_widen(
