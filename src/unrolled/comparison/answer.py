@@ -78,7 +78,7 @@ def answer(comparison: Comparison) -> str:
 def next_steps(comparison: Comparison, files: Sequence[Path]) -> list[str]:
     """Where to look next: the report, TensorBoard, the best row's best run."""
     by_name = {path.name: path for path in files}
-    named = {"the report": "comparison.md", "learning curves": "learning_curves.png"}
+    named = {"the report": "report.html", "learning curves": "learning_curves.png"}
     steps = [f"{what}: {by_name[name]}" for what, name in named.items() if name in by_name]
     steps += [
         f"the search: {path}" for path in files if path.name.startswith(("search", "tuning"))

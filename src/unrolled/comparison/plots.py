@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from unrolled.comparison.formats import Figures
 from unrolled.comparison.grouping import Run
+from unrolled.comparison.levels import levels_of, split_levels
 from unrolled.comparison.metrics import metric_in_words, number
-from unrolled.comparison.references import Reference
 from unrolled.comparison.results import Comparison
 from unrolled.comparison.rows import Row
 from unrolled.comparison.statistics import Estimate
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-_FAR = 1.35  # a level this far beyond the values would flatten them
 # Ratios of the largest to the smallest value from which a log axis reads better.
 _LOG_CURVES, _LOG_SEEDS = 5.0, 30.0
 _MOST_ROWS = 40
@@ -54,7 +53,7 @@ def learning_curves(comparison: Comparison) -> "Figure | None":
             _draw_group(panel, group, axis, colour(rank), last=rank)
     values = [value for group in curves for one in group for value in one[2]]
     set_scale(panels[0], "y", values, _LOG_CURVES)
-    near, far = _split_levels(_levels(comparison, metric), values)
+    near, far = split_levels(levels_of(comparison, metric), values)
     for panel in panels:
         for level, dashes in zip(near.values(), itertools.cycle(_DASHES), strict=False):
             panel.axhline(level, color=INK, lw=1.1, ls=(0, dashes), zorder=1)
@@ -112,7 +111,7 @@ def seeds(comparison: Comparison) -> "Figure":
     panel.set_ylim(len(rows) - 0.5, -0.5)
     panel.xaxis.set_major_locator(MaxNLocator(7))
     set_scale(panel, "x", drawn, _LOG_SEEDS)
-    near, _ = _split_levels(_levels(comparison, metric), drawn)
+    near, _ = split_levels(levels_of(comparison, metric), drawn)
     for level, dashes in zip(near.values(), itertools.cycle(_DASHES), strict=False):
         panel.axvline(level, color=INK, lw=1.1, ls=(0, dashes), zorder=1)
     if near:
@@ -161,28 +160,6 @@ def _draw_group(panel: "Axes", group: list[Curve], axis: int, shade: str, last: 
     panel.plot(across, up, color=shade, lw=0.8, alpha=0.35, zorder=2)
     mean = mean_curve([one for one in group if one[0]])
     panel.plot(mean[axis], mean[2], color=shade, lw=2.0, zorder=3 + 1 / (2 + last))
-
-
-def _levels(comparison: Comparison, metric: str) -> dict[str, float]:
-    """What the runs are read against in ``metric``, by label."""
-
-    def level(reference: Reference) -> float | None:
-        return reference.value if metric == comparison.metric else reference.other
-
-    levels = {one.label: level(one) for one in comparison.references}
-    return {name: x for name, x in levels.items() if x is not None and math.isfinite(x)}
-
-
-def _split_levels(
-    levels: dict[str, float], values: Sequence[float]
-) -> tuple[dict[str, float], dict[str, float]]:
-    """The levels that are drawn among these values, and those that would flatten them."""
-    near = {
-        name: level
-        for name, level in levels.items()
-        if values and min(values) / _FAR <= level <= max(values) * _FAR
-    }
-    return near, {name: level for name, level in levels.items() if name not in near}
 
 
 def _say_levels(panel: "Axes", levels: dict[str, float], values: Sequence[float]) -> None:

@@ -12,11 +12,14 @@ from unrolled.comparison import plots
 from unrolled.comparison.answer import answer, next_steps, why_no_headline
 from unrolled.comparison.collect import LeftOut, Runs, collect
 from unrolled.comparison.columns import make_columns
+from unrolled.comparison.expected_best_plot import expected_best_plots
 from unrolled.comparison.export import markdown, to_csv, to_json
 from unrolled.comparison.grouping import CELL, SEARCH, Group, Run
 from unrolled.comparison.key_plots import key_plots
+from unrolled.comparison.latex import to_latex
 from unrolled.comparison.metrics import choose_metric, counterpart, value_of
 from unrolled.comparison.notes import notes
+from unrolled.comparison.page.build import page
 from unrolled.comparison.pairs import Pair, compare_pairs
 from unrolled.comparison.rank_plots import critical_difference
 from unrolled.comparison.ranking import rank_rows
@@ -153,7 +156,8 @@ def analyse(
 
 
 def write(comparison: Comparison, output: Path) -> Written:
-    """Write the report, the figures as CSV and JSON, and the pictures, each in one step.
+    """Write the report as a page and as Markdown, the figures as CSV, JSON and LaTeX, and the
+    pictures, each in one step.
 
     Raises:
         RunError: the folder cannot be written.
@@ -165,6 +169,7 @@ def write(comparison: Comparison, output: Path) -> Written:
         **key_plots(comparison),
         "tuning.png": tuning(comparison.searches),
         **search_figures(comparison.searches),
+        **expected_best_plots(comparison.searches),
         **run_figures(comparison.rows),
     }
     files = []
@@ -176,6 +181,8 @@ def write(comparison: Comparison, output: Path) -> Written:
     texts = {
         "comparison.md": markdown(comparison, [file.name for file in files]),
         "comparison.csv": to_csv(comparison),
+        "comparison.tex": to_latex(comparison),
+        "report.html": page(comparison),
     }
     for name, text in texts.items():
         with atomic_path(output / name) as path:

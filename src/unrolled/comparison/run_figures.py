@@ -1,13 +1,14 @@
 """What the runs measured besides numbers, side by side: confusion matrices, forecasts, curves."""
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from unrolled.comparison.rows import Row
 from unrolled.figures.draw import draw
-from unrolled.runs.figures import Figure, from_plain
-from unrolled.runs.record import Record
+from unrolled.runs.figures import Curve, Figure, Matrix, from_plain
+from unrolled.runs.files import read_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
@@ -19,7 +20,9 @@ def run_figures(rows: Sequence[Row]) -> "dict[str, Picture | None]":
     return {
         f"{re.sub(r'[^a-z0-9]+', '_', name.lower())}.png": draw(
             {
-                row.label: [one for run in row.runs for one in _of(run.record, name)]
+                row.label: [
+                    one for run in row.runs for one in figures_of(run.record.figures, name)
+                ]
                 for row in rows
             },
             name.replace("_", " ").replace("/", " "),
@@ -28,9 +31,29 @@ def run_figures(rows: Sequence[Row]) -> "dict[str, Picture | None]":
     }
 
 
-def _of(record: Record, name: str) -> list[Figure]:
-    """A record's figure; none where it has none, or one that this version cannot read."""
+def figures_of(plain: Mapping[str, Any], name: str) -> list[Figure]:
+    """The figure of a name; none where there is none, or one that this version cannot read."""
     try:
-        return [from_plain(record.figures[name])]
-    except (KeyError, TypeError):
+        figure = from_plain(plain[name])
+        if isinstance(figure, Matrix):
+            return [replace(figure, values=[_numbers(row) for row in figure.values])]
+        if isinstance(figure, Curve):
+            return [replace(figure, x=_numbers(figure.x), y=_numbers(figure.y))]
+        truth, predicted = _numbers(figure.truth), _numbers(figure.predicted)
+        return [
+            replace(figure, history=_numbers(figure.history), truth=truth, predicted=predicted)
+        ]
+    except (KeyError, TypeError, ValueError):
         return []
+
+
+def _numbers(values: Iterable[object]) -> list[float]:
+    """Numbers from JSON, which has words for infinity and NaN.
+
+    Raises:
+        TypeError: there is something else among them.
+    """
+    found = [read_number(value) for value in values]
+    if None in found:
+        raise TypeError("not a number")
+    return [value for value in found if value is not None]

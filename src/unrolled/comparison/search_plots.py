@@ -4,13 +4,12 @@ import importlib.util
 import itertools
 import json
 import math
-import statistics
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from unrolled.comparison.metrics import metric_in_words
-from unrolled.comparison.searches import Search, Trial
+from unrolled.comparison.searches import Search, Trial, is_logarithmic
 from unrolled.figures.style import COLOURS, INK, OTHERS, literal, new_figure, set_scale, tidy
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 # Parameters that differ in fewer trials say nothing of what matters.
 _FEWEST = 4
 # The ratio of the largest to the smallest value from which a log axis reads better.
-_LOG_VALUES, _LOG_PARAMETER = 5.0, 10.0
+_LOG_VALUES = 5.0
 _MOST_PARAMETERS = 9
 _ACROSS = 3
 
@@ -88,7 +87,7 @@ def values_by_parameter(search: Search) -> "Figure":
         values: list[Any] = [trial.settings.get(key) for trial in search.trials]
         if _numeric(values):
             across_values = [float(value) for value in values]
-            if _is_logarithmic(across_values):
+            if is_logarithmic(across_values):
                 set_scale(panel, "x", across_values, log_from=1.0)
             elif all(isinstance(value, int) for value in values):
                 panel.xaxis.set_major_locator(MaxNLocator(7, integer=True))
@@ -249,18 +248,7 @@ def _distribution(trials: Sequence[Trial], key: str) -> "BaseDistribution":
     if not _numeric(values):
         return CategoricalDistribution(sorted({_words(value) for value in values}))
     numbers = [float(value) for value in values]
-    return FloatDistribution(min(numbers), max(numbers), log=_is_logarithmic(numbers))
-
-
-def _is_logarithmic(values: Sequence[float]) -> bool:
-    """Whether values that span much lie more evenly on a logarithmic scale, as records do not say
-    on which they were drawn."""
-    low, middle, high = min(values), statistics.median(values), max(values)
-    if low <= 0 or high <= _LOG_PARAMETER * low:
-        return False
-    even = (middle - low) / (high - low)
-    logarithmic = math.log(middle / low) / math.log(high / low)
-    return abs(logarithmic - 0.5) < abs(even - 0.5)
+    return FloatDistribution(min(numbers), max(numbers), log=is_logarithmic(numbers))
 
 
 def _numeric(values: Sequence[Any]) -> bool:

@@ -1,6 +1,8 @@
 """The searches that runs are trials of, as their records have them."""
 
 import json
+import math
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,6 +12,9 @@ from typing import Any
 from unrolled.comparison.grouping import DATA, FINAL, SEARCH, Run
 from unrolled.comparison.metrics import number
 from unrolled.runs.record import Record, look_up
+
+# The ratio of the largest to the smallest value from which a log axis reads better.
+_LOG_PARAMETER = 10.0
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,17 @@ def find_searches(finished: Sequence[Run], pruned: Sequence[Run]) -> tuple[Searc
         if (folds := max(map(len, trials.values())))
         if (objectives := _objectives(records[folder, name]))
     )
+
+
+def is_logarithmic(values: Sequence[float]) -> bool:
+    """Whether values that span much lie more evenly on a logarithmic scale, as records do not say
+    on which they were drawn."""
+    low, middle, high = min(values), statistics.median(values), max(values)
+    if low <= 0 or high <= _LOG_PARAMETER * low:
+        return False
+    even = (middle - low) / (high - low)
+    logarithmic = math.log(middle / low) / math.log(high / low)
+    return abs(logarithmic - 0.5) < abs(even - 0.5)
 
 
 def _over_folds(runs: Sequence[Trial]) -> Trial:

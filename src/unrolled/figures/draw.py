@@ -80,10 +80,10 @@ def _curves(picture: "Picture", rows: Mapping[str, Sequence[Figure]]) -> None:
 
 def _matrices(picture: "Picture", rows: Mapping[str, Sequence[Figure]]) -> None:
     """A panel a row: the runs' counts together, each true class's as a share of it."""
-    size = 3.6 if all(len(_matrix(m).rows) <= _WRITTEN for m in rows.values()) else 4.6
+    size = 3.6 if all(len(summed(m).rows) <= _WRITTEN for m in rows.values()) else 4.6
     panels = _panels(picture, len(rows), size)
     for panel, (label, members) in zip(panels, rows.items(), strict=True):
-        one = _matrix(members)
+        one = summed(members)
         counts = np.asarray(one.values, dtype=np.float64)
         shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
         panel.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
@@ -132,7 +132,7 @@ def _forecasts(picture: "Picture", rows: Mapping[str, Sequence[Figure]]) -> None
     panel.legend(frameon=False, ncols=6, loc="lower left", bbox_to_anchor=(0, 1))
 
 
-def _matrix(members: Sequence[Figure]) -> Matrix:
+def summed(members: Sequence[Figure]) -> Matrix:
     """The counts of several runs together."""
     matrices = [one for one in members if isinstance(one, Matrix)]
     first = matrices[0]
