@@ -21,7 +21,7 @@ def test_the_table_the_answer_and_where_to_look(study: Path, capsys: Printed) ->
     assert main(["compare", str(study)]) == 0
     said = capsys.readouterr().out
     assert "lstm has the lowest validation perplexity" in said
-    assert f"the report: {study}/comparison/comparison.md" in said
+    assert f"the report: {study}/comparison/report.html" in said
 
 
 def test_in_a_pipe_nothing_is_folded(study: Path, capsys: Printed) -> None:
@@ -58,7 +58,7 @@ def test_several_folders_are_written_beside_them(
     other.mkdir()
     (study / "gru-seed1-abc123").rename(other / "gru-seed1-abc123")
     assert main(["compare", "study", "other"]) == 0
-    assert "the report: comparison-study-other/comparison.md" in capsys.readouterr().out
+    assert "the report: comparison-study-other/report.html" in capsys.readouterr().out
     assert not (study / "comparison").exists()
 
 

@@ -61,7 +61,8 @@ def test_files_agree_with_the_comparison_and_repeat(study: Path) -> None:
     comparison, written = compare([study])
     output = study / "comparison"
     names = {
-        "comparison.md", "comparison.json", "comparison.csv", "learning_curves.png", "seeds.png",
+        "comparison.md", "comparison.json", "comparison.csv", "comparison.tex", "report.html",
+        "learning_curves.png", "seeds.png",
     }  # fmt: skip
     assert {path.name for path in output.iterdir()} == names
     assert {path.name for path in written.files} == names
@@ -91,7 +92,7 @@ def test_files_agree_with_the_comparison_and_repeat(study: Path) -> None:
 def test_where_to_look_next(study: Path) -> None:
     _, written = compare([study])
     said = "\n".join(written.next_steps)
-    assert f"the report: {study / 'comparison' / 'comparison.md'}" in said
+    assert f"the report: {study / 'comparison' / 'report.html'}" in said
     assert "learning_curves.png" in said
     assert f"tensorboard --logdir {study}" in said
     assert f"unrolled generate {study / 'lstm-seed3-abc123'}" in said

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # Ratios of the largest to the smallest value from which a log axis reads better.
 _LOG_CURVES, _LOG_SEEDS = 5.0, 30.0
 _MOST_ROWS = 40
+_MOST_LINES = 300  # of single runs: of more one sees none
 _DASHES = ((4, 3), (1, 2), (7, 2, 1, 2))
 
 Curve = tuple[list[float], list[float], list[float]]  # steps, seconds, values
@@ -39,18 +40,20 @@ Curve = tuple[list[float], list[float], list[float]]  # steps, seconds, values
 def learning_curves(comparison: Comparison) -> "Figure | None":
     """The validation metric against steps and against seconds of training; None without a history.
 
-    A thin line is a run, a thick one the mean of a group's runs, as far as all of them go.
+    A thin line is a run (not where there are hundreds), a thick one the mean of a group's runs, as
+    far as all of them go.
     """
     metric = f"validation/{comparison.metric.partition('/')[2]}"
     curves = [[curve(run, metric) for run in row.runs] for row in comparison.rows]
     if not any(len(one[0]) > 1 for group in curves for one in group):
         return None
+    single = len(comparison.runs) <= _MOST_LINES
     figure = new_figure(10.0, 4.3)
     panels = [figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)]
     panels[1].sharey(panels[0])
     for axis, panel in enumerate(panels):
         for rank, group in reversed(list(enumerate(curves))):
-            _draw_group(panel, group, axis, colour(rank), last=rank)
+            _draw_group(panel, group, axis, colour(rank), last=rank, single=single)
     values = [value for group in curves for one in group for value in one[2]]
     set_scale(panels[0], "y", values, _LOG_CURVES)
     near, far = split_levels(levels_of(comparison, metric), values)
@@ -65,7 +68,7 @@ def learning_curves(comparison: Comparison) -> "Figure | None":
         panel.set_xlim(left=0)
         tidy(panel)
     panels[1].tick_params(labelleft=False)
-    _legend(figure, comparison, near)
+    _legend(figure, comparison, near, single)
     return figure
 
 
@@ -153,11 +156,14 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
     return steps, seconds, values
 
 
-def _draw_group(panel: "Axes", group: list[Curve], axis: int, shade: str, last: int) -> None:
-    # One line with gaps: thousands of lines would take matplotlib seconds.
-    across = [x for one in group for x in [*one[axis], math.nan]]
-    up = [y for one in group for y in [*one[2], math.nan]]
-    panel.plot(across, up, color=shade, lw=0.8, alpha=0.35, zorder=2)
+def _draw_group(
+    panel: "Axes", group: list[Curve], axis: int, shade: str, last: int, single: bool
+) -> None:
+    if single:
+        # One line with gaps: thousands of lines would take matplotlib seconds.
+        across = [x for one in group for x in [*one[axis], math.nan]]
+        up = [y for one in group for y in [*one[2], math.nan]]
+        panel.plot(across, up, color=shade, lw=0.8, alpha=0.35, zorder=2)
     mean = mean_curve([one for one in group if one[0]])
     panel.plot(mean[axis], mean[2], color=shade, lw=2.0, zorder=3 + 1 / (2 + last))
 
@@ -189,7 +195,9 @@ def _level_lines(levels: dict[str, float]) -> "dict[str, Line2D]":
     }
 
 
-def _legend(figure: "Figure", comparison: Comparison, levels: dict[str, float]) -> None:
+def _legend(
+    figure: "Figure", comparison: Comparison, levels: dict[str, float], single: bool
+) -> None:
     from matplotlib.lines import Line2D
 
     figures = Figures.of(comparison.about, [row.value for row in comparison.rows])
@@ -203,14 +211,15 @@ def _legend(figure: "Figure", comparison: Comparison, levels: dict[str, float]) 
         handles.append(line)
         labels.append(label)
     longest = max(len(label) for label in labels)
+    replicates = "folds" if any(row.folds for row in comparison.rows) else "seeds"
+    thin = f"; thin lines are single {replicates}" if single else ""
     figure.legend(
         handles,
         labels,
         loc="outside upper left",
         ncols=max(1, min(len(labels), 120 // (longest + 6))),
         frameon=False,
-        title=f"best checkpoint's mean {metric_in_words(comparison.metric)}; thin lines are "
-        f"single {'folds' if any(row.folds for row in comparison.rows) else 'seeds'}",
+        title=f"best checkpoint's mean {metric_in_words(comparison.metric)}{thin}",
         alignment="left",
         title_fontsize=10,
         handlelength=1.4,

@@ -82,7 +82,10 @@ def _counted(values: Iterable[Any]) -> list[str]:
     found = Counter("none" if value is None else str(value) for value in values)
     if len(found) == 1:
         return [one_line(next(iter(found)))]
-    lines = [f"{one_line(text)} ({count} runs)" for text, count in found.most_common(_MOST_VALUES)]
+    lines = [
+        f"{one_line(text)} ({count} run{'' if count == 1 else 's'})"
+        for text, count in found.most_common(_MOST_VALUES)
+    ]
     left = len(found) - len(lines)
     return [*lines, f"and {left} more"] if left else lines
 
@@ -122,27 +125,27 @@ def _runs(comparison: Comparison) -> Table:
         ("run", True), ("row", True), ("seed", False), (comparison.metric, False),
         (comparison.other, False), ("seconds", False), ("started", True), ("folder", True),
     ]  # fmt: skip
+    every = [(row, run) for row in comparison.rows for run in row.runs]
     body = []
-    for row in comparison.rows:
-        for run in row.runs:
-            record = run.record
-            seconds = number(look_up(record, "timing.seconds"))
-            body.append(
-                [
-                    Cell([one_line(record.name)]),
-                    Cell([one_line(row.label)]),
-                    _number(record.seed),
-                    _number(row.by_replicate.get(run.replicate)),
-                    _number(row.other_by_replicate.get(run.replicate)),
-                    Cell([duration(seconds)], seconds),
-                    Cell([one_line(str(record.timing.get("started", "-"))[:16])]),
-                    Cell([one_line(str(run.folder))], marks="long"),
-                ]
-            )
-    title = f"{len(body):,} runs"
-    if len(body) > _MOST_RUNS:
-        title = f"The first {_MOST_RUNS} of {len(body):,} runs; comparison.json has all"
-    return Table(headings, body[:_MOST_RUNS], title=title)
+    for row, run in every[:_MOST_RUNS]:
+        record = run.record
+        seconds = number(look_up(record, "timing.seconds"))
+        body.append(
+            [
+                Cell([one_line(record.name)]),
+                Cell([one_line(row.label)]),
+                _number(record.seed),
+                _number(row.by_replicate.get(run.replicate)),
+                _number(row.other_by_replicate.get(run.replicate)),
+                Cell([duration(seconds)], seconds),
+                Cell([one_line(str(record.timing.get("started", "-"))[:16])]),
+                Cell([one_line(str(run.folder))], marks="long"),
+            ]
+        )
+    title = f"{len(every):,} runs"
+    if len(every) > _MOST_RUNS:
+        title = f"The first {_MOST_RUNS} of {len(every):,} runs; comparison.json has all"
+    return Table(headings, body, title=title)
 
 
 def _number(value: float | None) -> Cell:
