@@ -35,6 +35,11 @@ def test_an_installed_wheel_trains_from_any_folder(tmp_path: Path, text_file: Pa
     ]  # fmt: skip
     run(*command, cwd=folder)
     assert list(folder.glob("outputs/default/*/record.json"))
+    # The page's template, styles and script travel as well.
+    run(str(home / "bin" / "unrolled"), "compare", "outputs/default", cwd=folder)
+    report = (folder / "outputs" / "default" / "comparison" / "report.html").read_text()
+    assert "prefers-color-scheme" in report
+    assert "vegaEmbed" in report
     listed = run(str(home / "bin" / "unrolled"), "train", "experiment=first_comparison", "--cfg")
     assert "study: first_comparison" in listed
 

@@ -22,8 +22,8 @@ _MARKS = {
 
 def to_latex(comparison: Comparison) -> str:
     """The rows, below a rule what they are read against, and the answer as the caption; every
-    column, of which a paper keeps those that it needs."""
-    columns = comparison.columns
+    column but the details, of which a paper keeps those that it needs."""
+    columns = [column for column in comparison.columns if not column.detail]
     lines = [
         "% Needs \\usepackage{booktabs} and, for names beyond ASCII, a font that has them.",
         r"\begin{table}",

@@ -178,3 +178,16 @@ def test_settings_of_trials_lie_between_the_ends_of_their_axes(
     assert heights["optimizer.lr"] == pytest.approx([0, 0.5, 0.5, 1])
     assert heights["model.layers"] == [0, 1, 0, 1]
     assert {line["n"]: line["rank"] for line in lines} == {3: 0, 2: 1 / 3, 1: 2 / 3, 0: 1}
+
+
+def test_the_number_in_which_rows_differ_besides_the_cell(make_run: Make, section: Make) -> None:
+    for cell, perplexity in (("gru", 5.0), ("lstm", 6.0)):
+        for layers, seed in itertools.product((1, 2), (1, 2)):
+            make_run(
+                cell, seed, perplexity - layers + seed - 1,
+                config={"model.layers": layers}, folder=f"{cell}{layers}{seed}",
+            )  # fmt: skip
+    number = section("number")
+    assert number.title == "Against layers"
+    means = {(v["label"], v["x"]): v["mean"] for v in number.charts[0].spec["data"]["values"]}
+    assert means == {("gru", 1): 4.5, ("gru", 2): 3.5, ("lstm", 1): 5.5, ("lstm", 2): 4.5}

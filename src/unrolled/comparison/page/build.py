@@ -10,6 +10,7 @@ from typing import Any
 from unrolled.comparison.grouping import CELL
 from unrolled.comparison.metrics import metric_in_words
 from unrolled.comparison.page import marks
+from unrolled.comparison.page.by_number import by_number
 from unrolled.comparison.page.curves import curves
 from unrolled.comparison.page.diagnostics import read_diagnostics, samples
 from unrolled.comparison.page.parts import Section
@@ -17,7 +18,7 @@ from unrolled.comparison.page.quality import profile, quality
 from unrolled.comparison.page.repeat import left_out, repeat
 from unrolled.comparison.page.run_figures import diagnostics, run_figures
 from unrolled.comparison.page.searches import expected, searches
-from unrolled.comparison.page.table import table
+from unrolled.comparison.page.table import details, table
 from unrolled.comparison.page.tradeoffs import tradeoffs
 from unrolled.comparison.results import Comparison, Note
 from unrolled.runs.text import one_line
@@ -71,6 +72,8 @@ def build_sections(comparison: Comparison) -> list[Section]:
     sections = [
         table(comparison),
         quality(comparison),
+        details(comparison),
+        by_number(comparison),
         curves(comparison),
         tradeoffs(comparison),
         expected(comparison),

@@ -52,7 +52,8 @@ def _chart(
     near: dict[str, float],
 ) -> Spec:
     name = metric_in_words(metric)
-    x = marks.number(axis, title, {"zero": True}, format="~s", tickCount=5)
+    written = ",d" if axis == "step" else "~s"
+    x = marks.number(axis, title, {"zero": True}, format=written, tickCount=5)
     y = marks.number("mean", name, marks.scale(values, _LOG))
     shade, dash = marks.colour(labels), marks.dashes(labels)
     said = marks.hover(

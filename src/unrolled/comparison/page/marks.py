@@ -16,6 +16,7 @@ MOST_ROWS = 24
 _COLOURS = 8
 _DASHES = ([1, 0], [6, 3], [2, 2])
 _HEIGHT = 300
+_PADDING = 9  # pixels, so that no mark is cut at the edge
 # What the page's legend turns off.
 HIDDEN: Spec = {"name": "hidden", "value": []}
 SHOWN: Spec = {"filter": "indexof(hidden, datum.row) < 0"}
@@ -71,8 +72,8 @@ def scale(values: Sequence[float], log_from: float = 5.0, zero: bool = False) ->
     """A logarithmic scale where the largest value is more than ``log_from`` times the smallest."""
     low, high = min(values, default=0.0), max(values, default=0.0)
     if low > 0 and high > log_from * low:
-        return {"type": "log", "nice": False}
-    return {"zero": zero, "nice": not zero}
+        return {"type": "log", "nice": False, "padding": _PADDING}
+    return {"zero": True} if zero else {"zero": False, "nice": False, "padding": _PADDING}
 
 
 def number(name: str, title: str, scaled: Spec | None = None, **axis: Any) -> Spec:
@@ -82,7 +83,7 @@ def number(name: str, title: str, scaled: Spec | None = None, **axis: Any) -> Sp
         "type": "quantitative",
         "title": one_line(title),
         "scale": {"zero": False} if scaled is None else scaled,
-        "axis": {"labelOverlap": True, **axis},
+        "axis": {"labelOverlap": True, "labelSeparation": 6, **axis},
     }
 
 

@@ -162,6 +162,10 @@ def _replicates(row: Row, by: Mapping[Replicate, float]) -> Iterable[dict[str, A
         key=lambda one: one[0],
     )
     for place in marks.thinned(len(found), _MOST_DOTS):
-        value, (seed, fold) = found[place]
-        text = f"seed {seed}" if fold is None else f"seed {seed}, fold {fold}"
+        value, replicate = found[place]
+        text = f"seed {replicate.seed}"
+        if replicate.fold is not None:
+            text += f", fold {replicate.fold}"
+        if replicate.data:
+            text += f", {one_line(replicate.data)}"
         yield {"row": one_line(row.label), "value": value, "text": text}

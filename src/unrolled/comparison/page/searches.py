@@ -60,7 +60,7 @@ def searches(comparison: Comparison) -> Section:
                 Chart(
                     f"{one_line(search.name)}: settings of its trials",
                     _parallel(search, keys),
-                    "A line is a trial; the darker, the better. Of hundreds of trials the best "
+                    "A line is a trial; the stronger, the better. Of hundreds of trials the best "
                     f"{_MOST_TRIALS} are drawn.{left}",
                     wide=len(keys) > 3,
                 )
@@ -127,7 +127,9 @@ def _history(search: Search) -> Spec:
     so_far = [
         {"n": trial.number, "value": value} for trial, value in zip(finished, best, strict=True)
     ]
-    x = marks.number("n", "trial", {"zero": False}, tickMinStep=1, format="d")
+    x = marks.number(
+        "n", "trial", {"zero": False, "nice": False, "padding": 9}, tickMinStep=1, format="d"
+    )
     y = marks.number("value", name, marks.scale([t.values[0] for t in trials], _LOG))
     kinds: Spec = {
         "field": "label", "type": "nominal",
@@ -168,7 +170,9 @@ def _scatter(search: Search, key: str) -> Spec:
     x: Spec = {"field": "x", "type": "nominal", "title": one_line(key)}
     if numeric:
         numbers = [float(place) for place in places if isinstance(place, int | float)]
-        scaled: Spec = {"type": "log"} if is_logarithmic(numbers) else {"zero": False}
+        scaled: Spec = {"padding": 9} | (
+            {"type": "log"} if is_logarithmic(numbers) else {"zero": False}
+        )
         x = marks.number("x", key, scaled)
     encoding = {
         "x": x,
@@ -202,12 +206,13 @@ def _parallel(search: Search, keys: Sequence[str]) -> Spec:
         "field": "axis", "type": "nominal", "sort": axes, "title": None,
         "scale": {"type": "point", "padding": 0.4},
         "axis": {
-            "labelAngle": 0, "labelLimit": 120, "domain": False, "ticks": False,
+            "orient": "top", "labelAngle": 0, "labelLimit": 120, "domain": False, "ticks": False,
             "labelOverlap": False,
         },
     }  # fmt: skip
     up: Spec = {
-        "field": "height", "type": "quantitative", "axis": None, "scale": {"domain": [0, 1]},
+        "field": "height", "type": "quantitative", "axis": None,
+        "scale": {"domain": [-0.04, 1.04], "nice": False},
     }  # fmt: skip
     return marks.chart(
         [

@@ -43,7 +43,7 @@ const config = {
   font: getComputedStyle(document.body).fontFamily,
   view: { stroke: null },
   axis: { ...text, domainColor: ink, domainOpacity: 0.4, tickColor: ink, tickOpacity: 0.4, gridColor: ink, gridOpacity: 0.12 },
-  legend: text,
+  legend: { ...text, symbolOpacity: 1, symbolStrokeWidth: 3 },
   text: { fontSize: 11 },
 };
 const views = [];
