@@ -21,8 +21,8 @@ def test_the_answer_comes_first_and_every_section_that_has_something(
     assert path in written.files
     shown = parsed(path.read_text(encoding="utf-8"))
     assert shown.sections == [
-        "table", "quality", "details", "curves", "costs", "expected", "searches", "profile", "figures",
-        "diagnostics", "samples", "left_out", "repeat",
+        "table", "quality", "details", "curves", "costs", "expected", "searches", "profile",
+        "figures", "diagnostics", "samples", "left_out", "repeat",
     ]  # fmt: skip
     assert shown.text.index(comparison.answer) < shown.text.index("It rests on 6 finished runs")
     for note in comparison.notes:
@@ -38,7 +38,7 @@ def test_a_section_that_has_nothing_to_show_is_left_out(
 ) -> None:
     make_run("lstm", 1, history=[])
     shown = parsed(page(analysed()))
-    assert shown.sections == ["table", "quality", "repeat"]
+    assert shown.sections == ["table", "quality", "details", "repeat"]
     assert "there is nothing to compare it with" in shown.text
 
 
