@@ -21,7 +21,7 @@ def test_the_answer_comes_first_and_every_section_that_has_something(
     assert path in written.files
     shown = parsed(path.read_text(encoding="utf-8"))
     assert shown.sections == [
-        "table", "quality", "details", "curves", "costs", "expected", "searches", "profile",
+        "table", "quality", "curves", "costs", "details", "expected", "searches", "profile",
         "figures", "diagnostics", "samples", "left_out", "repeat",
     ]  # fmt: skip
     assert shown.text.index(comparison.answer) < shown.text.index("It rests on 6 finished runs")

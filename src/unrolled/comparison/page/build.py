@@ -72,10 +72,10 @@ def build_sections(comparison: Comparison) -> list[Section]:
     sections = [
         table(comparison),
         quality(comparison),
-        details(comparison),
         by_number(comparison),
         curves(comparison),
         tradeoffs(comparison),
+        details(comparison),
         expected(comparison),
         searches(comparison),
         profile(comparison),
