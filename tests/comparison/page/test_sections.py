@@ -40,7 +40,7 @@ def test_costs_in_which_rows_differ(full_study: Path, section: Make) -> None:
     assert [chart.title for chart in costs.charts] == [
         "against parameters", "against FLOPs per token",
     ]  # fmt: skip
-    assert "alike in seconds of training (22)" in costs.intro
+    assert "alike (within 5 %) in seconds of training (22)" in costs.intro
     points = costs.data["by parameters"]
     assert {point["row"] for point in points if point.get("front")} == {"gru"}
 

@@ -17,7 +17,7 @@ COSTS = {
     "timing.seconds": "seconds of training",
 }
 _LOG = 8.0
-_SAME = 1.02
+_SAME = 1.05  # a ratio up to which costs say nothing
 _MOST_ROWS = 500
 
 
@@ -39,7 +39,7 @@ def tradeoffs(comparison: Comparison) -> Section:
             charts.append(Chart(f"against {title}", _chart(comparison, title, name, points)))
     intro = "The line joins the Pareto front: rows that no other row beats in both."
     if same:
-        intro += f" The rows are alike in {' and '.join(same)}, so there is no chart of it."
+        intro += f" The rows are alike (within 5 %) in {' and '.join(same)}: no chart of that."
     return Section("costs", "Quality against cost", intro if charts else "", charts, data=data)
 
 
