@@ -191,3 +191,19 @@ def test_the_number_in_which_rows_differ_besides_the_cell(make_run: Make, sectio
     assert number.title == "Against layers"
     means = {(v["label"], v["x"]): v["mean"] for v in number.charts[0].spec["data"]["values"]}
     assert means == {("gru", 1): 4.5, ("gru", 2): 3.5, ("lstm", 1): 5.5, ("lstm", 2): 4.5}
+
+
+def test_what_several_objectives_trade(make_run: Make, analysed: Make) -> None:
+    for number, (accuracy, parameters) in enumerate([(0.9, 200), (0.8, 100), (0.7, 150)]):
+        make_run(
+            "lstm", 1, name=f"r{number}", model={"parameters": parameters},
+            metrics={"validation/loss": 1.0, "validation/accuracy": accuracy},
+            config={
+                "trial.search": "s", "trial.number": number, "optimizer.lr": 1.0 + number,
+                "trial.objectives": ["validation/accuracy", "model.parameters"],
+            },
+        )  # fmt: skip
+    found = {one.name: one for one in build_sections(analysed("loss"))}
+    (chart,) = found["searches"].charts
+    labels = {value["n"]: value["label"] for value in chart.spec["data"]["values"]}
+    assert labels == {0: "front", 1: "front", 2: "others"}

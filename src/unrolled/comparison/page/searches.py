@@ -11,6 +11,7 @@ from unrolled.comparison.expected_best import expected_bests
 from unrolled.comparison.formats import listed
 from unrolled.comparison.metrics import metric_in_words
 from unrolled.comparison.page import marks
+from unrolled.comparison.page.objectives import objectives
 from unrolled.comparison.page.parts import Chart, Section, Spec
 from unrolled.comparison.results import Comparison
 from unrolled.comparison.searches import Search, Trial, is_logarithmic
@@ -46,9 +47,12 @@ def expected(comparison: Comparison) -> Section:
 
 
 def searches(comparison: Comparison) -> Section:
-    """The trials of each search, and their settings where it had one objective."""
+    """The trials of each search, and their settings where it had one objective; where it had
+    several, what they trade against one another."""
     charts: list[Chart] = []
     for search in comparison.searches:
+        if len(search.objectives) > 1:
+            charts += objectives(search)
         if len(search.objectives) != 1 or len(_drawn(search)) < 2:
             continue
         charts.append(Chart(f"{one_line(search.name)}: its trials in order", _history(search)))
