@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from unrolled.comparison.collect import collect
 from unrolled.comparison.page.build import build_sections
 from unrolled.comparison.page.curves import tokens_per_step
 from unrolled.comparison.page.parts import Section
 from unrolled.comparison.page.tradeoffs import pareto_front
+from unrolled.comparison.report import analyse
+from unrolled.comparison.statistics import Margin
 from unrolled.runs.record import Record
 
 Make = Callable[..., Any]
@@ -207,3 +210,23 @@ def test_what_several_objectives_trade(make_run: Make, analysed: Make) -> None:
     (chart,) = found["searches"].charts
     labels = {value["n"]: value["label"] for value in chart.spec["data"]["values"]}
     assert labels == {0: "front", 1: "front", 2: "others"}
+
+
+def test_over_several_data_sets_runs_are_held_against_the_best_of_theirs(
+    make_run: Make, tmp_path: Path
+) -> None:
+    for data, level in (("a", 1.0), ("b", 10.0)):
+        for cell, times in (("gru", 1.0), ("lstm", 2.0)):
+            for seed in (1, 2):
+                make_run(
+                    cell, seed, level * times * seed, folder=f"{data}{cell}{seed}",
+                    data={"name": data, "fingerprint": data * 6},
+                )  # fmt: skip
+    study = tmp_path / "study"
+    comparison = analyse(collect([study], across_data=True), [study], margin=Margin.of("1%"))
+    sections = {section.name: section for section in build_sections(comparison)}
+    values = sections["profile"].charts[0].spec["layer"][0]["data"]["values"]
+    lstm = [(one["x"], one["share"]) for one in values if one["row"] == "lstm"]
+    assert lstm == [(1.0, 0.0), (2.0, 0.25), (2.0, 0.5), (4.0, 0.75), (4.0, 1.0), (4.0, 1.0)]
+    command = sections["repeat"].texts[0].text
+    assert command.endswith("--metric validation/perplexity --across data --equivalence 1%")

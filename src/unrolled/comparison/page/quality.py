@@ -36,52 +36,71 @@ def quality(comparison: Comparison) -> Section:
 
 
 def profile(comparison: Comparison) -> Section:
-    """The distribution of each row's runs (Dolan and Moré 2002; Agarwal et al. 2021)."""
-    rows = [r for r in comparison.rows[: marks.MOST_ROWS] if len(r.by_replicate) >= _FEWEST]
-    labels = [one_line(row.label) for row in comparison.rows[: marks.MOST_ROWS]]
-    if not rows or comparison.no_headline is not None:
-        return Section("profile", "")
-    sign = 1 if comparison.about.lower_is_better else -1
-    every = [v for row in rows for v in row.by_replicate.values() if math.isfinite(v)]
-    if not every:
-        return Section("profile", "")
-    best, worst = min(every, key=lambda v: sign * v), max(every, key=lambda v: sign * v)
-    values = []
-    for row in rows:
-        found = sorted(row.by_replicate.values(), key=lambda v: sign * v)
-        count = len(found)
-        steps = [(found[k], (k + 1) / count) for k in range(count) if math.isfinite(found[k])]
-        kept = [steps[k] for k in marks.thinned(len(steps), 100)]
-        ends = [(best, 0.0), *kept, (worst, kept[-1][1] if kept else 0.0)]
-        values += [{"row": one_line(row.label), "x": x, "share": share} for x, share in ends]
+    """The distribution of each row's runs (Dolan and Moré 2002; Agarwal et al. 2021): their
+    figures, or, over several data sets, how many times the best figure of theirs each is."""
+    shown = comparison.rows[: marks.MOST_ROWS]
+    rows = [row for row in shown if len(row.by_replicate) >= _FEWEST]
     name = metric_in_words(comparison.metric)
-    scale = marks.scale(every, _LOG)
-    spec = marks.chart(
-        [
-            {
-                "data": {"values": values},
-                "transform": [marks.SHOWN],
-                "params": [marks.ZOOM],
-                "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2},
-                "encoding": {
-                    "x": marks.number(
-                        "x", name, {**scale, **({} if sign > 0 else {"reverse": True})}
-                    ),
-                    "y": marks.number(
-                        "share", "share of runs at or better", {"domain": [0, 1]}, format=".0%"
-                    ),
-                    "color": marks.colour(labels),
-                    "strokeDash": marks.dashes(labels),
-                    "tooltip": marks.hover(("row", "row"), ("x", name), ("share", "share")),
-                },
-            }
-        ]
-    )
     intro = (
         "A curve further up and to the left is of a row more of whose runs are good. Rows of "
         f"fewer than {_FEWEST} runs have none."
     )
-    return Section("profile", "Performance profile", intro, [Chart("", spec, wide=True)])
+    sign = 1 if comparison.about.lower_is_better else -1
+    figures = [[*row.by_replicate.values()] for row in rows]
+    if comparison.ranking is not None:
+        figures, sign = _times_the_best(rows, sign), 1
+        name = "times the best figure on the same data"
+        intro += " Each figure is divided by the best of its data set, or that by it."
+    every = [v for of_row in figures for v in of_row if math.isfinite(v)]
+    if not every or comparison.no_headline is not None:
+        return Section("profile", "")
+    best, worst = (f(every, key=lambda v: sign * v) for f in (min, max))
+    values = []
+    for row, of_row in zip(rows, figures, strict=True):
+        found = sorted(of_row, key=lambda v: sign * v)
+        steps = [(v, (k + 1) / len(found)) for k, v in enumerate(found) if math.isfinite(v)]
+        kept = [steps[k] for k in marks.thinned(len(steps), 100)]
+        ends = [(best, 0.0), *kept, (worst, kept[-1][1] if kept else 0.0)]
+        values += [{"row": one_line(row.label), "x": x, "share": share} for x, share in ends]
+    labels = [one_line(row.label) for row in shown]
+    scale = marks.scale(every, _LOG) | ({} if sign > 0 else {"reverse": True})
+    share = marks.number("share", "share of runs at or better", {"domain": [0, 1]}, format=".0%")
+    line: Spec = {
+        "data": {"values": values},
+        "transform": [marks.SHOWN],
+        "params": [marks.ZOOM],
+        "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2},
+        "encoding": {
+            "x": marks.number("x", name, scale),
+            "y": share,
+            "color": marks.colour(labels),
+            "strokeDash": marks.dashes(labels),
+            "tooltip": marks.hover(("row", "row"), ("x", name), ("share", "share")),
+        },
+    }
+    return Section(
+        "profile", "Performance profile", intro, [Chart("", marks.chart([line]), wide=True)]
+    )
+
+
+def _times_the_best(rows: Sequence[Row], sign: int) -> list[list[float]]:
+    """Each run's figure against the best on its data set, 1 being that one; none where figures
+    are not all above 0."""
+    best: dict[str, float] = {}
+    for row in rows:
+        for replicate, value in row.by_replicate.items():
+            known = best.get(replicate.data, value)
+            best[replicate.data] = min(known, value, key=lambda v: sign * v)
+    if any(level <= 0 for level in best.values()):
+        return [[] for _ in rows]
+    return [
+        [
+            (value / best[replicate.data]) if sign > 0 else best[replicate.data] / value
+            for replicate, value in row.by_replicate.items()
+            if value > 0
+        ]
+        for row in rows
+    ]
 
 
 def _dots(

@@ -56,7 +56,12 @@ def _commands(comparison: Comparison) -> Iterable[str]:
     )
     asked = [key for key in comparison.keys if key not in comparison.added]
     by = "" if asked == ["cell.name"] else f" --by {shlex.quote(','.join(asked))}"
-    yield one_line(f"unrolled compare {folders} --metric {comparison.metric}{baseline}{by}")
+    across = "" if comparison.ranking is None else " --across data"
+    margin = ""
+    if comparison.margin is not None:
+        margin = f" --equivalence {shlex.quote(comparison.margin.text.replace(' ', ''))}"
+    options = f"--metric {comparison.metric}{baseline}{by}{across}{margin}"
+    yield one_line(f"unrolled compare {folders} {options}")
 
 
 def _environment(records: list[Record]) -> Table:
