@@ -230,3 +230,18 @@ def test_over_several_data_sets_runs_are_held_against_the_best_of_theirs(
     assert lstm == [(1.0, 0.0), (2.0, 0.25), (2.0, 0.5), (4.0, 0.75), (4.0, 1.0), (4.0, 1.0)]
     command = sections["repeat"].texts[0].text
     assert command.endswith("--metric validation/perplexity --across data --equivalence 1%")
+
+
+def test_searches_of_a_fair_study_lie_over_one_another(make_run: Make, section: Make) -> None:
+    for cell, shift in (("gru", 0.0), ("lstm", 1.0)):
+        for number, lr in enumerate((0.001, 0.01, 0.1)):
+            about = {"role": "search", "search": cell, "number": number, "trials": 3}
+            config = {"trial": about | {"objectives": ["validation/loss"]}, "optimizer.lr": lr}
+            make_run(cell, 0, 5.0 + shift, config=config, folder=f"{cell}-search-{number}")
+        config = {"trial": {"role": "final", "search": cell, "number": 1}, "optimizer.lr": 0.01}
+        make_run(cell, 1, 5.0 + shift, config=config, folder=f"{cell}-final")
+    (chart,) = section("searches").charts
+    assert chart.title == "optimizer.lr"
+    found = {(v["label"], v["x"]) for v in chart.spec["data"]["values"]}
+    assert found == {(cell, lr) for cell in ("gru", "lstm") for lr in (0.001, 0.01, 0.1)}
+    assert [chart.title for chart in section("expected").charts] == ["validation loss"]

@@ -13,6 +13,7 @@ from unrolled.comparison.metrics import metric_in_words
 from unrolled.comparison.page import marks
 from unrolled.comparison.page.objectives import objectives
 from unrolled.comparison.page.parts import Chart, Section, Spec
+from unrolled.comparison.page.tuning import tuning
 from unrolled.comparison.results import Comparison
 from unrolled.comparison.searches import Search, Trial, is_logarithmic
 from unrolled.runs.text import one_line
@@ -48,9 +49,12 @@ def expected(comparison: Comparison) -> Section:
 
 def searches(comparison: Comparison) -> Section:
     """The trials of each search, and their settings where it had one objective; where it had
-    several, what they trade against one another."""
-    charts: list[Chart] = []
+    several, what they trade against one another; a fair study's searches over one another."""
+    fair = [search for search in comparison.searches if search.fair and search.trials]
+    charts = [*tuning(fair)]
     for search in comparison.searches:
+        if charts and search in fair:
+            continue
         if len(search.objectives) > 1:
             charts += objectives(search)
         if len(search.objectives) != 1 or len(_drawn(search)) < 2:
