@@ -1,6 +1,6 @@
 """What our launcher gains over Hydra's own, and what it costs a run beyond its training.
 
-    python -m benchmarks.sweeps [--repeats 3] [--experiment first_comparison]
+    python -m benchmarks.sweeps [--repeats 3] [--experiment rnnlm]
 
 The same sweep under `hydra/launcher=local` and `hydra/launcher=basic`, in turns and into fresh
 folders, as whole commands from start to end; the ratio is the median over pairs. Then runs of a
@@ -89,7 +89,7 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--experiment", default="first_comparison")
+    parser.add_argument("--experiment", default="rnnlm")
     parser.add_argument("--output", type=Path, help="where to write the result, as JSON")
     options = parser.parse_args()
     result = {

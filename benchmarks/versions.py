@@ -34,7 +34,11 @@ SMALL = """
 """
 # What follows `unrolled train` in each case.
 CASES = {
-    "comparison": "experiment=first_comparison",
+    "comparison": """
+        -m cell=rnn_tanh,lstm,gru seed=1,2,3 budget=equal scheduler=cosine model.forget_bias=1.0
+        task.batch_size=16 optimizer.lr=0.01 trainer.max_steps=1200
+        trainer.validate_every_steps=200
+    """,
     "penn_treebank": """
         dataset=splits dataset.path='{ptb}' tokenizer=word cell=lstm model.layers=2
         model.dropout=0.3 model.embedding_size=200 model.hidden_size=200 trainer.threads=1

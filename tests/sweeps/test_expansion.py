@@ -43,7 +43,7 @@ def by_hydra(overrides: list[str]) -> list[DictConfig]:
         ["cell=lstm,gru", "seed=1,2", "model.dropout=0.1,0.2", "optimizer=adam,sgd"],
         ["seed=range(1,4)", "optimizer.lr=choice(0.1,1e-3)", "task.sample.prompt='a b','c'"],
         ["cell._target_=my_cells.A,my_cells.B", "+cell.leak=0.5,0.9", "model.layers=2"],
-        ["experiment=first_comparison", "trainer.max_steps=7,8"],
+        ["experiment=rnnlm", "trainer.max_steps=7,8"],
         ["model.output_dropout=${model.dropout}", "model.dropout=0.1,0.2", "workers=null,2"],
         ["optimizer.betas=[0.8,0.9],[0.9,0.99]", "optimizer=adam", "scheduler=step,plateau"],
     ],
@@ -99,10 +99,10 @@ def test_a_hyperparameter_of_an_own_cell_can_be_swept() -> None:
 
 
 def test_an_experiment_brings_its_sweep_and_the_command_line_goes_before_it() -> None:
-    planned = plan(["experiment=first_comparison"])
+    planned = plan(["experiment=rnnlm"])
     assert (planned.sweep, planned.jobs) == (True, 9)
-    assert planned.configs[0].study == "first_comparison"
-    more = plan(["experiment=first_comparison", "seed=1,2,3,4,5", "trainer.max_steps=7"])
+    assert planned.configs[0].study == "rnnlm"
+    more = plan(["experiment=rnnlm", "seed=1,2,3,4,5", "trainer.max_steps=7"])
     assert more.jobs == 15
     assert all(config.trainer.max_steps == 7 for config in more.configs)
 
@@ -115,8 +115,18 @@ def test_cells_of_ones_own_can_be_swept_by_their_targets() -> None:
     assert planned.varied == []
 
 
+def test_a_fair_study_compares_cells_of_ones_own_by_their_targets() -> None:
+    lr = "optimizer.lr=tag(log, interval(1e-4, 1e-1))"
+    options = ["cell._target_=my_cells.A,my_cells.B", "seed=1,2", lr, "hydra/sweeper=fair"]
+    planned = plan([*options, "hydra.sweeper.n_trials=3"], multirun=True)
+    assert planned.fair is not None
+    assert [each.label for each in planned.fair.conditions] == ["my_cells.A", "my_cells.B"]
+    assert planned.jobs == 2 * (3 + 2)
+    assert [config.cell.name for config in planned.configs] == ["A"] * 3 + ["B"] * 3
+
+
 def test_the_cell_of_an_experiment_gives_way_to_ones_own() -> None:
-    planned = plan(["experiment=first_comparison", "cell._target_=my_cells.A"])
+    planned = plan(["experiment=rnnlm", "cell._target_=my_cells.A"])
     assert {config.cell.name for config in planned.configs} == {"A"}
     assert planned.jobs == 3
 

@@ -106,7 +106,11 @@ def design(
     """
     options = FairOptions.of(sweeper, base)
     by_key = {override.get_key_element(): override for override in overrides}
-    compared = [_compared(key, by_key) for key in sweeper["compare"]]
+    # A class of somebody's own is chosen by its target.
+    keys = [
+        f"{key}._target_" if f"{key}._target_" in by_key else key for key in sweeper["compare"]
+    ]
+    compared = [_compared(key, by_key) for key in keys]
     swept = {key: one for key, one in by_key.items() if one.is_sweep_override()}
     for key, override in swept.items():
         if key.startswith("hydra"):
@@ -120,11 +124,7 @@ def design(
             f"seed={options.search_seed}: the search uses this seed, and a final run must not; "
             "give other seeds, or another hydra.sweeper.search_seed"
         )
-    shared = [
-        Dimension.of(one, base)
-        for key, one in swept.items()
-        if key not in (*sweeper["compare"], "seed")
-    ]
+    shared = [Dimension.of(one, base) for key, one in swept.items() if key not in (*keys, "seed")]
     fixed = [one for key, one in by_key.items() if key not in swept]
     own = _own(groups, sweeper["own"], compared, fixed)
     columns = len(shared) + max(map(len, own.values()), default=0)
