@@ -28,12 +28,16 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": {"errors", "data"},
     "models": {"errors", "config", "cells", "data", "recurrence", "cell_checks"},
     "tasks": {"errors", "runs", "config", "data", "metrics", "recurrence", "models"},
-    "training": {"errors", "runs", "figures", "config", "data", "recurrence", "models", "tasks"},
+    "diagnostics": {"errors", "runs", "cells", "data", "models"},
+    "training": {
+        *("errors", "runs", "figures", "config", "data", "recurrence", "models", "tasks"),
+        "diagnostics",
+    },
     "sweeps": {"errors", "runs", "config", "tasks", "training"},
     "comparison": {"errors", "runs", "figures"},
     "commands": {
         *("errors", "runs", "config", "cells", "data", "recurrence", "cell_checks", "metrics"),
-        *("models", "tasks", "training", "sweeps", "comparison"),
+        *("models", "tasks", "diagnostics", "training", "sweeps", "comparison"),
     },
 }
 # The command is above everything, and what Python runs for `python -m unrolled` above it.
@@ -168,6 +172,7 @@ def test_the_plugins_are_above_sweeps_only() -> None:
         "unrolled.commands.generate",
         "unrolled.commands.surprisal",
         "unrolled.commands.evaluate",
+        "unrolled.commands.diagnose",
         "unrolled.commands.reproduce",
         "unrolled.training.run",
         "unrolled.training.load",

@@ -21,6 +21,7 @@ COMMANDS = {
     "generate": "text from trained runs, side by side",
     "predict": "a trained run's answers for new data",
     "surprisal": "how surprising each token of a text is, and where it is unusual",
+    "diagnose": "why a run remembers or forgets: gradient flow, memory length, gates, dynamics",
     "evaluate": "a trained run again, on its own data or on other data",
     "reproduce": "a finished run again from its record, and whether it came out the same",
     "runs": "what runs there are, and in which state",

@@ -10,7 +10,8 @@ unequal lengths and the choice of a kernel.
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,22 @@ from torch import Tensor, nn
 from unrolled.errors import CellError
 
 State = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate, for diagnostics: training does not read it.
+
+    Attributes:
+        name: as the cell's equations write it.
+        memory: ``keeps`` where the state stays as it was while the gate is open (1), ``replaces``
+            where it does while the gate is closed (0); empty where the gate does neither.
+        by: the function whose value the gate is.
+    """
+
+    name: str
+    memory: Literal["", "keeps", "replaces"] = ""
+    by: Literal["sigmoid", "exp"] = "sigmoid"
 
 
 class _Initialized(ABCMeta):
@@ -44,11 +61,14 @@ class Cell(nn.Module, metaclass=_Initialized):
         input_size, hidden_size: the widths of the input and of the recurrence.
         output_size: the width of what the layer above reads.
         window: how many inputs a step reads, its own and those before it; the engine keeps them.
+        gating: the cell's gates in the order in which it computes them; ``()`` where it has none,
+            None where it does not say.
     """
 
     state_names: ClassVar[tuple[str, ...]] = ("h",)
     recurrent_weights: tuple[str, ...] = ("weight_hh",)
     window: int = 1
+    gating: tuple[Gate, ...] | None = None
     _renamed_hooks: ClassVar[dict[str, str]] = {"mix": "apply_zoneout"}
 
     def __init_subclass__(cls, **options: Any) -> None:

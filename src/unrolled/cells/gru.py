@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from unrolled.cells.base import State
+from unrolled.cells.base import Gate, State
 from unrolled.cells.fused import OneStateCell, one_state
 
 
@@ -38,3 +38,4 @@ class GRU(OneStateCell):
         self, x: Tensor, state: State, batch_sizes: Tensor | None = None
     ) -> tuple[Tensor, State]:
         return one_state(torch.gru, self, x, state, batch_sizes)
+    gating = (Gate("r"), Gate("z", "keeps"))

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.cells.base import State
+from unrolled.cells.base import Gate, State
 from unrolled.cells.gated import GatedCell
 
 
@@ -61,3 +61,4 @@ class GRULayerNorm(GatedCell):
     def _split(self, a: Tensor) -> tuple[Tensor, ...]:
         """The rows of z and r, and those of ĥ."""
         return a.split_with_sizes([2 * self.hidden_size, self.hidden_size], dim=-1)
+    gating = (Gate("z", "replaces"), Gate("r"))

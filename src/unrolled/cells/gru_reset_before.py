@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.cells.base import Cell, State, uniform
+from unrolled.cells.base import Cell, Gate, State, uniform
 
 
 class GRUResetBefore(Cell):
@@ -50,3 +50,4 @@ class GRUResetBefore(Cell):
         update, reset = torch.sigmoid(gates + F.linear(h, self.weight_hh)).chunk(2, dim=-1)
         new = torch.tanh(new + F.linear(reset * h, self.weight_hn))
         return ((1 - update) * h + update * new,)
+    gating = (Gate("z", "replaces"), Gate("r"))

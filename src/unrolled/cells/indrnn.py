@@ -29,6 +29,8 @@ class IndRNN(Cell):
         ConfigError: ``recurrent_min`` is above ``recurrent_max``, or the bound is not positive.
     """
 
+    gating = ()
+
     def __init__(
         self,
         input_size: int,

@@ -114,3 +114,4 @@ class LRU(LinearCell):
 def _full(x: Tensor) -> Tensor:
     """At least float32: complex numbers have no half precision."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+    gating = ()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.cells.base import State
+from unrolled.cells.base import Gate, State
 from unrolled.cells.gated import GatedCell
 from unrolled.errors import ConfigError
 
@@ -82,3 +82,4 @@ class LSTM(GatedCell):
         else:
             y, h, c = kernel(x, batch_sizes, (h, c), *how)
         return y, (h[0], c[0])
+    gating = (Gate("f", "keeps"), Gate("i"), Gate("o"))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from unrolled.cells.base import State
+from unrolled.cells.base import Gate, State
 from unrolled.cells.gated import GatedCell
 
 
@@ -34,3 +34,4 @@ class LSTMCIFG(GatedCell):
         f = torch.sigmoid(f)
         c = f * c + (1 - f) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
+    gating = (Gate("f", "keeps"), Gate("o"))

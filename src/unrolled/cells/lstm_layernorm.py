@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.cells.base import State
+from unrolled.cells.base import Gate, State
 from unrolled.cells.gated import GatedCell
 
 
@@ -51,3 +51,4 @@ class LSTMLayerNorm(GatedCell):
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         normalized = F.layer_norm(c, self.alpha_3.shape, self.alpha_3, self.beta_3)
         return torch.sigmoid(o) * torch.tanh(normalized), c
+    gating = (Gate("f", "keeps"), Gate("i"), Gate("o"))

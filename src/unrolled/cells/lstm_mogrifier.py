@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.cells.base import State
+from unrolled.cells.base import Gate, State
 from unrolled.cells.gated import GatedCell
 from unrolled.errors import ConfigError
 
@@ -50,6 +50,8 @@ class LSTMMogrifier(GatedCell):
             raise ConfigError(f"cell.rounds={rounds}: must be at least 1; for none take cell=lstm")
         if rank is not None and rank < 1:
             raise ConfigError(f"cell.rank={rank}: must be at least 1, or null for full matrices")
+        modulating = (Gate(f"{'QR'[i % 2]}{i + 1}") for i in range(rounds))
+        self.gating = (*modulating, Gate("f", "keeps"), Gate("i"), Gate("o"))
         sizes = (hidden_size, input_size)
         self.modulations = nn.ModuleList(
             _product(sizes[i % 2], sizes[1 - i % 2], rank) for i in range(rounds)

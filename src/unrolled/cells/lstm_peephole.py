@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from unrolled.cells.base import State
+from unrolled.cells.base import Gate, State
 from unrolled.cells.gated import GatedCell
 
 
@@ -42,3 +42,4 @@ class LSTMPeephole(GatedCell):
         c = f * c + i * torch.tanh(g)
         o = torch.sigmoid(torch.addcmul(o, self.peephole_o, c))
         return o * torch.tanh(c), c
+    gating = (Gate("i"), Gate("f", "keeps"), Gate("o"))

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.cells.base import Cell, State, uniform
+from unrolled.cells.base import Cell, Gate, State, uniform
 
 
 class MGU(Cell):
@@ -46,3 +46,4 @@ class MGU(Cell):
         f = torch.sigmoid(f + F.linear(h, self.weight_hh))
         new = torch.tanh(new + F.linear(f * h, self.weight_hn))
         return ((1 - f) * h + f * new,)
+    gating = (Gate("f", "replaces"),)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.cells.base import uniform
+from unrolled.cells.base import Gate, uniform
 from unrolled.cells.linear import LinearCell
 from unrolled.errors import ConfigError
 
@@ -33,6 +33,8 @@ class MinGRU(LinearCell):
     Raises:
         ConfigError: another ``candidate``.
     """
+
+    gating = (Gate("1 - z", "keeps"), Gate("z", "replaces"))
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.cells.base import uniform
+from unrolled.cells.base import Gate, uniform
 from unrolled.cells.linear import LinearCell
 from unrolled.cells.min_gru import is_positive, positive
 
@@ -32,6 +32,8 @@ class MinLSTM(LinearCell):
     Raises:
         ConfigError: another ``candidate``.
     """
+
+    gating = (Gate("f'", "keeps"), Gate("i'", "replaces"))
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.cells.base import State, uniform
+from unrolled.cells.base import Gate, State, uniform
 from unrolled.cells.linear import LinearCell
 from unrolled.errors import ConfigError
 
@@ -58,3 +58,4 @@ class QRNN(LinearCell):
 
     def set_forget_bias(self, value: float) -> None:
         nn.init.constant_(self.bias_ih[self.hidden_size : 2 * self.hidden_size], value)
+    gating = (Gate("f", "keeps"), Gate("o"))

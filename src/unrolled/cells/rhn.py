@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.cells.base import Cell, State, uniform
+from unrolled.cells.base import Cell, Gate, State, uniform
 from unrolled.errors import ConfigError
 
 
@@ -54,6 +54,7 @@ class RHN(Cell):
         self.transform_bias = transform_bias
         self.initial_range = initial_range
         self.recurrent_weights = tuple(f"weight_hh_{level}" for level in range(depth))
+        self.gating = tuple(Gate(f"t{level}", "replaces") for level in range(1, depth + 1))
         rows = 2 * hidden_size
         self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
         self.bias_ih = nn.Parameter(torch.empty(rows))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.cells.base import Cell, State
+from unrolled.cells.base import Cell, Gate, State
 from unrolled.errors import ConfigError
 
 FORGET_GATES = ("sigmoid", "exp")
@@ -130,3 +130,5 @@ class SLSTM(Cell):
     def _forget_bias(self) -> Tensor:
         """``[heads, units of a head]``."""
         return self.bias_ih.view(4, self.heads, -1)[2]
+    # i and f as they are kept, divided by exp(m): the larger of them is 1.
+    gating = (Gate("i", by="exp"), Gate("f", by="exp"), Gate("o"))

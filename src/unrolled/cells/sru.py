@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.cells.base import State
+from unrolled.cells.base import Gate, State
 from unrolled.cells.linear import LinearCell
 
 
@@ -62,3 +62,4 @@ class SRU(LinearCell):
 
     def set_forget_bias(self, value: float) -> None:
         nn.init.constant_(self.bias_ih[: self.hidden_size], value)
+    gating = (Gate("f", "keeps"), Gate("r"))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from unrolled.cells.base import State
+from unrolled.cells.base import Gate, State
 from unrolled.cells.gated import GatedCell
 
 
@@ -42,3 +42,4 @@ class UGRNN(GatedCell):
 
     def set_forget_bias(self, value: float) -> None:
         nn.init.constant_(self.bias_ih[self.gate("g")], value)
+    gating = (Gate("g", "keeps"),)

@@ -1,12 +1,15 @@
-"""What the runs measured besides numbers, side by side: confusion matrices, forecasts, curves."""
+"""What the runs measured besides numbers, side by side: confusion matrices, forecasts, curves, and
+what ``unrolled diagnose`` has found of them."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from unrolled.comparison.grouping import Run
 from unrolled.comparison.rows import Row
 from unrolled.figures.draw import draw
+from unrolled.runs.diagnostics import read_figures
 from unrolled.runs.figures import Curve, Figure, Matrix, from_plain
 from unrolled.runs.files import read_number
 
@@ -15,20 +18,26 @@ if TYPE_CHECKING:
 
 
 def run_figures(rows: Sequence[Row]) -> "dict[str, Picture | None]":
-    """A picture for each figure that a run's record has, by the name of its file."""
-    names = {name for row in rows for run in row.runs for name in run.record.figures}
+    """A picture for each figure that a run's record or its diagnostics have, by the name of its
+    file."""
+    plain = {run.folder: _plain(run) for row in rows for run in row.runs}
+    names = {name for figures in plain.values() for name in figures}
     return {
         f"{re.sub(r'[^a-z0-9]+', '_', name.lower())}.png": draw(
             {
-                row.label: [
-                    one for run in row.runs for one in figures_of(run.record.figures, name)
-                ]
+                row.label: [one for run in row.runs for one in figures_of(plain[run.folder], name)]
                 for row in rows
             },
             name.replace("_", " ").replace("/", " "),
         )
         for name in sorted(names)
     }
+
+
+def _plain(run: Run) -> dict[str, Any]:
+    """A run's figures by name, as its files have them."""
+    diagnostics = read_figures(run.folder)
+    return {**run.record.figures, **{f"diagnostics/{n}": f for n, f in diagnostics.items()}}
 
 
 def figures_of(plain: Mapping[str, Any], name: str) -> list[Figure]:

@@ -43,6 +43,8 @@ LIMITS: dict[str, tuple[float | None, float | None]] = {
     "trainer.validate_every_steps": (1, None),
     "trainer.early_stopping_patience": (1, None),
     "trainer.log_every_steps": (1, None),
+    "diagnostics.every_validations": (1, None),
+    "diagnostics.tokens": (1, None),
     "trainer.checkpoint_every_steps": (1, None),
     "trainer.limit_batches": (1, None),
     "trainer.overfit_batches": (1, None),

@@ -141,6 +141,14 @@ class Logger:
 
 
 @dataclass
+class Diagnostics:
+    """What is looked into during training: at each so many validations, on so many tokens."""
+
+    every_validations: int | None
+    tokens: int
+
+
+@dataclass
 class Paths:
     """Where runs are written, and tokenized text is kept."""
 
@@ -196,4 +204,5 @@ class Config:
     scheduler: Any
     trainer: Trainer
     logger: Logger
+    diagnostics: Diagnostics
     published: Any = None

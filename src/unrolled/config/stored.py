@@ -23,6 +23,7 @@ ADDED: dict[str, Any] = {
     "validation": {"name": "holdout", "holds_out": None},
     "time_limit_minutes": None,
     "trial": dict.fromkeys(TRIAL),
+    "diagnostics": {"every_validations": None, "tokens": 2000},
     "trainer.checkpoint_every_steps": None,
     "trainer.checkpoint_every_minutes": None,
     "budget.flops": None,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _WRITTEN = 12
 # An axis as long as this has labels that are whole numbers, such as years.
 _WHOLE = 8
+# Points of a curve that are marked.
+_SHOWN = 40
 # Panels of a picture beside one another.
 _ACROSS = 3
 
@@ -64,7 +66,7 @@ def _curves(picture: "Picture", rows: Mapping[str, Sequence[Figure]]) -> None:
         places = sorted(by_x)
         xs += places
         means = [float(np.mean(by_x[x])) for x in places]
-        panel.plot(places, means, color=colour(rank), lw=2, label=literal(label), marker=".")
+        panel.plot(places, means, color=colour(rank), lw=2, label=literal(label), marker=_marker(places))
     assert first is not None
     for name, x in first.marks.items():
         panel.axvline(x, color=INK, lw=0.9, ls=":")
@@ -72,10 +74,18 @@ def _curves(picture: "Picture", rows: Mapping[str, Sequence[Figure]]) -> None:
             f" {literal(name)}", (x, 1), xycoords=("data", "axes fraction"), va="top", color=INK
         )
     set_scale(panel, "x", xs, log_from=20)
+    if first.logarithmic:
+        # What is zero has no place on it.
+        panel.set_yscale("log", nonpositive="mask")
     panel.set_xlabel(literal(first.x_title))
     panel.set_ylabel(literal(first.y_title))
     if len(rows) > 1:
         panel.legend(frameon=False)
+
+
+def _marker(places: Sequence[float]) -> str:
+    """Points of a curve are shown where they are few."""
+    return "." if len(places) <= _SHOWN else ""
 
 
 def _matrices(picture: "Picture", rows: Mapping[str, Sequence[Figure]]) -> None:

@@ -73,9 +73,9 @@ class RecurrentModel(nn.Module):
         x, states = self.recurrence(x, states, lengths)
         if self.readout == "every":
             return self.output_dropout(x), states
-        return self.output_dropout(self._pooled(x, lengths)[None])[0], states
+        return self.output_dropout(self.pooled(x, lengths)[None])[0], states
 
-    def _pooled(self, y: Tensor, lengths: Tensor | None) -> Tensor:
+    def pooled(self, y: Tensor, lengths: Tensor | None) -> Tensor:
         """One vector a sequence, ``[batch, hidden_size]``."""
         if self.readout == "last":
             return pooling.last(y, lengths, self.recurrence.directions)

@@ -33,6 +33,7 @@ class Curve:
         x, y: as many as one another.
         marks: what to mark on the x axis: its label and its place, such as the longest length of
             training.
+        logarithmic: whether the y axis is.
     """
 
     x: Numbers
@@ -40,6 +41,7 @@ class Curve:
     x_title: str
     y_title: str
     marks: Mapping[str, float]
+    logarithmic: bool = False
 
 
 @dataclass(frozen=True)

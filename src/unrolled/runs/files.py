@@ -22,8 +22,12 @@ def write_json(path: Path, value: object) -> None:
     """Write ``value`` to ``path`` in one step, numbers that JSON lacks as ``"inf"``,
     ``"-inf"`` and ``"nan"``."""
     with atomic_path(path) as temporary:
-        text = json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(json_text(value) + "\n", encoding="utf-8")
+
+
+def json_text(value: object) -> str:
+    """``value`` as JSON, numbers that it lacks as ``"inf"``, ``"-inf"`` and ``"nan"``."""
+    return json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def read_number(value: object) -> float | None:

@@ -25,6 +25,7 @@ CANNOT_CHANGE_A_RESULT = (
     "paths",
     "validation.name",
     "logger",
+    "diagnostics",
     "dataset",
     "task.sample",
     "model.name",

@@ -142,6 +142,7 @@ def fit_and_test(
         record.timing["total_steps"] = length.total_steps
         keeper = RecordKeeper(record, plan.folder, length, device_name(config.trainer))
         callbacks += [keeper, *task.callbacks(data, plan.folder, config.seed), *further()]
+        callbacks += _diagnosing(config, length)
     # The last of them, so that it writes what the others are after a step.
     callbacks.append(
         Continuation(
@@ -186,6 +187,16 @@ def fit_and_test(
         log_hyperparameters(loggers, record, best.step, task.headline or (task.primary,))
         # Lightning's loggers write it, empty; config.yaml has what it would say.
         (plan.folder / "hparams.yaml").unlink(missing_ok=True)
+
+
+def _diagnosing(config: DictConfig, length: Length) -> list[pl.Callback]:
+    """Diagnostics during training, where they are asked for."""
+    if config.diagnostics.every_validations is None:
+        return []
+    from unrolled.training.diagnosing import Diagnosing
+
+    options = config.diagnostics
+    return [Diagnosing(options.every_validations, options.tokens, length.validation_interval)]
 
 
 def make_batches(config: DictConfig, task: Task, data: Data) -> DataModule:

@@ -53,14 +53,33 @@ class StoredRun:
             RunError: there is no such checkpoint, or it does not fit.
             ConfigError: the configuration names code that is not trusted.
         """
-        from unrolled.models.build import build_model
         from unrolled.training.checkpoints import best_checkpoint, load_weights
 
         checkpoint = best_checkpoint(self.folder)
-        config = self.of_its_width(self.config)
-        model = build_model(config, self.task.parts(self.fitted, config.model), self.trusted)
+        model = self._built()
         load_weights(model, checkpoint, prefix="model.")
         return model
+
+    def initial_model(self) -> "RecurrentModel":
+        """The run's network as it was before the first step, drawn anew from its seed.
+
+        The global generator stays as it is.
+
+        Raises:
+            ConfigError: the configuration names code that is not trusted.
+        """
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            # torch.manual_seed would seed every GPU, too.
+            torch.default_generator.manual_seed(self.config.seed)
+            return self._built()
+
+    def _built(self) -> "RecurrentModel":
+        from unrolled.models.build import build_model
+
+        config = self.of_its_width(self.config)
+        return build_model(config, self.task.parts(self.fitted, config.model), self.trusted)
 
     def of_its_width(self, config: DictConfig) -> DictConfig:
         """``config`` with the width that was solved for then, whatever a budget would be solved
