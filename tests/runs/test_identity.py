@@ -49,6 +49,7 @@ def changed(key: str, value: object) -> DictConfig:
         ("trainer.name", "other"),
         ("trainer.log_every_steps", 3),
         ("trainer.profiler", "simple"),
+        ("diagnostics.every_validations", 2),
     ],
 )
 def test_what_cannot_change_a_result_is_no_part_of_the_identity(key: str, value: object) -> None:

@@ -38,4 +38,5 @@ class GRU(OneStateCell):
         self, x: Tensor, state: State, batch_sizes: Tensor | None = None
     ) -> tuple[Tensor, State]:
         return one_state(torch.gru, self, x, state, batch_sizes)
+
     gating = (Gate("r"), Gate("z", "keeps"))

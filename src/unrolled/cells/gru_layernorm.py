@@ -61,4 +61,5 @@ class GRULayerNorm(GatedCell):
     def _split(self, a: Tensor) -> tuple[Tensor, ...]:
         """The rows of z and r, and those of ĥ."""
         return a.split_with_sizes([2 * self.hidden_size, self.hidden_size], dim=-1)
+
     gating = (Gate("z", "replaces"), Gate("r"))

@@ -50,4 +50,5 @@ class GRUResetBefore(Cell):
         update, reset = torch.sigmoid(gates + F.linear(h, self.weight_hh)).chunk(2, dim=-1)
         new = torch.tanh(new + F.linear(reset * h, self.weight_hn))
         return ((1 - update) * h + update * new,)
+
     gating = (Gate("z", "replaces"), Gate("r"))

@@ -46,6 +46,7 @@ class LRU(LinearCell):
 
     state_names = ("re", "im")
     recurrent_weights = ()
+    gating = ()
 
     def __init__(
         self,
@@ -114,4 +115,3 @@ class LRU(LinearCell):
 def _full(x: Tensor) -> Tensor:
     """At least float32: complex numbers have no half precision."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
-    gating = ()

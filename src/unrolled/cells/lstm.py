@@ -82,4 +82,5 @@ class LSTM(GatedCell):
         else:
             y, h, c = kernel(x, batch_sizes, (h, c), *how)
         return y, (h[0], c[0])
+
     gating = (Gate("f", "keeps"), Gate("i"), Gate("o"))

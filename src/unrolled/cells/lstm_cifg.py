@@ -34,4 +34,5 @@ class LSTMCIFG(GatedCell):
         f = torch.sigmoid(f)
         c = f * c + (1 - f) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
+
     gating = (Gate("f", "keeps"), Gate("o"))

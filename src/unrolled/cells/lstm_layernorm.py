@@ -51,4 +51,5 @@ class LSTMLayerNorm(GatedCell):
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         normalized = F.layer_norm(c, self.alpha_3.shape, self.alpha_3, self.beta_3)
         return torch.sigmoid(o) * torch.tanh(normalized), c
+
     gating = (Gate("f", "keeps"), Gate("i"), Gate("o"))

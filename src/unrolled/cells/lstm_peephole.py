@@ -42,4 +42,5 @@ class LSTMPeephole(GatedCell):
         c = f * c + i * torch.tanh(g)
         o = torch.sigmoid(torch.addcmul(o, self.peephole_o, c))
         return o * torch.tanh(c), c
+
     gating = (Gate("i"), Gate("f", "keeps"), Gate("o"))

@@ -46,4 +46,5 @@ class MGU(Cell):
         f = torch.sigmoid(f + F.linear(h, self.weight_hh))
         new = torch.tanh(new + F.linear(f * h, self.weight_hn))
         return ((1 - f) * h + f * new,)
+
     gating = (Gate("f", "replaces"),)

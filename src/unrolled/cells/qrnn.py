@@ -58,4 +58,5 @@ class QRNN(LinearCell):
 
     def set_forget_bias(self, value: float) -> None:
         nn.init.constant_(self.bias_ih[self.hidden_size : 2 * self.hidden_size], value)
+
     gating = (Gate("f", "keeps"), Gate("o"))

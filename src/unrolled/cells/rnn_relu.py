@@ -26,4 +26,5 @@ class RnnRelu(OneStateCell):
         self, x: Tensor, state: State, batch_sizes: Tensor | None = None
     ) -> tuple[Tensor, State]:
         return one_state(torch.rnn_relu, self, x, state, batch_sizes)
+
     gating = ()

@@ -26,4 +26,5 @@ class RnnTanh(OneStateCell):
         self, x: Tensor, state: State, batch_sizes: Tensor | None = None
     ) -> tuple[Tensor, State]:
         return one_state(torch.rnn_tanh, self, x, state, batch_sizes)
+
     gating = ()

@@ -130,5 +130,6 @@ class SLSTM(Cell):
     def _forget_bias(self) -> Tensor:
         """``[heads, units of a head]``."""
         return self.bias_ih.view(4, self.heads, -1)[2]
+
     # i and f as they are kept, divided by exp(m): the larger of them is 1.
     gating = (Gate("i", by="exp"), Gate("f", by="exp"), Gate("o"))

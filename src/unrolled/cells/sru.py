@@ -62,4 +62,5 @@ class SRU(LinearCell):
 
     def set_forget_bias(self, value: float) -> None:
         nn.init.constant_(self.bias_ih[: self.hidden_size], value)
+
     gating = (Gate("f", "keeps"), Gate("r"))

@@ -42,4 +42,5 @@ class UGRNN(GatedCell):
 
     def set_forget_bias(self, value: float) -> None:
         nn.init.constant_(self.bias_ih[self.gate("g")], value)
+
     gating = (Gate("g", "keeps"),)

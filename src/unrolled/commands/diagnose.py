@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -81,8 +82,8 @@ def run(options: argparse.Namespace) -> int:
         print(_as_json(examined, pairs))
     else:
         print_diagnoses(examined, pairs, console)
-    for error in failures:
-        _say(console, f"left out: {error}")
+    for failure in failures:
+        print(f"unrolled: left out: {printable(str(failure))}", file=sys.stderr)
     return FAILED if failures else 0
 
 
@@ -163,9 +164,7 @@ def examine(run: StoredRun, only: Sequence[str], split: str, tokens: int) -> Exa
         tokenizer=tokenizer,
     )
     if run.record.state != "finished":
-        found.notes.insert(
-            0, f"the run is {run.record.state}; this is its best checkpoint so far"
-        )
+        found.notes.insert(0, f"the run is {run.record.state}; this is its best checkpoint so far")
     if data.fingerprint != run.record.data.get("fingerprint"):
         found.notes.insert(0, "the data is not what the run was trained with")
     stream = token_stream(batches, split)

@@ -227,9 +227,7 @@ def _dynamics(
         return
     inputs = batch.inputs.double() if batch.inputs.is_floating_point() else batch.inputs
     encoded = model.encoder(inputs).double().flatten(0, 1).detach()
-    capacity = memory_capacity(
-        model, encoded if rows is None else encoded[rows.flatten()], tokens
-    )
+    capacity = memory_capacity(model, encoded if rows is None else encoded[rows.flatten()], tokens)
     if not np.isfinite(capacity).all():
         found.notes.append("memory capacity: the states of random inputs are not finite")
         return
@@ -256,9 +254,7 @@ def _memory(
     if reason is not None or stream is None:
         found.notes.append(f"{reason}")
         return
-    of = in_evaluation(
-        model, lambda: memory_length(model, stream, max(1, tokens // TARGETS))
-    )
+    of = in_evaluation(model, lambda: memory_length(model, stream, max(1, tokens // TARGETS)))
     if not np.isfinite(of.losses).all():
         found.notes.append("memory length: the loss is not finite")
         return

@@ -66,13 +66,21 @@ def dynamics(trace: CellTrace, rows: Tensor | None = None) -> Dynamics:
 
 
 def lyapunov_exponents(
-    trace: CellTrace, start: int, stop: int, sequences: int, count: int = EXPONENTS
+    trace: CellTrace,
+    start: int,
+    stop: int,
+    sequences: int,
+    count: int = EXPONENTS,
+    aligning: int = ALIGNING,
 ) -> Array:
     """The leading Lyapunov exponents between two steps, a mean over sequences.
 
     Benettin et al. 1980, by QR; on the transposed Jacobians from the last step back, whose
     products have the same singular values and which reverse-mode differentiation gives of any
     cell that can be trained.
+
+    Args:
+        aligning: in so many steps the directions turn to where they stay, and nothing is counted.
 
     Raises:
         FloatingPointError: the Jacobian of a step is not finite.
@@ -82,7 +90,7 @@ def lyapunov_exponents(
     generator = torch.Generator().manual_seed(SEED)
     start_at = torch.randn(sequences, size, count, generator=generator, dtype=trace.z.dtype)
     directions = torch.linalg.qr(start_at.to(trace.z.device)).Q
-    aligning = min(ALIGNING, (stop - start) // 2)
+    aligning = min(aligning, (stop - start) // 2)
     total = torch.zeros(count, dtype=trace.z.dtype, device=trace.z.device)
     for number, t in enumerate(range(stop - 1, start - 1, -1)):
         pulled = _pull(trace, t, sequences, directions)
@@ -153,13 +161,13 @@ def memory_capacity(
     half = batch // 2
     fit, judge = (part.flatten(0, 1) for part in (states[:, :half], states[:, half:]))
     known, asked = (part.flatten(0, 1) for part in (targets[:, :half], targets[:, half:]))
-    answer = _regress(fit, known)(judge)
+    answer = _Regression(fit, known)(judge)
     left = (asked - answer).square().sum(0) / (asked - asked.mean(0)).square().sum(0)
     shares: Array = (1 - left).clamp(min=0).cpu().numpy()
     return shares
 
 
-class _regress:
+class _Regression:
     """Ridge regression of ``[rows, targets]`` on ``[rows, features]``, its penalty a rounding."""
 
     def __init__(self, features: Tensor, targets: Tensor) -> None:
@@ -171,7 +179,8 @@ class _regress:
         self.weights = torch.linalg.solve(gram, centred.T @ (targets - self.offset))
 
     def __call__(self, features: Tensor) -> Tensor:
-        return (features - self.mean) @ self.weights + self.offset
+        answer: Tensor = (features - self.mean) @ self.weights + self.offset
+        return answer
 
 
 def _pull(trace: CellTrace, t: int, sequences: int, directions: Tensor) -> Tensor:
@@ -197,11 +206,13 @@ def _pull(trace: CellTrace, t: int, sequences: int, directions: Tensor) -> Tenso
         [part for part, _ in pairs], old, [d for _, d in pairs], allow_unused=True
     )
     filled = [torch.zeros_like(o) if g is None else g for g, o in zip(found, old, strict=True)]
-    return torch.cat(filled, -1).unflatten(0, (sequences, count)).mT
+    products: Tensor = torch.cat(filled, -1).unflatten(0, (sequences, count))
+    return products.mT
 
 
 def _require_finite(values: Tensor, trace: CellTrace, t: int) -> None:
     if not bool(values.isfinite().all()):
         raise FloatingPointError(
-            f"{trace.name}: the Jacobian of {type(trace.cell).__name__}'s step {t + 1} is not finite"
+            f"{trace.name}: the Jacobian of {type(trace.cell).__name__}'s step {t + 1} is not "
+            "finite"
         )

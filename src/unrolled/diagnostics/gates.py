@@ -117,7 +117,7 @@ def gate_values(cell: Cell, x: Tensor, state: tuple[Tensor, ...]) -> list[tuple[
     Raises:
         CellError: the cell names more gates than it computes.
     """
-    functions = {"sigmoid"} if cell.gating is None else {gate.by for gate in cell.gating}
+    functions: set[str] = {gate.by for gate in cell.gating or (Gate(""),)}
     with _Recorder(functions, len(x)) as recorder:
         z = cell.project(x)
         cell.output(z, cell.step(z, state))

@@ -55,10 +55,11 @@ class GradientFlow:
 def gradient_flow(model: RecurrentModel, batch: Batch, lags: int = LAGS) -> GradientFlow:
     """The mean norm of the gradient of a step's loss by the states before it.
 
-    The state is a cell's whole state, all its parts; what a state changes within its own step in
-    the layers above counts, too. Where the head reads each step, the losses of ``STEPS`` steps
-    are taken, otherwise each sequence's, from its last step back (a backward cell's from its
-    own). A head that reads a mean, a maximum or attention over time reaches every state directly.
+    The state is a cell's whole state after a step, all its parts; what it changes within the same
+    step in the layers above counts, too. Where the head reads each step, the losses of ``STEPS``
+    steps are taken, otherwise each sequence's, from its last step back (a backward cell's from
+    its own). A head that reads a mean, a maximum or attention over time reaches every state
+    directly.
 
     Args:
         model: in double precision, as ``probe`` makes it.
@@ -108,22 +109,20 @@ def _add(
     Args:
         ends: for each cell the step at which each sequence's loss is, in its own order.
     """
-    states = [part for trace in traces for state in trace.states[1:] for part in state]
+    states = [state for trace in traces for state in trace.joined]
     found = torch.autograd.grad(loss, states, retain_graph=True, allow_unused=True)
-    gradients = iter(found)
+    squares = torch.stack(
+        [
+            state.new_zeros(len(rows)) if gradient is None else gradient.square().sum(-1)
+            for state, gradient in zip(states, found, strict=True)
+        ]
+    )
     total: Tensor | None = None
-    for trace, end, norms in zip(traces, ends, by_cell, strict=True):
-        squares = torch.stack(
-            [
-                sum(
-                    (g.square().sum(-1) for g in (next(gradients) for _ in state) if g is not None),
-                    loss.new_zeros(len(rows)),
-                )
-                for state in trace.states[1:]
-            ]
-        )
+    # Of each cell [time, sequences].
+    by_step = squares.split([len(trace.joined) for trace in traces])
+    for end, norms, mine in zip(ends, by_cell, by_step, strict=True):
         places = end - torch.arange(lags + 1)[:, None]
-        kept = squares[:, rows].gather(0, places[:, rows].clamp(min=0))
+        kept = mine[:, rows].gather(0, places[:, rows].clamp(min=0))
         norms.append(kept.sqrt())
         total = kept if total is None else total + kept
     assert total is not None

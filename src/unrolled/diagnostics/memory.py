@@ -135,7 +135,7 @@ def memory_length(model: RecurrentModel, stream: TokenStream, targets: int) -> M
 
 @torch.no_grad()
 def token_losses(model: RecurrentModel, stream: TokenStream, tokens: int) -> Array:
-    """The loss of each of the first tokens of a stream, its state carried, in nats ``[tokens]``."""
+    """The loss of each of a stream's first tokens, the state carried, in nats ``[tokens]``."""
     ids = stream.ids[: tokens + 1].astype(np.int64)
     inputs, targets = (torch.from_numpy(part)[:, None] for part in (ids[:-1], ids[1:]))
     states = None
@@ -146,8 +146,10 @@ def token_losses(model: RecurrentModel, stream: TokenStream, tokens: int) -> Arr
     return torch.cat(found)[:, 0].double().numpy()
 
 
-def _loss(model: RecurrentModel, rows: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]) -> Array:
-    """The loss after reading ``rows`` ``[time, targets]`` from the initial state, ``[targets]``."""
+def _loss(
+    model: RecurrentModel, rows: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]
+) -> Array:
+    """The loss ``[targets]`` after reading ``[time, targets]`` from the initial state."""
     inputs = torch.from_numpy(rows)
     states = None
     for some in inputs.split(max(1, CHUNK // inputs.shape[1])):

@@ -1,6 +1,7 @@
 """What of a split is looked at: a batch of moderate size, the same for every run."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -85,7 +86,7 @@ def with_target(targets: Tensor) -> Tensor:
     return there.flatten(2).any(-1) if there.dim() > 2 else there
 
 
-def _dataset(batches: DataModule, split: str) -> object:
+def _dataset(batches: DataModule, split: str) -> Any:
     try:
         return batches.evaluation_dataloader(split).dataset
     except KeyError as error:

@@ -27,6 +27,9 @@ class CellTrace:
         x: what it projects, ``[time, batch, window * input_size]``.
         z: its projection, ``[time, batch, projected size]``.
         states: before the first step and after each, ``[batch, size]`` for each part.
+        joined: after each step, the parts of the state side by side, through which alone all that
+            comes later sees it: the gradient by them is that by the state as a whole, where one by
+            a part alone would count what other parts of the same state were made of.
         outputs: what the layer above reads, ``[time, batch, output_size]``.
         backward: whether it reads backwards in time.
         zoneout: the share of the state that a step leaves as it was.
@@ -37,6 +40,7 @@ class CellTrace:
     x: Tensor
     z: Tensor
     states: Sequence[State]
+    joined: Sequence[Tensor]
     outputs: Tensor
     backward: bool
     zoneout: float
@@ -119,11 +123,13 @@ def _trace(name: str, cell: Cell, x: Tensor, zoneout: float, backward: bool) -> 
     x = torch.cat(windows, -1)
     z = cell.project(x)
     state = tuple(part.requires_grad_() for part in cell.initial_state(x.shape[1], x))
-    states = [state]
+    widths = [part.shape[-1] for part in state]
+    states, joined = [state], []
     for z_t in z:
-        states.append(_step(cell, z_t, states[-1], zoneout))
+        joined.append(torch.cat(_step(cell, z_t, states[-1], zoneout), -1))
+        states.append(joined[-1].split(widths, -1))
     after = tuple(torch.stack(part) for part in zip(*states[1:], strict=True))
-    return CellTrace(name, cell, x, z, states, cell.output(z, after), backward, zoneout)
+    return CellTrace(name, cell, x, z, states, joined, cell.output(z, after), backward, zoneout)
 
 
 def _step(cell: Cell, z: Tensor, state: State, zoneout: float) -> State:

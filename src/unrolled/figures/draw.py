@@ -66,7 +66,9 @@ def _curves(picture: "Picture", rows: Mapping[str, Sequence[Figure]]) -> None:
         places = sorted(by_x)
         xs += places
         means = [float(np.mean(by_x[x])) for x in places]
-        panel.plot(places, means, color=colour(rank), lw=2, label=literal(label), marker=_marker(places))
+        panel.plot(
+            places, means, color=colour(rank), lw=2, label=literal(label), marker=_marker(places)
+        )
     assert first is not None
     for name, x in first.marks.items():
         panel.axvline(x, color=INK, lw=0.9, ls=":")

@@ -5,6 +5,7 @@ import logging
 from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from unrolled.diagnostics.diagnosis import diagnose
@@ -47,9 +48,11 @@ class Diagnosing(pl.Callback):
         try:
             # Shares its tensors with the batches that training reads, and changes none.
             batches = pl_module.task.batches(pl_module.data, seed=0)
-            found = diagnose(
-                pl_module.model, batches, split="validation", tokens=self.tokens, only=PARTS
-            )
+            # Lightning evaluates in inference mode, which has no gradients.
+            with torch.inference_mode(False), torch.enable_grad():
+                found = diagnose(
+                    pl_module.model, batches, split="validation", tokens=self.tokens, only=PARTS
+                )
         except UnrolledError as error:
             log.warning("no diagnostics at step %d: %s", trainer.global_step, error)
             return
