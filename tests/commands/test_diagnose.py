@@ -67,9 +67,8 @@ def test_a_run_is_diagnosed_and_its_folder_keeps_it(folder: Path, command: Comma
     assert isinstance(flow, Curve)
     assert flow.logarithmic
     assert isinstance(figures["gates"], Matrix)
-    assert {"memory_length", "shuffled_context", "loss_by_position", "time_constants"} <= {
-        *figures
-    }
+    assert {"memory_length", "shuffled_context", "loss_by_position"} <= {*figures}
+    assert {"time_constants", "lyapunov_exponents", "memory_capacity"} <= {*figures}
     assert read_record(folder) == before
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from unrolled.comparison.collect import collect
 from unrolled.comparison.report import analyse
 from unrolled.comparison.run_figures import run_figures
+from unrolled.figures.style import colour
 from unrolled.runs.diagnostics import write_diagnostics
 from unrolled.runs.figures import Curve, to_plain
 from unrolled.runs.record import find_runs
@@ -18,7 +19,7 @@ def flow(slope: float) -> Curve:
 
 def test_a_line_for_each_cell_that_was_diagnosed(make_runs: Callable[..., Path]) -> None:
     make_runs("gru", [5.0, 5.1])
-    make_runs("lstm", [5.0, 5.1])
+    make_runs("lstm", [5.5, 5.6])
     study = make_runs("rnn_tanh", [6.0, 6.1])
     for folder in find_runs(study):
         if not folder.name.startswith("lstm"):
@@ -32,6 +33,9 @@ def test_a_line_for_each_cell_that_was_diagnosed(make_runs: Callable[..., Path])
     legend = panel.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["gru", "rnn_tanh"]
+    # The third row keeps its colour where the second has no figure.
+    colours = {line.get_label(): line.get_color() for line in panel.get_lines()}
+    assert (colours["gru"], colours["rnn_tanh"]) == (colour(0), colour(2))
     picture.canvas.draw()
 
 

@@ -266,7 +266,6 @@ def _memory(
         numbers["memory/length_of_order"] = order
     numbers["memory/loss_with_all"] = float(of.means[-1])
     numbers["memory/gain_beyond_10_tokens"] = float(of.gains.mean())
-    mark = {"within 1 %": float(of.length())}
     xs = [*map(float, of.contexts)]
     figures = found.figures
     loss = "loss, nats per token"
@@ -275,7 +274,6 @@ def _memory(
         figures[f"memory_length_of_{group}_tokens"] = Curve(
             xs, of.losses[:, members].mean(1).tolist(), "tokens of context", loss, {}
         )
-    figures["memory_length"] = Curve(xs, of.means.tolist(), "tokens of context", loss, mark)
     if of.kept:
         figures["shuffled_context"] = Curve(
             [*map(float, of.kept)],

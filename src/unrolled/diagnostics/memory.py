@@ -25,8 +25,9 @@ WITHIN = 0.01
 # The context without which a token's gain from memory is measured.
 SHORT = 10
 GROUPS = ("frequent", "middle", "rare")
-# States and scores are computed for so many tokens at a time.
+# States are computed for so many tokens at a time, and so many scores are there at once (128 MB).
 CHUNK = 1 << 15
+SCORES = 1 << 25
 
 Array = npt.NDArray[np.float64]
 
@@ -182,8 +183,13 @@ def _losses(model: RecurrentModel, hidden: Tensor, targets: Tensor) -> Tensor:
     """The negative log-likelihood of each target ``[time, batch]``, on the CPU."""
     assert isinstance(model.head, LinearHead)
     targets = targets.to(hidden.device)
-    logs = model.head.log_probabilities(hidden)
-    return -logs.gather(-1, targets[..., None])[..., 0].cpu()
+    rows = max(1, SCORES // model.head.classes)
+    parts = zip(hidden.flatten(0, 1).split(rows), targets.flatten().split(rows), strict=True)
+    found = [
+        -model.head.log_probabilities(part).gather(-1, wanted[:, None])[:, 0]
+        for part, wanted in parts
+    ]
+    return torch.cat(found).reshape(targets.shape).cpu()
 
 
 def _groups(

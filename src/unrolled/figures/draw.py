@@ -38,23 +38,27 @@ def draw(figures: Mapping[str, Sequence[Figure]], title: str) -> "Picture | None
     picture = new_figure(1, 1)
     picture.suptitle(literal(title), x=0.01, ha="left", fontsize=11)
     kind = kinds.pop()
+    # A row has one colour in all pictures, whichever rows have a figure.
+    colours = {label: colour(rank) for rank, label in enumerate(figures)}
     if kind is Curve:
-        _curves(picture, rows)
+        _curves(picture, rows, colours)
     elif kind is Matrix:
         _matrices(picture, rows)
     else:
-        _forecasts(picture, rows)
+        _forecasts(picture, rows, colours)
     return picture
 
 
-def _curves(picture: "Picture", rows: Mapping[str, Sequence[Figure]]) -> None:
+def _curves(
+    picture: "Picture", rows: Mapping[str, Sequence[Figure]], colours: Mapping[str, str]
+) -> None:
     """A line a row, its runs' mean, and thin ones for the runs."""
     picture.set_size_inches(8, 4.6)
     panel = picture.subplots()
     tidy(panel)
     first: Curve | None = None
     xs: list[float] = []
-    for rank, (label, members) in enumerate(rows.items()):
+    for label, members in rows.items():
         curves = [one for one in members if isinstance(one, Curve)]
         first = first or curves[0]
         by_x: dict[float, list[float]] = {}
@@ -62,12 +66,12 @@ def _curves(picture: "Picture", rows: Mapping[str, Sequence[Figure]]) -> None:
             for x, y in zip(curve.x, curve.y, strict=True):
                 by_x.setdefault(x, []).append(y)
             if len(curves) > 1:
-                panel.plot(curve.x, curve.y, color=colour(rank), lw=0.7, alpha=0.45)
+                panel.plot(curve.x, curve.y, color=colours[label], lw=0.7, alpha=0.45)
         places = sorted(by_x)
         xs += places
         means = [float(np.mean(by_x[x])) for x in places]
         panel.plot(
-            places, means, color=colour(rank), lw=2, label=literal(label), marker=_marker(places)
+            places, means, color=colours[label], lw=2, label=literal(label), marker=_marker(places)
         )
     assert first is not None
     for name, x in first.marks.items():
@@ -117,7 +121,9 @@ def _matrices(picture: "Picture", rows: Mapping[str, Sequence[Figure]]) -> None:
                 )  # fmt: skip
 
 
-def _forecasts(picture: "Picture", rows: Mapping[str, Sequence[Figure]]) -> None:
+def _forecasts(
+    picture: "Picture", rows: Mapping[str, Sequence[Figure]], colours: Mapping[str, str]
+) -> None:
     """The series once, and each row's first forecast of it."""
     from matplotlib.ticker import MaxNLocator
 
@@ -131,11 +137,11 @@ def _forecasts(picture: "Picture", rows: Mapping[str, Sequence[Figure]]) -> None
     # From the last known value on, so that the line has no gap.
     whole = np.concatenate([known[-1:], ahead]), [*one.history[-1:], *one.truth]
     panel.plot(*whole, color=INK, lw=1.6, label="truth")
-    for rank, (label, members) in enumerate(rows.items()):
+    for label, members in rows.items():
         forecast = members[0]
         assert isinstance(forecast, Forecast)
         name = literal(label) if len(rows) > 1 else "forecast"
-        panel.plot(ahead, forecast.predicted, color=colour(rank), lw=1.4, label=name)
+        panel.plot(ahead, forecast.predicted, color=colours[label], lw=1.4, label=name)
     panel.axvline(float(ahead[0] - one.step / 2), color=INK, lw=0.8, ls=":")
     panel.set_ylabel(literal(one.title))
     if ahead[-1] - known[0] > _WHOLE:
