@@ -219,8 +219,7 @@ def print_diagnoses(
     columns = [_written(one.diagnosis.numbers) for one in examined]
     names = dict.fromkeys(name for column in columns for name in column)
     part = ""
-    # In the order in which they were found, those of a cell's own gates among the others'.
-    for name in sorted(names, key=lambda name: [*PARTS].index(name.partition("/")[0])):
+    for name in sorted(names, key=_order):
         now, _, rest = name.partition("/")
         if now != part:
             table.add_section()
@@ -230,7 +229,7 @@ def print_diagnoses(
         table.add_row(f"  {label}", *(column.get(name, "-") for column in columns))
     console.print(table)
     if any("gates/" in name for name in names):
-        _say(console, "gates: mean opening; share of steps under 0.1; over 0.9")
+        _say(console, "gates: mean opening, and the share of steps under 0.1 / over 0.9")
     for one in examined:
         for note in one.diagnosis.notes:
             _say(console, f"{one.run.record.name}: {note}")
@@ -245,17 +244,21 @@ def print_diagnoses(
 
 
 def _written(numbers: Mapping[str, float]) -> dict[str, str]:
-    """Each number for people; those of a gate in one line."""
-    lines: dict[str, list[str]] = {}
+    """Each number for people; those of a gate in one line, its stuck units in the file alone."""
+    written: dict[str, str] = {}
     for name, value in numbers.items():
-        head, _, last = name.rpartition("/")
-        # Its units that are stuck are in the file.
-        if last == "stuck_units":
-            continue
-        of_gate = last in ("mean_opening", "under_0.1", "over_0.9")
-        text = f"{value:.2f}" if of_gate else f"{value:.4g}"
-        lines.setdefault(head if of_gate else name, []).append(text)
-    return {name: "; ".join(texts) for name, texts in lines.items()}
+        gate, _, last = name.rpartition("/")
+        if last == "mean_opening":
+            closed, opened = (100 * numbers[f"{gate}/{of}"] for of in ("under_0.1", "over_0.9"))
+            written[gate] = f"{value:.2f} {closed:.0f}/{opened:.0f} %"
+        elif last not in ("under_0.1", "over_0.9", "stuck_units"):
+            written[name] = f"{value:.4g}"
+    return written
+
+
+def _order(name: str) -> tuple[int, bool]:
+    """Part by part; a cell's gates, whatever they are called, before what all cells have."""
+    return PARTS.index(name.partition("/")[0]), name.endswith(("dead_units", "time_constant"))
 
 
 def _tokens(console: "Console", title: str, gains: "Sequence[Difference]") -> None:
