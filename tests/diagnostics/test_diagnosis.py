@@ -36,8 +36,9 @@ def test_the_model_and_the_generators_stay_as_they_are(text_file: object) -> Non
     found = diagnose(
         model, task.batches(data, seed=1), split="validation", tokens=300, initial=model
     )
-    assert found.numbers["gradients/slope_at_initialization"] == (
-        found.numbers["gradients/slope_after_training"]
+    assert (
+        found.numbers["gradients/slope_at_initialization"]
+        == (found.numbers["gradients/slope_after_training"])
     )
     assert model.training
     assert all(parameter.grad is None for parameter in model.parameters())

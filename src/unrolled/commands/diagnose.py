@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from rich.console import Console
 
-    from unrolled.diagnostics.diagnosis import Diagnosis
     from unrolled.diagnostics.differences import Difference
+    from unrolled.diagnostics.findings import Diagnosis
     from unrolled.diagnostics.sample import TokenStream
 
 TOKENS = 10_000

@@ -1,65 +1,30 @@
-"""Everything that is asked of one model on one split, as numbers, figures and sentences."""
+"""Everything that is asked of one model on one split."""
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable, Collection
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from unrolled.data.batches import Batch
 from unrolled.data.module import DataModule
 from unrolled.data.text_tokenizer import TextTokenizer
-from unrolled.diagnostics.differences import Difference, largest
-from unrolled.diagnostics.dynamics import dynamics, memory_capacity
-from unrolled.diagnostics.gates import LONGEST, CellUse, cell_use
-from unrolled.diagnostics.gradients import GradientFlow, gradient_flow
-from unrolled.diagnostics.memory import memory_length, why_not
+from unrolled.diagnostics.findings import (
+    Diagnosis,
+    add_dynamics,
+    add_flow,
+    add_gates,
+    add_memory,
+)
+from unrolled.diagnostics.gradients import gradient_flow
+from unrolled.diagnostics.memory import MemoryLength, memory_length, why_not
 from unrolled.diagnostics.parts import PARTS
 from unrolled.diagnostics.sample import sample, token_stream
-from unrolled.diagnostics.trajectory import CellTrace, follow, probe
-from unrolled.errors import CellError
+from unrolled.diagnostics.trajectory import follow, probe
 from unrolled.models import pooling
 from unrolled.models.model import RecurrentModel
-from unrolled.runs.figures import Curve, Figure, Matrix, to_plain
 
-# Targets whose context is varied, for each so many tokens.
+# Steps for each target whose context is varied.
 TARGETS = 16
-# Tokens that are shown.
-SHOWN = 10
-
-
-@dataclass
-class Diagnosis:
-    """What was found.
-
-    Attributes:
-        numbers: by names such as ``gradients/slope_after_training``; a layer's own have it in
-            their name.
-        figures: by name.
-        units: for each cell and gate what its units do, ``[units]`` each.
-        gains: the tokens whose prediction gains most from far context.
-        notes: sentences on what could not be found, and why.
-    """
-
-    numbers: dict[str, float] = field(default_factory=dict)
-    figures: dict[str, Figure] = field(default_factory=dict)
-    units: dict[str, dict[str, dict[str, list[float]]]] = field(default_factory=dict)
-    gains: list[Difference] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def to_plain(self) -> dict[str, Any]:
-        """Plain containers, for a file."""
-        figures = {name: to_plain(figure) for name, figure in self.figures.items()}
-        gains = [asdict(gain) for gain in self.gains]
-        return {
-            "figures": figures,
-            "numbers": self.numbers,
-            "units": self.units,
-            "gains": gains,
-            "notes": self.notes,
-        }
 
 
 def diagnose(
@@ -89,213 +54,38 @@ def diagnose(
     found = Diagnosis()
     batch = sample(batches, split, tokens)
     if initial is not None and "gradients" in only:
-        _flow(found, gradient_flow(probe(initial), batch), "at initialization")
+        add_flow(found, gradient_flow(probe(initial), batch), "at initialization")
     wrong = [name for name, p in model.named_parameters() if not bool(p.isfinite().all())]
     if wrong:
         found.notes.append(
-            f"the trained weights are not finite ({wrong[0]} and {len(wrong) - 1} more): training "
-            "diverged, and nothing can be said of the trained model"
+            f"the trained weights are not finite ({wrong[0]} is the first of {len(wrong)} such "
+            "parameters): training diverged, and nothing can be said of the trained model"
         )
         return found
     if "gradients" in only:
-        _flow(found, gradient_flow(probe(model), batch), "after training")
+        add_flow(found, gradient_flow(probe(model), batch), "after training")
     if {"gates", "dynamics"} & {*only}:
-        model_copy = probe(model)
+        copy = probe(model)
         with torch.no_grad():
-            _, traces = follow(model_copy, batch.inputs, batch.lengths, batch.padded)
-        rows = _rows(batch)
+            _, traces = follow(copy, batch.inputs, batch.lengths, batch.padded)
         # A cell that reads backwards has its padding behind its end, too.
+        rows = _rows(batch)
         if "gates" in only:
-            _gates(found, traces, rows)
+            add_gates(found, traces, rows)
         if "dynamics" in only:
-            _dynamics(found, model_copy, traces, batch, rows, tokens)
+            add_dynamics(found, copy, traces, rows, tokens)
     if "memory" in only:
-        _memory(found, model, batches, split, tokens, tokenizer)
+        stream = token_stream(batches, split)
+        reason = why_not(model, stream)
+        if reason is not None or stream is None:
+            found.notes.append(f"{reason}")
+            return found
+        of = _in_evaluation(model, lambda: memory_length(model, stream, max(1, tokens // TARGETS)))
+        add_memory(found, of, stream, tokenizer)
     return found
 
 
-def _flow(found: Diagnosis, flow: GradientFlow, when: str) -> None:
-    key = when.replace(" ", "_")
-    if not np.isfinite(flow.whole).all():
-        found.notes.append(f"the gradient {when} is not finite: it overflows within the sequence")
-    elif len(flow.whole) < 3:
-        found.notes.append(
-            f"the gradient {when} has no lags to be followed over: sequences are too short"
-        )
-    elif not flow.whole[0] > 0:
-        found.notes.append(f"the gradient {when} is zero: no state that is read changes the loss")
-    found.numbers[f"gradients/slope_{key}"] = flow.slope
-    found.numbers[f"gradients/reach_{key}"] = flow.reach
-    if len(flow.norms) > 1:
-        for cell, norms in flow.norms.items():
-            slope = GradientFlow({}, norms).slope
-            found.numbers[f"gradients/slope_{key}_{cell.replace(' ', '_')}"] = slope
-    found.figures[f"gradient_flow_{key}"] = Curve(
-        [*map(float, range(len(flow.whole)))],
-        flow.whole.tolist(),
-        "steps back, k",
-        "mean norm of d loss(t) / d state(t - k)",
-        {},
-        logarithmic=True,
-    )
-
-
-def _gates(found: Diagnosis, traces: Sequence[CellTrace], rows: Tensor | None) -> None:
-    uses: dict[str, CellUse] = {}
-    for trace in traces:
-        try:
-            uses[trace.name] = cell_use(trace, rows)
-        except CellError as error:
-            found.notes.append(f"gates: {error}")
-            return
-    name = type(traces[0].cell).__name__
-    one = next(iter(uses.values()))
-    if not one.gates:
-        found.notes.append(f"{name} has no gates")
-    elif not one.named:
-        found.notes.append(
-            f"{name} does not name its gates (gating): its sigmoids are numbered in their order"
-        )
-    constants = [use.time_constants for use in uses.values() if use.time_constants is not None]
-    table: dict[str, list[float]] = {}
-    for cell, use in uses.items():
-        key = cell.replace(" ", "_")
-        for gate, of in use.gates.items():
-            found.numbers[f"gates/{key}/{gate}/mean_opening"] = float(of.opening.mean())
-            found.numbers[f"gates/{key}/{gate}/under_0.1"] = float(of.closed.mean())
-            found.numbers[f"gates/{key}/{gate}/over_0.9"] = float(of.opened.mean())
-            found.numbers[f"gates/{key}/{gate}/stuck_units"] = of.stuck
-            closed, opened = float(of.closed.mean()), float(of.opened.mean())
-            table[f"{cell} {gate}"] = [closed, 1 - closed - opened, opened]
-            found.units.setdefault(key, {})[gate] = {
-                "opening": of.opening.tolist(),
-                "under_0.1": of.closed.tolist(),
-                "over_0.9": of.opened.tolist(),
-            }
-        found.numbers[f"gates/{key}/dead_units"] = use.dead
-        if use.time_constants is not None:
-            found.numbers[f"gates/{key}/median_time_constant"] = float(
-                np.median(use.time_constants)
-            )
-            found.numbers[f"gates/{key}/largest_time_constant"] = float(use.time_constants.max())
-            found.units.setdefault(key, {})["memory"] = {
-                "time_constant": use.time_constants.tolist()
-            }
-    if table:
-        columns = ["under 0.1", "between", "over 0.9"]
-        values = [*table.values()]
-        found.figures["gates"] = Matrix([*table], columns, values, "gate", "share of unit-steps")
-    if constants:
-        ordered = np.sort(np.concatenate(constants))
-        shares = np.linspace(0, 1, len(ordered)) if len(ordered) > 1 else np.zeros(1)
-        title = "time constant, steps"
-        if ordered[-1] == LONGEST:
-            title += f" (at most {LONGEST:.0e})"
-        found.figures["time_constants"] = Curve(
-            shares.tolist(), ordered.tolist(), "share of units", title, {}, logarithmic=True
-        )
-
-
-def _dynamics(
-    found: Diagnosis,
-    model: RecurrentModel,
-    traces: Sequence[CellTrace],
-    batch: Batch,
-    rows: Tensor | None,
-    tokens: int,
-) -> None:
-    exponents: list[float] = []
-    for trace in traces:
-        key = trace.name.replace(" ", "_")
-        try:
-            of = dynamics(trace, rows)
-        except FloatingPointError as error:
-            found.notes.append(f"dynamics: {error}")
-            continue
-        found.numbers[f"dynamics/{key}/lyapunov_exponent"] = float(of.exponents[0])
-        if of.spectral_radius is not None:
-            found.numbers[f"dynamics/{key}/spectral_radius"] = of.spectral_radius
-        found.numbers[f"dynamics/{key}/effective_rank"] = of.effective_rank
-        exponents += of.exponents.tolist()
-    finite = sorted((e for e in exponents if np.isfinite(e)), reverse=True)
-    if finite:
-        found.figures["lyapunov_exponents"] = Curve(
-            [*map(float, range(1, len(finite) + 1))], finite, "index", "Lyapunov exponent", {}
-        )
-    if model.recurrence.directions == 2:
-        found.notes.append("memory capacity needs a model that reads in one direction")
-        return
-    inputs = batch.inputs.double() if batch.inputs.is_floating_point() else batch.inputs
-    encoded = model.encoder(inputs).double().flatten(0, 1).detach()
-    capacity = memory_capacity(model, encoded if rows is None else encoded[rows.flatten()], tokens)
-    if not np.isfinite(capacity).all():
-        found.notes.append("memory capacity: the states of random inputs are not finite")
-        return
-    found.numbers["dynamics/memory_capacity"] = float(capacity.sum())
-    found.figures["memory_capacity"] = Curve(
-        [*map(float, range(1, len(capacity) + 1))],
-        capacity.tolist(),
-        "steps back, k",
-        "variance of a random input that is recovered",
-        {},
-    )
-
-
-def _memory(
-    found: Diagnosis,
-    model: RecurrentModel,
-    batches: DataModule,
-    split: str,
-    tokens: int,
-    tokenizer: TextTokenizer | None,
-) -> None:
-    stream = token_stream(batches, split)
-    reason = why_not(model, stream)
-    if reason is not None or stream is None:
-        found.notes.append(f"{reason}")
-        return
-    of = in_evaluation(model, lambda: memory_length(model, stream, max(1, tokens // TARGETS)))
-    if not np.isfinite(of.losses).all():
-        found.notes.append("memory length: the loss is not finite")
-        return
-    numbers = found.numbers
-    numbers["memory/length"] = of.length()
-    for group in of.groups:
-        numbers[f"memory/length_of_{group}_tokens"] = of.length(group)
-    if (order := of.order_length) is not None:
-        numbers["memory/length_of_order"] = order
-    numbers["memory/loss_with_all"] = float(of.means[-1])
-    numbers["memory/gain_beyond_10_tokens"] = float(of.gains.mean())
-    xs = [*map(float, of.contexts)]
-    figures = found.figures
-    loss = "loss, nats per token"
-    figures["memory_length"] = Curve(xs, of.means.tolist(), "tokens of context", loss, {})
-    for group, members in of.groups.items():
-        figures[f"memory_length_of_{group}_tokens"] = Curve(
-            xs, of.losses[:, members].mean(1).tolist(), "tokens of context", loss, {}
-        )
-    if of.kept:
-        figures["shuffled_context"] = Curve(
-            [*map(float, of.kept)],
-            (of.shuffled - of.unshuffled).tolist(),
-            "tokens in order, those further back shuffled",
-            "added loss, nats per token",
-            {},
-        )
-    figures["loss_by_position"] = _by_position(of.by_position.tolist(), loss)
-    if tokenizer is not None:
-        found.gains = largest(of.gains, of.places, stream.ids, tokenizer, SHOWN)
-
-
-def _by_position(losses: Sequence[float], title: str) -> Curve:
-    """The loss at each position, means over ever longer stretches: single positions are noisy."""
-    edges = sorted({round(1.25**i) for i in range(60) if 1.25**i <= len(losses)} | {len(losses)})
-    starts = [0, *edges[:-1]]
-    ys = [float(np.mean(losses[a:b])) for a, b in zip(starts, edges, strict=True)]
-    return Curve([*map(float, edges)], ys, "position after the initial state", title, {})
-
-
-def in_evaluation(model: RecurrentModel, ask: "Callable[[], Any]") -> Any:
+def _in_evaluation(model: RecurrentModel, ask: Callable[[], MemoryLength]) -> MemoryLength:
     """What ``ask`` gives while the model is in evaluation."""
     training = model.training
     model.eval()

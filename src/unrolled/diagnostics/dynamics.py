@@ -21,6 +21,7 @@ SEQUENCES, STEPS, ALIGNING = 4, 200, 20
 SAMPLED, LARGEST = 8, 1024
 # Lags of the memory capacity, and steps before states are read.
 LAGS, WASHOUT = 100, 100
+STEPS_A_WEIGHT = 8
 
 Array = npt.NDArray[np.float64]
 
@@ -138,12 +139,15 @@ def memory_capacity(
 
     Args:
         encoded: what the encoder gives on data, ``[rows, size]``.
-        tokens: how many random inputs are read.
+        tokens: how many random inputs are read; more where the states are wide.
     """
     generator = torch.Generator().manual_seed(SEED)
     # As long as the lags need, side by side so that it is fast.
     time = WASHOUT + lags + 8 * lags
-    batch = max(2, tokens // time)
+    first = max(WASHOUT, lags)
+    # With few steps for each weight of the readout, its noise would hide what it recovers.
+    enough = 2 * STEPS_A_WEIGHT * model.recurrence.state_size() // (time - first) + 1
+    batch = max(2, tokens // time, enough)
     drawn = torch.randint(len(encoded), (time, batch), generator=generator)
     x = encoded[drawn.to(encoded.device)]
     centred = encoded - encoded.mean(0)
@@ -152,7 +156,6 @@ def memory_capacity(
     if not float(signal.std()) > 0:
         return np.zeros(lags)
     _, traces = follow_encoded(model, x)
-    first = max(WASHOUT, lags)
     states = torch.cat(
         [torch.stack([torch.cat(s, -1) for s in trace.states[1 + first :]]) for trace in traces],
         -1,

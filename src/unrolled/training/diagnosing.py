@@ -15,12 +15,23 @@ from unrolled.training.continuation import random_states, set_random_states
 from unrolled.training.module import TaskModule
 
 if TYPE_CHECKING:
-    from unrolled.diagnostics.diagnosis import Diagnosis
+    from omegaconf import DictConfig
+
+    from unrolled.diagnostics.findings import Diagnosis
+    from unrolled.training.schedules import Length
 
 # Memory length reads as much as an evaluation does, and is left to `unrolled diagnose`.
 PARTS = ("gradients", "gates", "dynamics")
 
 log = logging.getLogger(__name__)
+
+
+def diagnosing(config: "DictConfig", length: "Length") -> list[pl.Callback]:
+    """Diagnostics during training, where ``config.diagnostics`` asks for them."""
+    options = config.diagnostics
+    if options.every_validations is None:
+        return []
+    return [Diagnosing(options.every_validations, options.tokens, length.validation_interval)]
 
 
 class Diagnosing(pl.Callback):

@@ -33,6 +33,7 @@ from unrolled.training.checkpoints import (
 )
 from unrolled.training.continuation import Continuation, place
 from unrolled.training.devices import device_name, device_of, require_devices
+from unrolled.training.diagnosing import diagnosing
 from unrolled.training.environment import describe_environment
 from unrolled.training.loggers import log_hyperparameters, make_loggers
 from unrolled.training.module import TaskModule
@@ -142,7 +143,7 @@ def fit_and_test(
         record.timing["total_steps"] = length.total_steps
         keeper = RecordKeeper(record, plan.folder, length, device_name(config.trainer))
         callbacks += [keeper, *task.callbacks(data, plan.folder, config.seed), *further()]
-        callbacks += _diagnosing(config, length)
+        callbacks += diagnosing(config, length)
     # The last of them, so that it writes what the others are after a step.
     callbacks.append(
         Continuation(
@@ -187,16 +188,6 @@ def fit_and_test(
         log_hyperparameters(loggers, record, best.step, task.headline or (task.primary,))
         # Lightning's loggers write it, empty; config.yaml has what it would say.
         (plan.folder / "hparams.yaml").unlink(missing_ok=True)
-
-
-def _diagnosing(config: DictConfig, length: Length) -> list[pl.Callback]:
-    """Diagnostics during training, where they are asked for."""
-    if config.diagnostics.every_validations is None:
-        return []
-    from unrolled.training.diagnosing import Diagnosing
-
-    options = config.diagnostics
-    return [Diagnosing(options.every_validations, options.tokens, length.validation_interval)]
 
 
 def make_batches(config: DictConfig, task: Task, data: Data) -> DataModule:
