@@ -46,6 +46,7 @@ def changed(key: str, value: object) -> DictConfig:
         ("dataset.first_year", 1790),  # the fingerprint has what it changes
         ("task.sample.length", 7),
         ("task.sample.prompt", "Dear"),
+        ("task.ngram_order", 3),
         ("trainer.name", "other"),
         ("trainer.log_every_steps", 3),
         ("trainer.profiler", "simple"),

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class TokenizedCorpus:
         fingerprint: of the raw text.
         ids: for each split, the tokens ``[tokens]``.
         characters: for each split, the characters of its raw text.
+        cache: the folder for what is costly to work out of it again; None: none.
     """
 
     name: str
@@ -44,6 +45,7 @@ class TokenizedCorpus:
     tokenizer: TextTokenizer
     ids: dict[str, Ids]
     characters: dict[str, int]
+    cache: Path | None = field(default=None, kw_only=True)
 
     @cached_property
     def sizes(self) -> dict[str, dict[str, float]]:
@@ -117,12 +119,12 @@ def prepare(corpus: Corpus, tokenizer: TextTokenizer, cache: Path | None) -> Tok
     ).hexdigest()
     entry = cache / key if cache is not None else None
     if entry is not None and (stored := _read(entry, corpus)) is not None:
-        return stored
+        return replace(stored, cache=cache)
     tokenizer.train(corpus.train)
     result = tokenize(corpus, tokenizer)
     if entry is not None:
         _write(entry, result)
-    return result
+    return replace(result, cache=cache)
 
 
 def tokenize(corpus: Corpus, tokenizer: TextTokenizer) -> TokenizedCorpus:

@@ -28,6 +28,7 @@ CANNOT_CHANGE_A_RESULT = (
     "diagnostics",
     "dataset",
     "task.sample",
+    "task.ngram_order",
     "model.name",
     "budget.name",
     "trainer.name",

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unrolled.data.corpus import SPLITS
 from unrolled.data.text_tokenizer import TextTokenizer
 from unrolled.data.tokens import TokenizedCorpus
 from unrolled.runs.task import Metric, TaskDescription
 from unrolled.tasks.generation import Request, Surprisal
+from unrolled.tasks.kneser_ney import Ids, running_contexts
 from unrolled.tasks.task import require_at_least
 from unrolled.tasks.tokens import DEFAULT_SAMPLE, TOKENS, Sample, TokenTask
 
@@ -36,6 +38,8 @@ class LanguageModeling(TokenTask):
             and lose some context.
         evaluation_sequence_length: tokens per chunk of an evaluation, whose figures do not depend
             on it.
+        ngram_order: of the n-gram baseline; 0: none; None: 8 where tokens are characters or
+            bytes, else 5, and none for more than ten million training tokens.
         sample: see ``Sample``.
     """
 
@@ -64,6 +68,7 @@ class LanguageModeling(TokenTask):
         evaluation_batch_size: int,
         evaluation_sequence_length: int,
         monitor: str | None = None,
+        ngram_order: int | None = None,
         sample: Sample = DEFAULT_SAMPLE,
     ) -> None:
         super().__init__(
@@ -78,8 +83,10 @@ class LanguageModeling(TokenTask):
             sequence_length=sequence_length,
             evaluation_sequence_length=evaluation_sequence_length,
         )
+        require_at_least(0, ngram_order=ngram_order)
         self.sequence_length = sequence_length
         self.evaluation_sequence_length = evaluation_sequence_length
+        self.ngram_order = ngram_order
 
     def batches(
         self, data: TokenizedCorpus, *, seed: int, overfit_batches: int | None = None
@@ -99,7 +106,23 @@ class LanguageModeling(TokenTask):
         return data.tokens_per_character(split)
 
     def baselines(self, data: TokenizedCorpus) -> dict[str, dict[str, float]]:
-        return _unigram(data.describe())
+        from unrolled.tasks import token_baselines as known
+
+        rates = {split: data.tokens_per_character(split) for split in SPLITS[1:]}
+        result = {"uniform": known.uniform(data.tokenizer.vocabulary_size, rates)}
+        for label, figures in _unigram(data.describe()).items():
+            held_out = {split: data.ids[split] for split in rates}
+            result[label] = {**figures, **known.most_frequent(data.ids["train"], held_out)}
+        order = known.order_of(self.ngram_order, data.tokenizer, len(data.ids["train"]))
+        if order:
+
+            def counted(split: str) -> tuple[Ids, Ids]:
+                ids = data.ids[split]
+                return running_contexts(ids, data.tokenizer.start_id, order), ids
+
+            losses = known.ngram_losses(data, order, counted, {"contexts": "running"})
+            result[f"{order}-gram"] = known.from_losses(losses, rates)
+        return result
 
     def cautions(self, data: TokenizedCorpus) -> dict[str, str]:
         return _unknown_tokens(data.describe())

@@ -17,7 +17,14 @@ from unrolled.errors import ConfigError, DataError
 from unrolled.runs.task import Metric
 from unrolled.tasks.examples import ExampleTask
 from unrolled.tasks.generation import Request, Surprisal
-from unrolled.tasks.next_token.contexts import ContextCorpus, line_so_far, prefixes, windows
+from unrolled.tasks.next_token.contexts import (
+    ContextCorpus,
+    Ids,
+    latest,
+    line_so_far,
+    prefixes,
+    windows,
+)
 from unrolled.tasks.task import Sources, require_at_least
 from unrolled.tasks.tokens import DEFAULT_SAMPLE, TOKENS, Sample, TokenTask
 
@@ -46,6 +53,8 @@ class NextToken(ExampleTask, TokenTask):
         one_hot: whether the network reads the tokens in one-hot form in place of an embedding.
         padding: the side on which shorter prefixes of a batch are padded. Nothing reads the
             padding, so the side changes no result.
+        ngram_order: of the n-gram baseline, as in language modeling; a context has no more tokens
+            for it than for the network.
         sample: see ``Sample``.
     """
 
@@ -76,6 +85,7 @@ class NextToken(ExampleTask, TokenTask):
         batch_size: int,
         evaluation_batch_size: int,
         monitor: str | None = None,
+        ngram_order: int | None = None,
         sample: Sample = DEFAULT_SAMPLE,
     ) -> None:
         super().__init__(
@@ -86,11 +96,13 @@ class NextToken(ExampleTask, TokenTask):
             sample=sample,
         )
         require_at_least(1, max_length=max_length, window=window)
+        require_at_least(0, ngram_order=ngram_order)
         self.context = context
         self.max_length = max_length
         self.window = window
         self.one_hot = one_hot
         self.padding = padding
+        self.ngram_order = ngram_order
 
     def prepare(self, sources: Sources, fitted: TextTokenizer | None = None) -> ContextCorpus:
         corpus = super().prepare(sources, fitted)
@@ -102,6 +114,7 @@ class NextToken(ExampleTask, TokenTask):
             corpus.ids,
             corpus.characters,
             cut(corpus),
+            cache=corpus.cache,
         )
 
     def _prefixes(self, corpus: TokenizedCorpus) -> dict[str, Any]:
@@ -151,18 +164,31 @@ class NextToken(ExampleTask, TokenTask):
         return None
 
     def baselines(self, data: ContextCorpus) -> dict[str, dict[str, float]]:
-        """What knowing only how frequent each token is among the training targets would score,
-        one added to each count."""
-        counts = np.bincount(data.splits["train"][1], minlength=data.fitted.vocabulary_size) + 1.0
+        """Of the targets; the unigram adds one to each count."""
+        from unrolled.tasks import token_baselines as known
+
+        size = data.fitted.vocabulary_size
+        contexts, train = data.splits["train"]
+        held_out = {split: data.splits[split][1] for split in SPLITS[1:]}
+        rates = dict.fromkeys(held_out)
+        counts = np.bincount(train, minlength=size) + 1.0
         nll = -np.log(counts / counts.sum())
-        figures = {}
-        for split in SPLITS[1:]:
-            targets = data.splits[split][1]
-            loss = float(nll[targets].mean())
-            figures[f"{split}/loss"] = loss
-            figures[f"{split}/perplexity"] = float(np.exp(loss))
-            figures[f"{split}/accuracy"] = float(np.mean(targets == counts.argmax()))
-        return {"unigram": figures}
+        losses = {split: float(nll[targets].mean()) for split, targets in held_out.items()}
+        unigram = known.from_losses(losses, rates) | known.most_frequent(train, held_out)
+        result = {"uniform": known.uniform(size, rates), "unigram": unigram}
+        order = known.order_of(self.ngram_order, data.fitted, len(train))
+        # A longer n-gram than the longest context with its target is none.
+        if order := min(order, int(contexts.lengths.max()) + 1):
+
+            def counted(split: str) -> tuple[Ids, Ids]:
+                read, targets = data.splits[split]
+                return latest(read, order - 1), targets
+
+            settings = {"contexts": self.context, "longest": self.max_length, "of": self.window}
+            result[f"{order}-gram"] = known.from_losses(
+                known.ngram_losses(data, order, counted, settings), rates
+            )
+        return result
 
     def cautions(self, data: ContextCorpus) -> dict[str, str]:
         return {

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from unrolled.data.sequences import Windows
 from unrolled.data.tokens import TokenizedCorpus
+from unrolled.tasks.kneser_ney import NOTHING
 
 Ids = npt.NDArray[np.integer]
 Targets = npt.NDArray[np.int64]
@@ -70,6 +71,14 @@ def windows(ids: Ids, length: int) -> tuple[Windows, Targets]:
     tokens = ids.astype(np.int64)
     starts = np.arange(len(tokens) - length)
     return Windows.cut(tokens, starts, np.full(len(starts), length)), tokens[length:]
+
+
+def latest(contexts: Windows, count: int) -> Ids:
+    """The last tokens of each context ``[contexts, count]``; ``NOTHING`` where it has fewer."""
+    back = np.arange(count, 0, -1)
+    places = (contexts.begins + contexts.lengths)[:, None] - back
+    there = contexts.lengths[:, None] >= back
+    return np.where(there, contexts.steps[np.maximum(places, 0)], NOTHING)
 
 
 def line_so_far(
