@@ -28,7 +28,7 @@ stress: $(INSTALLED)
 	$(BIN)/python -m benchmarks.stress --kills 50 --output benchmarks/results/stress.json
 
 tensorboard: $(INSTALLED)
-	$(BIN)/tensorboard --logdir $(OUTPUTS)
+	$(BIN)/unrolled tensorboard $(OUTPUTS)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else \

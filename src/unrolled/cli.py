@@ -17,6 +17,7 @@ FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 COMMANDS = {
     "train": "one run, or with -m a sweep",
     "compare": "many runs to one answer: table, plots, JSON",
+    "tensorboard": "curves, samples and comparisons in a browser",
     "check": "whether a cell is sound, and how fast",
     "generate": "text from trained runs, side by side",
     "predict": "a trained run's answers for new data",

@@ -94,7 +94,7 @@ def test_where_to_look_next(study: Path) -> None:
     said = "\n".join(written.next_steps)
     assert f"the report: {study / 'comparison' / 'report.html'}" in said
     assert "learning_curves.png" in said
-    assert f"tensorboard --logdir {study}" in said
+    assert f"unrolled tensorboard {study}" in said
     assert f"unrolled generate {study / 'lstm-seed3-abc123'}" in said
 
 

@@ -60,7 +60,7 @@ def learning_curves(comparison: Comparison) -> "Figure | None":
     for panel in panels:
         for level, dashes in zip(near.values(), itertools.cycle(_DASHES), strict=False):
             panel.axhline(level, color=INK, lw=1.1, ls=(0, dashes), zorder=1)
-    _say_levels(panels[0], far, values)
+    _say_levels(panels[0], far, values, comparison.about.lower_is_better)
     panels[0].set_xlabel("training steps")
     panels[1].set_xlabel("seconds of training")
     panels[0].set_ylabel(_with_unit(comparison, metric))
@@ -168,8 +168,10 @@ def _draw_group(
     panel.plot(mean[axis], mean[2], color=shade, lw=2.0, zorder=3 + 1 / (2 + last))
 
 
-def _say_levels(panel: "Axes", levels: dict[str, float], values: Sequence[float]) -> None:
-    """In words, the levels that are out of range."""
+def _say_levels(
+    panel: "Axes", levels: dict[str, float], values: Sequence[float], falling: bool
+) -> None:
+    """In words, the levels that are out of range, where falling or rising curves leave room."""
     for above in (True, False):
         lines = [
             f"{'↑' if above else '↓'} {literal(name)} {level:.4g}, "
@@ -177,9 +179,11 @@ def _say_levels(panel: "Axes", levels: dict[str, float], values: Sequence[float]
             for name, level in levels.items()
             if (level > max(values)) == above
         ]
+        right = above == falling
+        place = (0.985 if right else 0.015, 0.99 if above else 0.01)
         panel.annotate(
-            "\n".join(lines), (0.985, 0.99 if above else 0.01), xycoords="axes fraction",
-            ha="right", va="top" if above else "bottom", color=INK,
+            "\n".join(lines), place, xycoords="axes fraction", color=INK,
+            ha="right" if right else "left", va="top" if above else "bottom",
         )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from unrolled.comparison.search_plots import search_figures
 from unrolled.comparison.searches import find_searches
 from unrolled.comparison.statistics import Margin
 from unrolled.comparison.statistics.effects import effects
+from unrolled.comparison.tensorboard import write_tensorboard
 from unrolled.comparison.tuning_plot import tuning
 from unrolled.errors import ConfigError, RunError
 from unrolled.figures.style import DPI
@@ -156,8 +157,8 @@ def analyse(
 
 
 def write(comparison: Comparison, output: Path) -> Written:
-    """Write the report as a page and as Markdown, the figures as CSV, JSON and LaTeX, and the
-    pictures, each in one step.
+    """Write the report as a page and as Markdown, the figures as CSV, JSON and LaTeX, the
+    pictures, and what TensorBoard shows of them, each in one step.
 
     Raises:
         RunError: the folder cannot be written.
@@ -178,6 +179,7 @@ def write(comparison: Comparison, output: Path) -> Written:
             with atomic_path(output / name) as path:
                 figure.savefig(path, format="png", dpi=DPI)
             files.append(output / name)
+    write_tensorboard(comparison, output, markdown(comparison), files)
     texts = {
         "comparison.md": markdown(comparison, [file.name for file in files]),
         "comparison.csv": to_csv(comparison),
