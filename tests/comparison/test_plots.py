@@ -53,6 +53,24 @@ def test_baselines_are_lines_or_said(make_runs: Make, level: float, drawn: bool)
     assert len(dashed) == 2 * drawn
 
 
+@pytest.mark.parametrize(
+    ("metric", "sides"), [("perplexity", "right left"), ("accuracy", "left right")]
+)
+def test_far_levels_are_said_where_the_curves_are_not(
+    make_runs: Make, metric: str, sides: str
+) -> None:
+    name = f"validation/{metric}"
+    baselines = {"low": {name: 0.001}, "high": {name: 999.0}}
+    history = [{"step": step, "seconds": step, name: 0.5} for step in (1, 2)]
+    study = make_runs("lstm", [2.0, 2.1], task={"baselines": baselines}, history=history)
+    figure = plots.learning_curves(analyse(collect([study]), [study], name))
+    assert figure is not None
+    above, below = figure.axes[0].texts
+    assert above.get_text().startswith("↑ high 999")
+    assert below.get_text().startswith("↓ low 0.001")
+    assert f"{above.get_horizontalalignment()} {below.get_horizontalalignment()}" == sides
+
+
 def test_a_baseline_is_a_line_among_the_seeds(make_runs: Make) -> None:
     study = make_runs("lstm", [20.0, 21.0])
     panel = plots.seeds(analyse(collect([study]), [study])).axes[0]

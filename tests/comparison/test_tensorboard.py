@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar import layout_pb2, metadata
 
 from unrolled.comparison.report import compare
+from unrolled.comparison.tensorboard import write_tensorboard
 
 Make = Callable[..., Path]
 
@@ -119,12 +120,12 @@ def test_comparing_again_replaces_what_was_there(make_runs: Make) -> None:
     assert not left.exists()
 
 
-def test_labels_that_no_folder_could_have(make_run: Make) -> None:
+def test_labels_that_no_folder_could_have(make_run: Make, analysed: Make, tmp_path: Path) -> None:
     for seed, name in enumerate(["../a", "..:a", "a" * 300]):
         make_run(name, seed, folder=f"r{seed}")
-    study = make_run("x", 9, folder="r9").parent
-    compare([study])
-    names = set(runs(study)) - {"comparison", "mean of x"}
+    comparison: Any = analysed()
+    folder = write_tensorboard(comparison, tmp_path / "there", "a table", [])
+    names = {path.name for path in folder.iterdir()} - {"comparison"}
     assert len(names) == 3
     assert all(len(name) < 120 and os.sep not in name for name in names)
 
@@ -135,3 +136,13 @@ def test_runs_without_a_history_have_no_curves(make_run: Make) -> None:
     found = runs(study)
     assert not found["mean of lstm"].Tags()["scalars"]
     assert metadata.CONFIG_SUMMARY_TAG not in found["comparison"].Tags()["tensors"]
+
+
+def test_the_means_begin_before_all_runs_in_the_order_of_the_rows(make_runs: Make) -> None:
+    make_runs("gru", [7.0, 7.1])
+    study = make_runs("lstm", [5.0, 5.5])
+    compare([study])
+    found = runs(study)
+    began = 1767323045  # of every fake run
+    times = [found[name].FirstEventTimestamp() for name in ("mean of lstm", "mean of gru")]
+    assert times == [began - 2, began - 1]

@@ -59,9 +59,12 @@ def write_tensorboard(
         remove_leftovers(output)
         rows = comparison.rows[:MOST_ROWS]
         metrics = _metrics(comparison, rows)
-        for name, row in zip(_names(rows), rows, strict=True):
-            _write(temporary / name, _mean_events(row, metrics))
-        _write(temporary / SUMMARY, _summary_events(metrics, table, pictures))
+        # TensorBoard gives its few colours to runs in the order of their first events: the means
+        # come first, so that each has its own.
+        first = min(map(_begin, rows)) - len(rows)
+        for rank, (name, row) in enumerate(zip(_names(rows), rows, strict=True)):
+            _write(temporary / name, first + rank, _mean_events(row, metrics))
+        _write(temporary / SUMMARY, time.time(), _summary_events(metrics, table, pictures))
         # A folder cannot take the place of one that is not empty.
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
@@ -92,8 +95,7 @@ def _metrics(comparison: Comparison, rows: Sequence[Row]) -> list[str]:
 
 
 def _mean_events(row: Row, metrics: Iterable[str]) -> Iterator["Event"]:
-    started = [str(run.record.timing.get("started")) for run in row.runs]
-    begin = min(filter(None, map(_seconds, started)), default=time.time())
+    begin = _begin(row)
     for metric in metrics:
         curves = [one for run in row.runs if (one := curve(run, metric))[0]]
         steps, seconds, means = mean_curve(curves)
@@ -164,7 +166,7 @@ def _layout(metrics: Sequence[str]) -> "Summary.Value":
             every = layout_pb2.MultilineChartContent(tag=[f"^{re.escape(name)}$"])
             words = metric_in_words(name)
             charts += [
-                layout_pb2.Chart(title=f"{words}: mean, lowest and highest run", margin=band),
+                layout_pb2.Chart(title=f"{words}: mean, lowest, highest", margin=band),
                 layout_pb2.Chart(title=f"{words}: every run", multiline=every),
             ]
         return layout_pb2.Category(title=title, chart=charts, closed=closed)
@@ -193,7 +195,8 @@ def _event(wall_time: float, step: int, values: Iterable["Summary.Value"]) -> "E
     return Event(wall_time=wall_time, step=step, summary=Summary(value=values))
 
 
-def _write(folder: Path, events: Iterable["Event"]) -> None:
+def _write(folder: Path, first: float, events: Iterable["Event"]) -> None:
+    """Write a run's event file, which begins at the time ``first``."""
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -201,11 +204,15 @@ def _write(folder: Path, events: Iterable["Event"]) -> None:
     # TensorBoard reads the files of a folder in the order of their names.
     with (folder / f"events.out.tfevents.{time.time_ns()}").open("wb") as file:
         writer = RecordWriter(file)
-        writer.write(
-            Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString()
-        )
+        writer.write(Event(wall_time=first, file_version="brain.Event:2").SerializeToString())
         for event in events:
             writer.write(event.SerializeToString())
+
+
+def _begin(row: Row) -> float:
+    """When the first of a row's runs began, in seconds since 1970."""
+    started = [str(run.record.timing.get("started")) for run in row.runs]
+    return min(filter(None, map(_seconds, started)), default=time.time())
 
 
 def _seconds(timestamp: str) -> float | None:
