@@ -13,7 +13,7 @@ import torch
 from omegaconf import DictConfig
 
 from unrolled.commands.diagnose import TOKENS
-from unrolled.runs.diagnostics import read_figures
+from unrolled.runs.diagnostics import read_diagnostics
 from unrolled.runs.figures import Curve, Matrix, from_plain
 from unrolled.runs.record import find_runs, read_record
 from unrolled.training.run import run
@@ -62,7 +62,9 @@ def test_a_run_is_diagnosed_and_its_folder_keeps_it(folder: Path, command: Comma
     )
     assert numbers["memory/length"] >= 1
     assert 0 < numbers["dynamics/memory_capacity"] <= 32
-    figures = {name: from_plain(figure) for name, figure in read_figures(folder).items()}
+    figures = {
+        name: from_plain(figure) for name, figure in read_diagnostics(folder)["figures"].items()
+    }
     flow = figures["gradient_flow_after_training"]
     assert isinstance(flow, Curve)
     assert flow.logarithmic

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from unrolled.comparison.grouping import Run
 from unrolled.comparison.rows import Row
+from unrolled.errors import RunError
 from unrolled.figures.draw import draw
-from unrolled.runs.diagnostics import read_figures
+from unrolled.runs.diagnostics import read_diagnostics
 from unrolled.runs.figures import Curve, Figure, Matrix, from_plain
 from unrolled.runs.files import read_number
 
@@ -36,7 +37,11 @@ def run_figures(rows: Sequence[Row]) -> "dict[str, Picture | None]":
 
 def _plain(run: Run) -> dict[str, Any]:
     """A run's figures by name, as its files have them."""
-    diagnostics = read_figures(run.folder)
+    try:
+        diagnostics = read_diagnostics(run.folder)["figures"]
+    except RunError:
+        # The page says which file is damaged.
+        diagnostics = {}
     return {**run.record.figures, **{f"diagnostics/{n}": f for n, f in diagnostics.items()}}
 
 

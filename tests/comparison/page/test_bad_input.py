@@ -10,6 +10,7 @@ import pytest
 from unrolled.comparison.collect import collect
 from unrolled.comparison.page.build import build_sections, page
 from unrolled.comparison.report import analyse
+from unrolled.comparison.run_figures import run_figures
 
 Make = Callable[..., Any]
 STORED = Path(__file__).parents[2] / "stored" / "first_version"
@@ -64,12 +65,19 @@ def test_runs_without_costs_or_environment(make_run: Make, analysed: Make) -> No
 NOT_NUMBERS = {"kind": "Curve", "x": ["x"], "y": [1], "x_title": "", "y_title": "", "marks": {}}
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"figures": []}'])
+def test_a_damaged_file_of_diagnostics_is_named(make_run: Make, analysed: Make, text: str) -> None:
+    path = make_run("gru", 1) / "diagnostics.json"
+    path.write_text(text)
+    comparison = analysed()
+    assert "diagnostics" in names(comparison)
+    assert f"{path}: " in page(comparison)
+    assert not [name for name in run_figures(comparison.rows) if "diagnostics" in name]
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        "{",
-        "[]",
-        '{"figures": []}',
         '{"figures": {"a": {"kind": "Nothing"}}, "numbers": {"b": "c"}}',
         json.dumps({"figures": {"a": NOT_NUMBERS}}),
     ],

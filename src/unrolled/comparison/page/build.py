@@ -12,7 +12,7 @@ from unrolled.comparison.metrics import metric_in_words
 from unrolled.comparison.page import marks
 from unrolled.comparison.page.by_number import by_number
 from unrolled.comparison.page.curves import curves
-from unrolled.comparison.page.diagnostics import read_diagnostics, samples
+from unrolled.comparison.page.diagnostics import find_diagnostics, samples
 from unrolled.comparison.page.parts import Section
 from unrolled.comparison.page.quality import profile, quality
 from unrolled.comparison.page.repeat import left_out, repeat
@@ -68,7 +68,7 @@ def page(comparison: Comparison) -> str:
 
 def build_sections(comparison: Comparison) -> list[Section]:
     """What the page shows, in order; a section that has nothing to show is not among them."""
-    found = read_diagnostics(comparison.rows)
+    found = find_diagnostics(comparison.rows)
     sections = [
         table(comparison),
         quality(comparison),

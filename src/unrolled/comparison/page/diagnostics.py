@@ -3,12 +3,10 @@
 A comparison rests on records; what is missing here, or damaged, is left out of the page and said.
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from unrolled.comparison.metrics import number
 from unrolled.comparison.page import marks
@@ -16,13 +14,13 @@ from unrolled.comparison.page.parts import Quoted, Section
 from unrolled.comparison.results import Comparison
 from unrolled.comparison.rows import Row
 from unrolled.comparison.run_figures import figures_of
+from unrolled.errors import RunError
+from unrolled.runs.diagnostics import read_diagnostics
 from unrolled.runs.figures import Figure
 from unrolled.runs.files import read_number
 from unrolled.runs.text import one_line, printable
 
-DIAGNOSTICS = "diagnostics.json"
 _SAMPLES = ("samples.txt", "generated.txt")  # the second in runs of the first version
-_LARGEST = 16_000_000  # bytes of a file that is read whole
 _TAIL = 32_000  # bytes, which hold the last of the samples
 _MOST_CHARACTERS = 1_200
 _STEP = re.compile(r"^--- (step \d+)\n", re.MULTILINE)
@@ -30,26 +28,27 @@ _STEP = re.compile(r"^--- (step \d+)\n", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """By name, then by row, what ``diagnostics.json`` of the runs holds; numbers as means."""
+    """By name, then by row, what ``diagnostics.json`` of the runs holds; numbers as means.
+
+    ``damaged`` says of each file that cannot be read why.
+    """
 
     figures: dict[str, dict[str, list[Figure]]] = field(default_factory=dict)
     numbers: dict[str, dict[str, float]] = field(default_factory=dict)
     damaged: tuple[str, ...] = ()
 
 
-def read_diagnostics(rows: Sequence[Row]) -> Diagnostics:
+def find_diagnostics(rows: Sequence[Row]) -> Diagnostics:
     """Read those of the first rows' runs that have some."""
     found = Diagnostics()
     damaged = []
     for row in rows[: marks.MOST_ROWS]:
         numbers: dict[str, list[float]] = {}
         for run in row.runs:
-            path = run.folder / DIAGNOSTICS
-            if not path.is_file():
-                continue
-            values = _read(path)
-            if values is None:
-                damaged.append(run.record.name)
+            try:
+                values = read_diagnostics(run.folder)
+            except RunError as error:
+                damaged.append(str(error))
                 continue
             for name in values["figures"]:
                 of = found.figures.setdefault(name, {})
@@ -94,17 +93,3 @@ def _sample(folder: Path) -> Iterator[tuple[str, str]]:
     text = printable(text.strip("\n"))
     cut = "…" if len(text) > _MOST_CHARACTERS else ""
     yield step, text[:_MOST_CHARACTERS] + cut
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """The file as two dicts; None where it is damaged."""
-    try:
-        if path.stat().st_size > _LARGEST:
-            return None
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(values, dict):
-        return None
-    parts = {name: values.get(name, {}) for name in ("figures", "numbers")}
-    return parts if all(isinstance(part, dict) for part in parts.values()) else None

@@ -11,7 +11,7 @@ from unrolled.comparison.page.figure_charts import (
     forecasts_chart,
     matrix_chart,
 )
-from unrolled.comparison.page.parts import Cell, Chart, Section, Table
+from unrolled.comparison.page.parts import Cell, Chart, Quoted, Section, Table
 from unrolled.comparison.results import Comparison
 from unrolled.comparison.run_figures import figures_of
 from unrolled.figures.draw import summed
@@ -55,7 +55,8 @@ def diagnostics(comparison: Comparison, found: Diagnostics) -> Section:
             for name, of in found.numbers.items()
         ]
         tables.insert(0, Table(headings, body, title="The mean of a row's diagnosed runs"))
-    return Section("diagnostics", "Diagnostics", "", section.charts, tables)
+    texts = [Quoted("could not be read", one_line(reason)) for reason in found.damaged]
+    return Section("diagnostics", "Diagnostics", "", section.charts, tables, texts)
 
 
 def _section(name: str, title: str, figures: Mapping[str, ByRow]) -> Section:
