@@ -1,6 +1,7 @@
 import errno
 import json
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -328,3 +329,18 @@ def test_a_record_is_on_disk_before_the_work_and_after_it(tmp_path: Path) -> Non
 def folder_of(outcome: Outcome) -> Path:
     assert outcome.folder is not None
     return outcome.folder
+
+
+def test_the_seconds_of_a_curve_are_those_of_training(configure: Configure) -> None:
+    import pytorch_lightning as pl
+
+    class Slow(pl.Callback):
+        def on_validation_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
+            # The first validation takes longer than all steps together.
+            time.sleep(1.5 if trainer.global_step == 10 else 0)
+
+    outcome = make_run(specify(configure()), callbacks=lambda: [Slow()])
+    assert outcome.folder is not None
+    seconds = [entry["seconds"] for entry in read_record(outcome.folder).history]
+    assert seconds[0] < 1.5
+    assert seconds == sorted(seconds)

@@ -107,6 +107,7 @@ class RecordKeeper(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, TaskModule)
         results = pl_module.results["validation"]
+        self._pause()
         self.record.history.append(
             {
                 "step": trainer.global_step,
@@ -121,7 +122,7 @@ class RecordKeeper(pl.Callback):
         self.record.write(self.folder)
         self.progress.metric, self.progress.value = self.monitor, results.get(self.monitor)
         self._write_progress(trainer)
-        self.paused += time.perf_counter() - self.evaluating_since
+        self._pause()
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.progress.stage = "testing"
@@ -135,6 +136,12 @@ class RecordKeeper(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         self._write_timing()
+
+    def _pause(self) -> None:
+        """Count the time since a validation began as none of training."""
+        now = time.perf_counter()
+        self.paused += now - self.evaluating_since
+        self.evaluating_since = now
 
     def _training_seconds(self) -> float:
         assert self.started is not None
