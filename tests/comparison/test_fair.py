@@ -60,6 +60,14 @@ def test_cells_at_settings_of_their_own_are_rows_by_cell(make_run: Make, analyse
     assert np.asarray(panel.lines[0].get_xdata()).tolist() == [0.002, 0.03]
 
 
+def test_searches_come_in_the_order_of_their_rows(make_run: Make, analysed: Make) -> None:
+    for cell, figure in (("gru", 6.0), ("lstm", 5.0)):
+        fair_runs(make_run, cell, 0.03, [figure, figure + 0.1])
+        config = trial("search", cell) | {"optimizer.lr": 0.03}
+        make_run(cell, 0, figure, config=config, folder=f"search-{cell}")
+    assert [search.name for search in analysed().searches] == ["lstm", "gru"]
+
+
 def test_an_optimum_at_the_edge_is_said_with_the_way_to_widen(
     make_run: Make, analysed: Make
 ) -> None:

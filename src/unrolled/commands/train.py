@@ -17,6 +17,8 @@ examples:
   unrolled train dataset=text dataset.path=my.txt    your own text
   unrolled train -m cell=rnn_tanh,lstm,gru seed=1,2,3 budget=equal
                                                      a sweep of nine runs of equal size
+  unrolled train -m hydra/sweeper=fair cell=lstm,gru optimizer.lr=0.003,0.01,0.03 seed=1,2,3
+                                                     each cell at the rate that suits it best
   unrolled train -m cell=lstm,gru validation=kfold folds=10
                                                      both cells on each of ten folds
   unrolled train experiment=first_comparison         a study of experiments/

@@ -28,7 +28,7 @@ from unrolled.comparison.results import Comparison
 from unrolled.comparison.rows import Row
 from unrolled.comparison.run_figures import run_figures
 from unrolled.comparison.search_plots import search_figures
-from unrolled.comparison.searches import find_searches
+from unrolled.comparison.searches import Search, find_searches
 from unrolled.comparison.statistics import Margin
 from unrolled.comparison.statistics.effects import effects
 from unrolled.comparison.tensorboard import write_tensorboard
@@ -144,9 +144,12 @@ def analyse(
         baseline_is_best=baseline is None,
         references=references([run for row in rows for run in row.runs], metric, other),
         left_out=(*(run for run in runs.left_out if run not in of_searches), *without),
-        searches=find_searches(
-            [*runs.runs, *runs.searched],
-            [Run(run.folder, run.record) for run in pruned if run.record is not None],
+        searches=_in_order_of(
+            rows,
+            find_searches(
+                [*runs.runs, *runs.searched],
+                [Run(run.folder, run.record) for run in pruned if run.record is not None],
+            ),
         ),
         pairs=pairs,
         margin=margin,
@@ -213,6 +216,12 @@ def _with_metric(groups: Sequence[Group], metric: str) -> tuple[list[Group], lis
         if runs:
             kept.append(replace(group, runs=tuple(runs)))
     return kept, left_out
+
+
+def _in_order_of(rows: Sequence[Row], searches: Sequence[Search]) -> tuple[Search, ...]:
+    """The searches in the order of the rows that they were for, whose colours they so have."""
+    places = {row.label: place for place, row in enumerate(rows)}
+    return tuple(sorted(searches, key=lambda search: places.get(search.name, len(rows))))
 
 
 def _is_a_fair_trial(run: LeftOut) -> bool:

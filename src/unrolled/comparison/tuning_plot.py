@@ -25,7 +25,7 @@ def tuning(searches: Sequence[Search]) -> "Figure | None":
     keys = [key for key in (fair[0].parameters if fair else ()) if _is_number(fair, key)][:_MOST]
     if not keys:
         return None
-    figure = new_figure(1.4 + 4.2 * len(keys), 4.2)
+    figure = new_figure(1.4 + max(6.6, 5.0 * len(keys)), 4.2)
     for place, key in enumerate(keys):
         panel = figure.add_subplot(1, len(keys), place + 1)
         values = []
