@@ -92,6 +92,18 @@ def states() -> dict[int, str]:
 
 
 @pytest.mark.slow
+def test_each_sweep_of_a_process_has_the_threads_of_its_own(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unrolled.sweeps.pools.local.available_cores", lambda: 2)
+    for seeds, threads in (([1], 2), ([2, 3], 1), ([4], 2)):
+        outcomes = run_all([configure(f"seed={n}") for n in seeds], workers=len(seeds))
+        folders = [outcome.folder for outcome in outcomes if outcome.folder is not None]
+        found = [read_record(folder).environment["threads"] for folder in folders]
+        assert found == [threads] * len(seeds)
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("cells")
 def test_whatever_becomes_of_one_run_the_others_finish(configure: Configure) -> None:
     configs = [

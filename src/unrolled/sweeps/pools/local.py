@@ -56,8 +56,10 @@ class LocalPool(Pool):
         self.context.set_forkserver_preload(["unrolled.sweeps.preloaded"])
         # What the server's libraries read when it starts; a count set later comes too late for
         # some. And the server must not begin to use a GPU, which a forked process could not.
-        threads = str(max(1, cores // (self.capacity * ranks)))
-        variables = dict.fromkeys(VARIABLES, threads) | {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+        self.threads = max(1, cores // (self.capacity * ranks))
+        variables = dict.fromkeys(VARIABLES, str(self.threads)) | {
+            "PYTORCH_NVML_BASED_CUDA_CHECK": "1"
+        }
         self.held = contextlib.ExitStack()
         self.held.enter_context(environment_variables(variables))
 
@@ -71,7 +73,7 @@ class LocalPool(Pool):
     def submit(self, spec: RunSpec) -> None:
         place = self.free.pop(0)
         receiver, sender = self.context.Pipe(duplex=False)
-        process = self.context.Process(target=_work, args=(spec, place, sender))
+        process = self.context.Process(target=_work, args=(spec, place, self.threads, sender))
         process.start()
         # Only the process holds the other end now, so its death ends the pipe.
         sender.close()
@@ -154,7 +156,12 @@ def visible_gpus() -> list[str]:
         return [str(number) for number in range(torch.cuda.device_count())]
 
 
-def _work(spec: RunSpec, place: str | None, sender: Connection) -> None:
+def _work(spec: RunSpec, place: str | None, threads: int, sender: Connection) -> None:
+    import torch
+
+    # The server may have started for an earlier sweep of this process, with another count.
+    os.environ.update(dict.fromkeys(VARIABLES, str(threads)))
+    torch.set_num_threads(threads)
     # The server that forked this process ends with the sweep.
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     if place is not None:
