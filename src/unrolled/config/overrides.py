@@ -82,3 +82,9 @@ def _require_in_hydra(config: DictConfig, key: str, *, new: bool) -> None:
     node = OmegaConf.select(config, parent)
     if not new or not isinstance(node, DictConfig) or is_dataclass(OmegaConf.get_type(node)):
         hints.require_key(config, key)
+
+
+def quoted(text: str) -> str:
+    """A text in Hydra's syntax."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

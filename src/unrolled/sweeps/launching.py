@@ -1,6 +1,6 @@
 """The pool that ``hydra.launcher`` describes, and what our launchers do for sweepers of others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -9,10 +9,14 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from unrolled.config.compose import run_config
+from unrolled.config.groups import ConfigGroups
 from unrolled.errors import ConfigError
 from unrolled.runs.spec import RunSpec
+from unrolled.sweeps.expansion import Plan
+from unrolled.sweeps.pools.hydra import HydraPool
 from unrolled.sweeps.pools.pool import ENDED, Pool, drive
 from unrolled.training.run import Outcome, specify
+from unrolled.training.threads import available_cores
 
 # By the last part of a launcher's `_target_`.
 POOLS = {
@@ -40,6 +44,28 @@ def make_pool(launcher: DictConfig, config: DictConfig, runs: int | None) -> Poo
     """
     pool: Callable[..., Pool] = _pool(launcher)
     return pool(config, _options(launcher), runs)
+
+
+def make_pool_of_few(
+    plan: Plan, groups: ConfigGroups, lines: Mapping[RunSpec, Sequence[str]], runs: int
+) -> Pool:
+    """The pool of any launcher for runs that follow from the results of others, and so are handed
+    over no earlier than there is a place for them.
+
+    Args:
+        groups: to compose on, for launchers that are not ours.
+        lines: all overrides of each run, for the same.
+        runs: how many there will be at most.
+
+    Raises:
+        ConfigError, DeviceError: it cannot be had here.
+    """
+    config = plan.configs[0]
+    if not is_ours(plan.hydra.launcher):
+        return HydraPool(groups, plan.typed, lines, config.workers or 1)
+    pool = make_pool(plan.hydra.launcher, config, runs)
+    pool.capacity = pool.capacity or config.workers or available_cores()
+    return pool
 
 
 def require_launcher(launcher: DictConfig, config: DictConfig) -> None:

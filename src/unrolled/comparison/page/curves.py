@@ -63,19 +63,7 @@ def _chart(
     shared: Spec = {"data": {"name": "curves"}, "transform": [marks.SHOWN]}
     return marks.chart(
         [
-            {
-                **shared,
-                "mark": {"type": "area", "opacity": 0.18},
-                "encoding": {
-                    "x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": shade,
-                },
-            },
-            {
-                **shared,
-                "params": [marks.ZOOM],
-                "mark": {"type": "line", "strokeWidth": 2, "clip": True},
-                "encoding": {"x": x, "y": y, "color": shade, "strokeDash": dash},
-            },
+            *marks.band_and_line(shared, x, y, shade, dash),
             *marks.levels(near, "y", values),
             {
                 **shared,

@@ -49,19 +49,7 @@ def curves_chart(rows: ByRow, labels: Sequence[str]) -> Spec:
     marked = [{"label": one_line(name), "x": place} for name, place in first.marks.items()]
     shared: Spec = {"transform": [marks.SHOWN]}
     layers: list[Spec] = [
-        {
-            **shared,
-            "mark": {"type": "area", "opacity": 0.18},
-            "encoding": {
-                "x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": shade,
-            },
-        },
-        {
-            **shared,
-            "params": [marks.ZOOM],
-            "mark": {"type": "line", "strokeWidth": 2, "clip": True},
-            "encoding": {"x": x, "y": y, "color": shade, "strokeDash": dash},
-        },
+        *marks.band_and_line(shared, x, y, shade, dash),
         {
             **shared,
             "mark": {"type": "circle", "size": 40, "clip": True, "opacity": 0.9},

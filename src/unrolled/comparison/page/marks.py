@@ -6,7 +6,7 @@ fields and expressions are constants of this package: text of a record is data, 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from unrolled.comparison.page.parts import Spec
@@ -50,22 +50,40 @@ def dash_of(rank: int) -> list[int]:
 
 def colour(labels: Sequence[str]) -> Spec:
     """The encoding of a row's colour."""
-    return {
-        "field": "row",
-        "type": "nominal",
-        "legend": None,
-        "scale": {"domain": list(labels), "range": [colour_of(r) for r in range(len(labels))]},
-    }
+    return _by_row(labels, colour_of)
 
 
 def dashes(labels: Sequence[str]) -> Spec:
     """The encoding of a row's dashes."""
+    return _by_row(labels, dash_of)
+
+
+def _by_row(labels: Sequence[str], of: Callable[[int], Any]) -> Spec:
     return {
         "field": "row",
         "type": "nominal",
         "legend": None,
-        "scale": {"domain": list(labels), "range": [dash_of(r) for r in range(len(labels))]},
+        "scale": {"domain": list(labels), "range": [of(rank) for rank in range(len(labels))]},
     }
+
+
+def band_and_line(shared: Spec, x: Spec, y: Spec, shade: Spec, dash: Spec) -> list[Spec]:
+    """A line a row, and a band around it from the fields ``low`` to ``high``."""
+    return [
+        {
+            **shared,
+            "mark": {"type": "area", "opacity": 0.18},
+            "encoding": {
+                "x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": shade,
+            },
+        },
+        {
+            **shared,
+            "params": [ZOOM],
+            "mark": {"type": "line", "strokeWidth": 2, "clip": True},
+            "encoding": {"x": x, "y": y, "color": shade, "strokeDash": dash},
+        },
+    ]  # fmt: skip
 
 
 def scale(values: Sequence[float], log_from: float = 5.0, zero: bool = False) -> Spec:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from unrolled.config.compose import compose_checked
 from unrolled.config.groups import ConfigGroups
+from unrolled.config.overrides import quoted
 from unrolled.errors import ConfigError
 from unrolled.sweeps.fair.options import FairOptions
 from unrolled.sweeps.fair.space import Dimension, points
@@ -71,17 +72,17 @@ class FairDesign:
             until: the share of its steps after which it waits for the others; None: none.
         """
         options = self.options
-        space = ",".join(_quoted(one.line) for one in condition.dimensions)
+        space = ",".join(quoted(one.line) for one in condition.dimensions)
         return [
             *self.fixed,
             *condition.lines,
             *condition.tried[number],
             seed or f"seed={options.search_seed}",
             f"trial.role={'final' if seed else 'search'}",
-            f"trial.search={_quoted(condition.label)}",
+            f"trial.search={quoted(condition.label)}",
             f"trial.number={number}",
             f"trial.trials={len(condition.tried)}",
-            f"trial.objectives=[{_quoted(options.objective)}]",
+            f"trial.objectives=[{quoted(options.objective)}]",
             f"trial.space=[{space}]",
             f"trial.until={'null' if until is None else until}",
         ]
@@ -207,9 +208,3 @@ def _require_equal_budgets(conditions: Sequence[Condition]) -> None:
             f"hydra.sweeper.sampler=grid: the searches differ in size ({words}), which favours "
             "the larger; take hydra.sweeper.sampler=quasi_random"
         )
-
-
-def _quoted(text: str) -> str:
-    """A text in Hydra's syntax."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -14,11 +14,9 @@ from unrolled.runs.status import run_status
 from unrolled.sweeps.display import Display
 from unrolled.sweeps.expansion import Composer, Plan, each_fold
 from unrolled.sweeps.fair.study import FairRuns
-from unrolled.sweeps.launching import is_ours, make_pool
-from unrolled.sweeps.pools.hydra import HydraPool
-from unrolled.sweeps.pools.pool import Pool, drive
+from unrolled.sweeps.launching import make_pool_of_few
+from unrolled.sweeps.pools.pool import drive
 from unrolled.training.run import Outcome
-from unrolled.training.threads import available_cores
 
 
 def make_fair_study(
@@ -36,13 +34,7 @@ def make_fair_study(
     assert plan.fair is not None
     config = plan.configs[0]
     runs = FairRuns(plan, Composer(groups, plan.varied), specify, display)
-    pool: Pool
-    if is_ours(plan.hydra.launcher):
-        pool = make_pool(plan.hydra.launcher, config, plan.jobs * len(each_fold(config)))
-        # Final runs go before searches that are left.
-        pool.capacity = pool.capacity or config.workers or available_cores()
-    else:
-        pool = HydraPool(groups, plan.typed, runs.lines, config.workers or 1)
+    pool = make_pool_of_few(plan, groups, runs.lines, plan.jobs * len(each_fold(config)))
     outcomes: list[Outcome] = []
 
     def ended(spec: RunSpec, outcome: Outcome) -> None:

@@ -99,18 +99,14 @@ class FairRuns(Iterator[RunSpec]):
             raise StopIteration
         return self._waiting.popleft()
 
-    @property
-    def waiting(self) -> int:
-        """How many runs could begin now."""
-        return len(self._waiting)
-
     def ended(self, spec: RunSpec, outcome: Outcome) -> None:
         """Take in what became of a run."""
         trial = self._trials[spec]
         if outcome.status in ("interrupted", "busy"):
             # It stays where it is: the same command goes on with it.
             return
-        self._note(trial, spec, failed=outcome.status == "failed")
+        record = run_status(spec).record
+        self._note(trial, spec, record, failed=outcome.status == "failed")
         if trial.seed is None:
             self._advance(trial.condition)
 
@@ -135,15 +131,14 @@ class FairRuns(Iterator[RunSpec]):
             if until is not None and (
                 failed or status.state == "finished" or (there and _reached(status.record, until))
             ):
-                self._note(trial, spec, failed=failed)
+                self._note(trial, spec, status.record, failed=failed)
             else:
                 self._waiting.append(spec)
 
-    def _note(self, trial: _Trial, spec: RunSpec, *, failed: bool) -> None:
+    def _note(self, trial: _Trial, spec: RunSpec, record: Record | None, *, failed: bool) -> None:
         """Take in that a run has come to its trial's stage."""
         trial.left.discard(spec)
         trial.failed = trial.failed or failed
-        record = run_status(spec).record
         score = None
         if record is not None and not failed:
             until = None if trial.stage is None else self.design.options.give_up_at[trial.stage]

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from unrolled.config.compose import compose_checked
 from unrolled.config.groups import ConfigGroups
+from unrolled.config.overrides import quoted
 from unrolled.errors import ConfigError, UnrolledError
 from unrolled.runs.spec import RunSpec
 from unrolled.sweeps.display import Display
@@ -19,14 +20,12 @@ from unrolled.sweeps.expansion import (
     name_by,
     with_stored_sweep,
 )
-from unrolled.sweeps.launching import is_ours, make_pool
-from unrolled.sweeps.pools.hydra import HydraPool
-from unrolled.sweeps.pools.pool import Pool, drive
+from unrolled.sweeps.launching import make_pool_of_few
+from unrolled.sweeps.pools.pool import drive
 from unrolled.sweeps.search.options import SearchOptions
 from unrolled.sweeps.search.search import Search
 from unrolled.sweeps.search.space import search_space, written
 from unrolled.training.run import Outcome
-from unrolled.training.threads import available_cores
 
 
 def make_trials(
@@ -56,13 +55,8 @@ def make_trials(
     options = SearchOptions.of(plan.hydra.sweeper, config)
     search = Search(options, config, space)
     trials = _Trials(search, Composer(groups, plan.varied), fixed, specify, display)
-    pool: Pool
-    if is_ours(plan.hydra.launcher):
-        pool = make_pool(plan.hydra.launcher, config, options.n_trials * len(each_fold(config)))
-        # The next trial is chosen by the results of the last ones.
-        pool.capacity = pool.capacity or config.workers or available_cores()
-    else:
-        pool = HydraPool(groups, plan.typed, trials.lines, config.workers or 1)
+    runs = options.n_trials * len(each_fold(config))
+    pool = make_pool_of_few(plan, groups, trials.lines, runs)
     outcomes: list[Outcome] = []
 
     def ended(spec: RunSpec, outcome: Outcome) -> None:
@@ -122,10 +116,10 @@ class _Trials(Iterator[RunSpec]):
             lines = [
                 *self.fixed,
                 *written(trial.params),
-                f"trial.storage={_quoted(options.storage)}",
-                f"trial.search={_quoted(str(self.search.config.study))}",
+                f"trial.storage={quoted(options.storage)}",
+                f"trial.search={quoted(str(self.search.config.study))}",
                 f"trial.number={trial.number}",
-                f"trial.objectives=[{','.join(map(_quoted, options.objectives))}]",
+                f"trial.objectives=[{','.join(map(quoted, options.objectives))}]",
             ]
             try:
                 config = self.composer.compose(lines)
@@ -155,9 +149,3 @@ class _Trials(Iterator[RunSpec]):
             self.waiting = [other for other in self.waiting if self.trials[other] is not trial]
         if not trial.left:
             self.search.tell(trial.number, trial.outcomes)
-
-
-def _quoted(text: str) -> str:
-    """A text in Hydra's syntax."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
