@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from unrolled.config.compose import compose_run
 from unrolled.errors import ConfigError
 from unrolled.runs.identity import (
+    ADDED_LATER,
     CANNOT_CHANGE_A_RESULT,
     CHANGES_ROUNDING_ONLY,
     as_dict,
@@ -55,6 +56,17 @@ def changed(key: str, value: object) -> DictConfig:
 )
 def test_what_cannot_change_a_result_is_no_part_of_the_identity(key: str, value: object) -> None:
     assert identity(changed(key, value), FINGERPRINT) == identity(config(), FINGERPRINT)
+
+
+def test_a_key_that_came_later_counts_only_where_it_says_more_than_its_absence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = config().copy()
+    OmegaConf.set_struct(before, False)
+    del before.model.zoneout
+    monkeypatch.setitem(ADDED_LATER, "model.zoneout", 0.0)
+    assert identity(config(), FINGERPRINT) == identity(before, FINGERPRINT)
+    assert identity(changed("model.zoneout", 0.1), FINGERPRINT) != identity(before, FINGERPRINT)
 
 
 @pytest.mark.parametrize(

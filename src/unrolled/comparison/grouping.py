@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from unrolled.runs.identity import CANNOT_CHANGE_A_RESULT, CHANGES_ROUNDING_ONLY
+from unrolled.runs.identity import ADDED_LATER, CANNOT_CHANGE_A_RESULT, CHANGES_ROUNDING_ONLY
 from unrolled.runs.record import Record, look_up
 
 CELL = "cell.name"
@@ -66,8 +66,12 @@ class Run:
     @cached_property
     def settings(self) -> dict[str, str]:
         """What can change the run's score: key to value as JSON, the data's fingerprint among
-        them. A value of null is left out, since an absent key means the same."""
+        them. What means the same as an absent key is left out: null, and the value that a run
+        had before there was the key."""
         flat = flatten(self.record.config, skip=_IGNORED)
+        for key, absent in ADDED_LATER.items():
+            if flat.get(key) == absent:
+                flat.pop(key, None)
         if any(flat.get(f"budget.{of}") is not None for of in ("parameters", "flops")):
             flat.pop("model.hidden_size", None)  # solved from the budget, so implied by it
         kept = {key: _as_json(value) for key, value in flat.items() if value is not None}

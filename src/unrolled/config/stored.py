@@ -11,6 +11,7 @@ from unrolled.config.checks import check
 from unrolled.config.schema import Trial
 from unrolled.config.typed import typed
 from unrolled.errors import ConfigError, RunError
+from unrolled.runs.identity import ADDED_LATER
 
 # What a run says of the search that it belongs to.
 TRIAL = tuple(field.name for field in fields(Trial))
@@ -32,6 +33,7 @@ ADDED: dict[str, Any] = {
     "model.zoneout": 0.0,
     "model.residual": False,
     "model.recompute": False,
+    **ADDED_LATER,
 }
 
 

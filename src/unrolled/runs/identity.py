@@ -47,6 +47,9 @@ CHANGES_ROUNDING_ONLY = (
     "trainer.threads",
     "trainer.deterministic",
 )
+# Keys that came after runs were recorded without them, each with the value that says the same as
+# its absence: with it, a run is the one that it was before there was the key.
+ADDED_LATER: dict[str, Any] = {}
 # Groups whose class may be a person's own, and the name under which its code counts.
 _OWN_CODE = {"cell": "code", "task": "task_code"}
 
@@ -67,17 +70,24 @@ def identity(config: DictConfig, fingerprint: str) -> str:
         if source := _source(str(target)):
             values[name] = hashlib.sha256(source).hexdigest()
     for key in CANNOT_CHANGE_A_RESULT:
-        *parents, last = key.split(".")
-        node = values
-        for parent in parents:
-            node = node.get(parent, {})
-        node.pop(last, None)
+        _remove(values, key)
+    for key, absent in ADDED_LATER.items():
+        if OmegaConf.select(config, key) == absent:
+            _remove(values, key)
     if values.get("folds") is None:
         # Without folds it is the identity that a run had before there were any.
         for key in ("folds", "fold", "validation"):
             values.pop(key, None)
     text = json.dumps({"config": values, "data": fingerprint}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _remove(values: dict[str, Any], key: str) -> None:
+    *parents, last = key.split(".")
+    node = values
+    for parent in parents:
+        node = node.get(parent, {})
+    node.pop(last, None)
 
 
 def _source(target: str) -> bytes | None:
