@@ -64,7 +64,7 @@ def test_the_training_split_can_be_evaluated_too(trained: Path) -> None:
         ("model.hidden_size=3", "does not change it"),
         ("task.evaluation_batchsize=3", "does not change it"),
         ("trainer.threads=many", "trainer.threads"),
-        ("trainer.precision=fp16", "must be fp32 or bf16"),
+        ("trainer.precision=fp16", "must be auto or fp32 or bf16"),
         ("trainer.accelerator=tpu", "must be cpu or gpu"),
         ("dataset.path=a,b", "this takes one"),
         ("dataset.path=a b[", "in quotes"),

@@ -48,6 +48,14 @@ def test_runs_that_were_best_at_their_end_are_said_to_learn_still(
     assert "gru" not in said
 
 
+def test_precisions_that_auto_chose_differently(make_runs: Make, analysed: Make) -> None:
+    make_runs("lstm", [5.0, 5.1], model=EQUAL | {"precision": "bf16"})
+    make_runs("mgu", [5.0, 5.1], model=EQUAL)
+    assert "precision" not in every(analysed())
+    make_runs("gru", [6.0, 6.1], model=EQUAL | {"precision": "fp32"})
+    assert "different precisions (bf16: lstm; fp32: gru); trainer.precision=" in loud(analysed())
+
+
 def test_single_seeds(make_runs: Make, analysed: Make) -> None:
     make_runs("lstm", [5.0])
     make_runs("gru", [9.0])

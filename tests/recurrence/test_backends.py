@@ -21,13 +21,20 @@ CELLS = sorted(path.stem for path in (config_directory() / "cell").glob("*.yaml"
 CELLS.remove("custom")
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 NATIVE = {"gru", "irnn", "lstm", "rnn_relu", "rnn_tanh"}
+ANALYTIC = NATIVE - {"lstm"}
 LINEAR = {"lru", "min_gru", "min_lstm", "qrnn", "sru"}
 PAIRS = [
     (name, backend)
     for name in CELLS
-    for backend, those in (("native", NATIVE), ("scan", LINEAR), ("eager", set(CELLS)))
+    for backend, those in (
+        ("native", NATIVE),
+        ("analytic", ANALYTIC),
+        ("scan", LINEAR),
+        ("eager", set(CELLS)),
+    )
     if name in those
 ]
+COMPLEX = (torch.complex64,)
 Fixture = Callable[..., Any]
 
 
@@ -104,8 +111,10 @@ def test_a_backend_rounds_as_the_loop_does_in_single_precision(
         assert float((one - true).detach().abs().max()) <= allowed
 
 
-@pytest.mark.parametrize("backend", ["native", "eager"])
-@pytest.mark.parametrize("name", ["lstm", "gru", "rnn_tanh", "rnn_relu"])
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [(name, one) for name, one in PAIRS if name in NATIVE - {"irnn"}],
+)
 def test_large_products_round_as_pytorchs(name: str, backend: str, named: Fixture) -> None:
     torch.manual_seed(5)
     layer = Recurrence(named(name), 192, 192, backend=backend)
@@ -121,6 +130,27 @@ def test_large_products_round_as_pytorchs(name: str, backend: str, named: Fixtur
         assert other.grad is not None
         scale = float(other.grad.abs().max())
         assert float((one.grad - other.grad).abs().max()) < 2e-5 * scale
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_half_precision_rounds_products_and_keeps_states_whole(name: str, named: Fixture) -> None:
+    """Under autocast a loop's products are of bf16, its states and gradients of fp32."""
+    torch.manual_seed(9)
+    layer = Recurrence(named(name), 8, 8)
+    stir(layer)
+    x = torch.randn(12, 3, 8)
+    exact, _ = layer(x)
+    weight = torch.randn_like(exact)
+    expected = torch.autograd.grad((exact * weight).sum(), [*layer.parameters()])
+    with torch.autocast("cpu", torch.bfloat16):
+        y, states = layer(x)
+    if layer.backend_on(CPU, 3, half=True) != "native":
+        assert {part.dtype for state in states for part in state} <= {torch.float32, *COMPLEX}
+    assert float((y - exact).detach().norm()) < 0.02 * float(exact.detach().norm())
+    found = torch.autograd.grad((y * weight).sum(), [*layer.parameters()])
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == torch.float32
+        assert float((one - other).norm()) <= 0.1 * float(other.norm()) + 1e-6
 
 
 def test_auto_is_the_fastest_exact_way() -> None:
@@ -142,15 +172,17 @@ def test_auto_compiles_on_a_gpu_where_it_can(monkeypatch: pytest.MonkeyPatch) ->
     assert choose(Leaky(2, 3), "auto", GPU) == "eager"
 
 
-def test_a_wide_gru_takes_the_loop_where_the_kernel_is_slow(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for on_amd, expected in ((True, "eager"), (False, "native")):
-        monkeypatch.setattr("unrolled.cells.fused.on_amd", lambda answer=on_amd: answer)
-        assert choose(GRU(256, 256), "auto", CPU, batch=32) == expected
-    monkeypatch.setattr("unrolled.cells.fused.on_amd", lambda: True)
-    assert choose(GRU(256, 256), "auto", CPU, batch=1) == "native"
+def test_the_pass_that_is_written_out_is_for_wide_layers_unequal_lengths_and_half_precision() -> (
+    None
+):
+    gru = GRU(512, 512)
+    assert choose(gru, "auto", CPU, batch=32) == "analytic"
+    assert choose(gru, "auto", CPU, batch=32, zoneout=True) == "eager"
+    assert choose(gru, "auto", CPU, batch=1) == "native"
+    assert choose(gru, "auto", GPU, batch=32) == "native"
     assert choose(GRU(64, 64), "auto", CPU, batch=32) == "native"
+    assert choose(GRU(64, 64), "auto", CPU, batch=32, unequal=True) == "analytic"
+    assert choose(GRU(64, 64), "auto", CPU, batch=32, half=True) == "analytic"
 
 
 @pytest.mark.parametrize(
@@ -158,10 +190,12 @@ def test_a_wide_gru_takes_the_loop_where_the_kernel_is_slow(
     [
         (Leaky, "native", {}, "native: Leaky has no fused kernel; take auto or "),
         (LSTM, "scan", {}, "scan: LSTM is not linear in its state"),
+        (LSTM, "analytic", {}, "the backward pass of LSTM is not written out"),
+        (GRU, "analytic", {"zoneout": True}, r"does not know model\.zoneout; take auto or"),
         (LSTM, "native", {"zoneout": True}, r"no fused kernel takes model\.zoneout"),
         (GRU, "native", {"recurrent_dropout": True}, r"takes model\.recurrent_dropout"),
         (GRU, "compiled", {"recurrent_dropout": True}, "compiled: it cannot take"),
-        (LSTM, "quick", {}, "quick: choose one of auto, native, eager, compiled, scan"),
+        (LSTM, "quick", {}, "quick: choose one of auto, native, analytic, eager, compiled, scan"),
     ],
 )
 def test_what_cannot_run_a_cell_exactly_is_refused_by_name(

@@ -7,10 +7,11 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
+from unrolled.commands.evaluate import evaluate
 from unrolled.config.compose import compose_run
 from unrolled.errors import DeviceError
 from unrolled.runs.record import Record, read_record
-from unrolled.training import devices
+from unrolled.training import devices, precision
 from unrolled.training.checkpoints import best_checkpoint
 from unrolled.training.run import run
 
@@ -197,6 +198,24 @@ def test_bf16_comes_close_to_fp32(train: Callable[..., Record]) -> None:
     rounded = train("trainer.max_steps=40", "trainer.precision=bf16")
     assert rounded.metrics["test/loss"] != exact.metrics["test/loss"]
     assert rounded.metrics["test/loss"] == pytest.approx(exact.metrics["test/loss"], rel=0.05)
+
+
+def test_what_auto_chose_is_recorded_and_evaluated_in(
+    train: Callable[..., Record], configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train("trainer.max_steps=20").model["precision"] == "fp32"
+    # Large enough, and on a processor that multiplies in bf16.
+    monkeypatch.setattr(precision, "SMALLEST_FLOPS", 0)
+    monkeypatch.setattr(precision, "multiplies_bf16", lambda: True)
+    record = train("trainer.max_steps=20", "seed=2")
+    explicit = train("trainer.max_steps=20", "seed=2", "trainer.precision=bf16")
+    assert record.model["precision"] == explicit.model["precision"] == "bf16"
+    assert record.metrics == explicit.metrics
+    # Where it is evaluated does not decide.
+    monkeypatch.setattr(precision, "multiplies_bf16", lambda: False)
+    folder = run(configure("logger=none", "trainer.max_steps=20", "seed=2")).folder
+    assert folder is not None
+    assert evaluate(folder, splits=["test"]).identical
 
 
 def test_a_gpu_and_bf16_are_refused_where_there_are_none(

@@ -108,7 +108,7 @@ def put_together(data: TokenizedCorpus, base: DictConfig, tmp_path: Path) -> Pre
         length = run_length(config, task, batches)
         trained = make_module(config, task, data, length)
         spy = Spy(trained)
-        trainer = make_trainer(config, tmp_path, length, [spy.logger], [spy, *callbacks])
+        trainer = make_trainer(config, "fp32", tmp_path, length, [spy.logger], [spy, *callbacks])
         return trainer, trained, batches, spy
 
     return put
@@ -206,7 +206,7 @@ def test_a_fixed_models_figures_do_not_depend_on_the_chunk(
 ) -> None:
     trainer, task, batches, _ = put_together(trainer__max_epochs=1)
     trainer.fit(task, batches)
-    evaluator = make_evaluator(base)
+    evaluator = make_evaluator(base, "fp32")
     found = {}
     for length in (1, 7, 35, 1000):
         batches.evaluation_sequence_length = length
@@ -226,7 +226,9 @@ def test_streams_of_unequal_length_are_weighted_by_their_tokens(
 ) -> None:
     _, task, batches, _ = put_together(task__evaluation_batch_size=streams)
     batches.evaluation_sequence_length = 10
-    make_evaluator(base).test(task, batches.evaluation_dataloader("validation"), verbose=False)
+    make_evaluator(base, "fp32").test(
+        task, batches.evaluation_dataloader("validation"), verbose=False
+    )
     ids, before = data.ids["validation"], data.tokenizer.start_id
     total = 0.0
     for part in np.array_split(ids, streams):
@@ -240,7 +242,7 @@ def test_each_evaluation_begins_without_what_the_last_one_left(
     put_together: Prepare, base: DictConfig
 ) -> None:
     _, task, batches, _ = put_together()
-    evaluator = make_evaluator(base)
+    evaluator = make_evaluator(base, "fp32")
     evaluator.test(task, batches.evaluation_dataloader("test"), verbose=False)
     first = task.results["test"]
     evaluator.test(task, batches.evaluation_dataloader("test"), verbose=False)
@@ -253,7 +255,7 @@ def test_a_split_is_named_and_has_its_own_characters(
     _, task, batches, _ = put_together()
     characters = {"train": 67, "validation": 2 * 211, "test": 75}
     task.data = replace(data, characters=characters)
-    evaluator = make_evaluator(base)
+    evaluator = make_evaluator(base, "fp32")
     for split, factor in (("validation", 0.5), ("test", 2.0)):
         task.tested_split = split
         evaluator.test(task, batches.evaluation_dataloader(split), verbose=False)
@@ -294,7 +296,9 @@ def test_an_evaluation_that_is_no_number_is_refused(
     head: Any = task.model.head
     torch.nn.init.constant_(head.linear.bias, torch.nan)
     with pytest.raises(DivergedError, match="the test loss became inf at step 0"):
-        make_evaluator(base).test(task, batches.evaluation_dataloader("test"), verbose=False)
+        make_evaluator(base, "fp32").test(
+            task, batches.evaluation_dataloader("test"), verbose=False
+        )
 
 
 class OverflowingValidation(pl.Callback):
@@ -331,7 +335,7 @@ def test_a_long_evaluation_runs_in_parts_and_comes_out_the_same(
     put_together: Prepare, base: DictConfig, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     _, task, batches, _ = put_together(task__evaluation_batch_size=3)
-    evaluator = make_evaluator(base)
+    evaluator = make_evaluator(base, "fp32")
     evaluator.test(task, batches.evaluation_dataloader("test"), verbose=False)
     whole = task.results["test"]
     longest = []

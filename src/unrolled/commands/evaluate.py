@@ -217,6 +217,7 @@ def _evaluate(
     from unrolled.training.checkpoints import best_checkpoint, load_weights
     from unrolled.training.devices import require_devices
     from unrolled.training.fit import make_batches, make_module, run_length
+    from unrolled.training.precision import resolved_precision
     from unrolled.training.trainer import make_evaluator, silence_lightning
 
     require_devices(config.trainer)
@@ -228,7 +229,8 @@ def _evaluate(
     length = run_length(config, task, batches)
     module = make_module(run.of_its_width(config), task, data, length, run.trusted)
     load_weights(module, best_checkpoint(run.folder))
-    trainer = make_evaluator(config)
+    precision = resolved_precision(config.trainer, module.model, run.record.model.get("precision"))
+    trainer = make_evaluator(config, precision)
     metrics = {}
     for split in splits:
         module.tested_split = split

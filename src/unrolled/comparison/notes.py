@@ -31,6 +31,7 @@ def notes(comparison: Comparison) -> tuple[Note, ...]:
         *_unlike(comparison),
         *_tuned(comparison),
         *_sizes(comparison),
+        *_precisions(comparison),
         *_no_better_than_a_baseline(comparison),
         *_left_out(comparison),
         *evidence_notes(comparison),
@@ -197,6 +198,22 @@ def _sizes(comparison: Comparison) -> Iterable[Note]:
             f"The models are not of equal size: {small} has {sizes[small]:,} parameters, {large} "
             f"{sizes[large]:,}; budget=equal (budget.parameters=N) compares at equal size, "
             "budget=equal_flops (budget.flops=N) at equal arithmetic.",
+            loud=True,
+        )
+
+
+def _precisions(comparison: Comparison) -> Iterable[Note]:
+    """Where ``trainer.precision=auto`` stood for one thing here and for another there."""
+    precisions: dict[str, list[str]] = {}
+    for row in comparison.rows:
+        for precision in dict.fromkeys(look_up(run.record, "model.precision") for run in row.runs):
+            if precision is not None:
+                precisions.setdefault(str(precision), []).append(row.label)
+    if len(precisions) > 1:
+        found = "; ".join(f"{name}: {listed(rows)}" for name, rows in sorted(precisions.items()))
+        yield Note(
+            f"The rows were computed in different precisions ({found}); trainer.precision=fp32 "
+            "or bf16 computes all in one.",
             loud=True,
         )
 

@@ -30,7 +30,7 @@ class Cell(Target):
     """``backend``: how the cell is run over time: the fastest exact way, its fused kernel, the
     plain loop, the loop in compiled chunks, or a scan of a linear recurrence."""
 
-    backend: Literal["auto", "native", "eager", "compiled", "scan"] = "auto"
+    backend: Literal["auto", "native", "analytic", "eager", "compiled", "scan"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Trainer:
     accelerator: Literal["cpu", "gpu"]
     strategy: Literal["single", "ddp"]
     devices: int
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["auto", "fp32", "bf16"]
     threads: int | None
     max_steps: int | None
     max_epochs: int | None

@@ -13,6 +13,11 @@ from torch.nn import functional as F
 
 from unrolled.data.batches import IGNORE
 from unrolled.models.encoders import Embedding
+from unrolled.models.linear_cross_entropy import linear_cross_entropy
+from unrolled.recurrence.products import half_type
+
+# From so many classes on, scores are the largest tensors of a training step.
+MANY_CLASSES = 1000
 
 
 class Head(nn.Module, ABC):
@@ -69,6 +74,17 @@ class LinearHead(Head):
         """Logarithms of the classes' probabilities ``[..., classes]``, in fp32."""
         return F.log_softmax(self.scores(hidden).float(), dim=-1)
 
+    def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """As ``loss_of_scores``; with half precision on a CPU without scores of all targets."""
+        half = half_type(hidden.device)
+        if half is None or hidden.device.type != "cpu" or self.classes < MANY_CLASSES:
+            return super().loss(hidden, targets)
+        if self.projection is not None:
+            hidden = self.projection(hidden)
+        rows = hidden.flatten(0, -2)
+        weight, bias = self.linear.weight, self.linear.bias
+        return linear_cross_entropy(rows, weight, bias, targets.flatten(), half)
+
     def loss_of_scores(self, scores: Tensor, targets: Tensor) -> Tensor:
         """The negative log-likelihood of all targets together, in nats.
 
@@ -100,6 +116,9 @@ class ClassHead(LinearHead):
         super().__init__(hidden_size, classes)
         weights = None if class_weights is None else torch.tensor(class_weights)
         self.register_buffer("class_weights", weights, persistent=False)
+
+    def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        return self.loss_of_scores(self.scores(hidden), targets)
 
     def loss_of_scores(self, scores: Tensor, targets: Tensor) -> Tensor:
         losses = F.cross_entropy(scores.float(), targets, reduction="none")

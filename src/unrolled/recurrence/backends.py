@@ -3,11 +3,17 @@
 import torch
 
 from unrolled.cells.base import Cell
+from unrolled.cells.gated import GatedCell
 from unrolled.cells.linear import LinearCell
 from unrolled.errors import ConfigError
 from unrolled.recurrence import compiled
+from unrolled.recurrence.analytic import has_analytic
+from unrolled.recurrence.products import SMALLEST_ROWS
 
-BACKENDS = ("auto", "native", "eager", "compiled", "scan")
+BACKENDS = ("auto", "native", "analytic", "eager", "compiled", "scan")
+# From so many multiplications a step, ``analytic`` is faster on a CPU than PyTorch's kernels: they
+# multiply by MKL and add up a weight's gradient step by step.
+LARGE_STEP = 6_000_000
 
 
 def choose(
@@ -19,6 +25,7 @@ def choose(
     recurrent_dropout: bool = False,
     batch: int = 1,
     unequal: bool = False,
+    half: bool = False,
 ) -> str:
     """The backend that ``auto`` stands for, or ``backend`` itself.
 
@@ -26,6 +33,7 @@ def choose(
         zoneout, recurrent_dropout: whether there is any.
         batch: how many sequences there are.
         unequal: whether their lengths differ.
+        half: whether products are rounded to half precision.
 
     Raises:
         ConfigError: there is no such backend, or it cannot run this cell exactly.
@@ -34,12 +42,19 @@ def choose(
         raise ConfigError(f"cell.backend={backend}: choose one of {', '.join(BACKENDS)}")
     name = type(cell).__name__
     linear = isinstance(cell, LinearCell)
-    why_not: dict[str, str | None] = dict.fromkeys(("native", "scan", "compiled", "eager"))
+    why_not: dict[str, str | None] = dict.fromkeys(
+        ("native", "analytic", "scan", "compiled", "eager")
+    )
     if not cell.has_native:
         why_not["native"] = f"{name} has no fused kernel"
     elif zoneout or recurrent_dropout:
         key = "model.zoneout" if zoneout else "model.recurrent_dropout"
         why_not["native"] = f"no fused kernel takes {key}"
+    if not has_analytic(cell):
+        why_not["analytic"] = f"the backward pass of {name} is not written out"
+    elif zoneout or recurrent_dropout:
+        key = "model.zoneout" if zoneout else "model.recurrent_dropout"
+        why_not["analytic"] = f"its backward pass does not know {key}"
     if not linear:
         why_not["scan"] = f"{name} is not linear in its state (not a LinearCell)"
     if recurrent_dropout:
@@ -49,11 +64,26 @@ def choose(
     if backend == "auto":
         # Compiling takes tens of seconds, which a loop on a CPU does not win back in a short run;
         # on a GPU the loop waits for the launch of every kernel.
-        order = ["scan", "compiled", "eager"] if device.type == "cuda" else ["scan", "eager"]
-        if cell.native_suits(device, batch=batch, unequal=unequal):
-            order.insert(0, "native")
+        if device.type == "cuda":
+            order = ["native", "scan", "compiled", "eager"]
+        elif has_analytic(cell) and (unequal or half or _large_step(cell, batch)):
+            # PyTorch's kernels would also round the state to half precision at each step.
+            order = ["analytic", "eager"]
+        else:
+            order = ["native", "scan", "eager"]
+            if not cell.native_suits(device, batch=batch, unequal=unequal):
+                order.remove("native")
         return next(one for one in order if why_not[one] is None)
     if (reason := why_not[backend]) is not None:
         others = [one for one, why in why_not.items() if why is None]
         raise ConfigError(f"cell.backend={backend}: {reason}; take auto or {' or '.join(others)}")
     return backend
+
+
+def _large_step(cell: Cell, batch: int) -> bool:
+    """Whether a step's recurrent product is large."""
+    return (
+        isinstance(cell, GatedCell)
+        and batch >= SMALLEST_ROWS
+        and batch * cell.weight_hh.numel() >= LARGE_STEP
+    )

@@ -5,9 +5,11 @@ from torch import Tensor
 
 from unrolled.cells.base import Cell, State
 from unrolled.cells.linear import LinearCell
+from unrolled.recurrence.analytic import analytic_steps
 from unrolled.recurrence.compiled import compiled_steps
 from unrolled.recurrence.dropout import DrawnRegularization, RecurrentDropout, zoneout_masks
 from unrolled.recurrence.parameters import PassProducts, replaced_parameters, wrapped_parameters
+from unrolled.recurrence.products import half_type
 from unrolled.recurrence.scan import scan
 from unrolled.recurrence.steps import StateHistory, Steps
 
@@ -79,6 +81,9 @@ def _recurrence(
     parameters = {**dict(cell.named_parameters()), **regularization.weights}
     with wrapped_parameters(cell, products, regularization.weights):
         z = cell.project(x)
+        if half_type(z.device) is not None:
+            # Sums over time stay in fp32: a rate of decay near 1 is 1 in bf16.
+            z = z.float()
         keep = None
         if regularization.zoneout:
             training = regularization.training
@@ -87,6 +92,10 @@ def _recurrence(
         products.sequences = steps.batch
         if isinstance(cell, LinearCell) and (backend == "scan" or dropout is not None):
             states, state = _linear(cell, z, steps, state, keep, dropout, backend)
+        elif backend == "analytic":
+            # Its recurrent weights are not products of a wrapper's: they are given as they are.
+            with replaced_parameters(cell, parameters):
+                states, state = analytic_steps(cell, z, steps, state)
         elif backend == "compiled":
             states, state = compiled_steps(cell, z, steps, state, keep, products, parameters)
         else:

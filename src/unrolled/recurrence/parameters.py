@@ -28,7 +28,7 @@ from torch.utils._pytree import tree_map_only
 from unrolled.cells.base import Cell
 from unrolled.errors import ConfigError
 from unrolled.recurrence.dropout import RecurrentDropout
-from unrolled.recurrence.products import AccumulatedGradient, linear
+from unrolled.recurrence.products import AccumulatedGradient, half_type, linear
 
 PRODUCTS = (torch.matmul, Tensor.matmul, torch.mm, Tensor.mm)
 TRANSPOSITIONS = (Tensor.t, torch.t, *(getattr(Tensor, name).__get__ for name in ("T", "mT")))
@@ -84,7 +84,7 @@ class PassProducts:
             return known(x)
         if self.sequences is None or not weight.requires_grad or not torch.is_grad_enabled():
             return x @ weight if weight.dim() == 3 else linear(x, weight, bias)
-        if x.dim() != weight.dim() or torch.is_autocast_enabled(x.device.type):
+        if x.dim() != weight.dim():
             return x @ weight if weight.dim() == 3 else F.linear(x, weight, bias)
         if bias is not None and not isinstance(bias, nn.Parameter):
             # Computed anew in each step, so its gradient is not one of all steps.
@@ -95,7 +95,8 @@ class PassProducts:
         """The products of all steps with this weight and this bias."""
         key = (name, id(bias))
         if key not in self._accumulated:
-            self._accumulated[key] = AccumulatedGradient(weight, bias)
+            half = half_type(weight.device)
+            self._accumulated[key] = AccumulatedGradient(weight, bias, half)
         return self._accumulated[key]
 
 

@@ -26,7 +26,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         weight: ``[outputs, inputs]``.
         bias: ``[outputs]``.
     """
-    if not _suits_onednn(x, weight):
+    if half_type(x.device) is not None or not _suits_onednn(x, weight):
         return F.linear(x, weight, bias)
     y: Tensor = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
     return y
@@ -49,10 +49,14 @@ class AccumulatedGradient:
     Args:
         weight: ``[outputs, inputs]``, or ``[blocks, inputs, outputs]`` of a block-diagonal one.
         bias: ``[outputs]``, or None.
+        half: as for ``PackedWeight``.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        self.packed = PackedWeight(weight.detach(), None if bias is None else bias.detach())
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, half: torch.dtype | None = None
+    ) -> None:
+        without = None if bias is None else bias.detach()
+        self.packed = PackedWeight(weight.detach(), without, half)
         # A number that stands for the weight in autograd's graph: each step's product depends on
         # it, so autograd runs its backward pass after all of theirs. The packed weight must not
         # know it: the two would keep each other alive.
@@ -78,33 +82,58 @@ class AccumulatedGradient:
 class PackedWeight:
     """A weight in the layouts that its products want, and what its gradient is made of.
 
+    Args:
+        weight, bias: without history.
+        half: the type that factors are rounded to, as autocast does; products of it are given in
+            the weight's own type. None: none is.
+
     Attributes:
         steps: of each step whose backward pass has run: which pass that was, the step's input and
             its output's gradient.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        self.weight = weight
-        self.bias = bias
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, half: torch.dtype | None = None
+    ) -> None:
+        self.half = half
+        self.dtype = weight.dtype
+        self.weight = weight if half is None else weight.to(half)
+        self.bias = bias if half is None or bias is None else bias.to(half)
         self.steps: list[tuple[int, Tensor, Tensor]] = []
         self._suits: dict[torch.Size, bool] = {}
         self._packed: dict[bool, Tensor] = {}
 
     def product(self, x: Tensor) -> Tensor:
         """``x weightᵀ + bias``, block by block where there are blocks."""
+        if self.half is not None:
+            x = x.to(self.half)
         if self.weight.dim() == 3:
-            return x @ self.weight
-        if self._suits_onednn(x, self.weight):
-            return _onednn(x, self._pack(len(x), transposed=False), self.bias)
-        return F.linear(x, self.weight, self.bias)
+            y = x @ self.weight
+        elif self._suits_onednn(x, self.weight):
+            y = _onednn(x, self._pack(len(x), transposed=False), self.bias)
+        else:
+            y = F.linear(x, self.weight, self.bias)
+        return y if self.half is None else y.to(self.dtype)
 
     def input_gradient(self, grad: Tensor) -> Tensor:
         """The gradient of ``x``."""
+        if self.half is not None:
+            grad = grad.to(self.half)
         if self.weight.dim() == 3:
-            return grad @ self.weight.mT
-        if self._suits_onednn(grad, self.weight.t()):
-            return _onednn(grad, self._pack(len(grad), transposed=True), None)
-        return grad @ self.weight
+            for_x = grad @ self.weight.mT
+        elif self._suits_onednn(grad, self.weight.t()):
+            for_x = _onednn(grad, self._pack(len(grad), transposed=True), None)
+        else:
+            for_x = grad @ self.weight
+        return for_x if self.half is None else for_x.to(self.dtype)
+
+    def gradient(self, x: Tensor, grad: Tensor) -> Tensor:
+        """The weight's gradient over all rows, ``[rows, inputs]`` and ``[rows, outputs]``; with
+        blocks ``[blocks, rows, …]``."""
+        if self.half is not None:
+            x, grad = x.to(self.half), grad.to(self.half)
+        of_weight = x.mT @ grad if x.dim() == 3 else _weight_gradient(x, grad)
+        return of_weight if self.half is None else of_weight.to(self.dtype)
 
     def _suits_onednn(self, x: Tensor, weight: Tensor) -> bool:
         if x.shape not in self._suits:
@@ -125,14 +154,20 @@ def product(x: Tensor, weight: Tensor) -> Tensor:
     return y
 
 
+def half_type(device: torch.device) -> torch.dtype | None:
+    """What autocast rounds the factors of products to on a device; None where it is off."""
+    on = torch.is_autocast_enabled(device.type)
+    return torch.get_autocast_dtype(device.type) if on else None
+
+
 def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
     return bool(
         x.device.type == "cpu"
-        and x.dtype == weight.dtype == torch.float32
+        and x.dtype == weight.dtype
+        and x.dtype in (torch.float32, torch.bfloat16)
         and weight.dim() == 2
         and x.numel() >= SMALLEST_ROWS * weight.shape[1]
         and x.numel() * weight.shape[0] >= SMALLEST_PRODUCT
-        and not torch.is_autocast_enabled("cpu")
         and torch.backends.mkldnn.is_available()
         and torch.backends.mkldnn.enabled
     )
@@ -216,11 +251,9 @@ class _WeightNode(torch.autograd.Function):
         if not steps:
             return None, None, None
         x, grad = (torch.cat(parts, dim=-2) for parts in zip(*steps, strict=True))
-        if x.dim() == 3:
-            return x.mT @ grad, None, None
         for_weight, for_bias = ctx.needs_input_grad[:2]
         return (
-            _weight_gradient(x, grad) if for_weight else None,
+            ctx.packed.gradient(x, grad) if for_weight else None,
             grad.sum(0) if for_bias else None,
             None,
         )

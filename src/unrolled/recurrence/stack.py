@@ -17,6 +17,7 @@ from unrolled.errors import ConfigError
 from unrolled.recurrence.backends import choose
 from unrolled.recurrence.dropout import RecurrentRegularization
 from unrolled.recurrence.layer import run_layer
+from unrolled.recurrence.products import half_type
 from unrolled.recurrence.steps import Steps
 
 # A state for each cell, layer by layer; with both directions the forward one comes first. A cell
@@ -86,13 +87,14 @@ class Recurrence(nn.Module):
         """The number of layers."""
         return len(self.cells) // self.directions
 
-    def backend_on(self, device: torch.device, batch: int = 1) -> str:
-        """What runs in training on a device, for so many sequences of equal length.
+    def backend_on(self, device: torch.device, batch: int = 1, *, half: bool = False) -> str:
+        """What runs in training on a device, for so many sequences of equal length; ``half``:
+        with products in half precision.
 
         Raises:
             ConfigError: the backend asked for cannot run there.
         """
-        return self._choose(device, Steps([batch]), training=True)
+        return self._choose(device, Steps([batch]), training=True, half=half)
 
     def forward(
         self, x: Tensor, states: States | None = None, lengths: Tensor | None = None
@@ -161,7 +163,8 @@ class Recurrence(nn.Module):
             with torch.no_grad():
                 for cell in self._cells():
                     cell.constrain()
-        backend = self._choose(x.device, steps, training=self.training)
+        half = half_type(x.device) is not None
+        backend = self._choose(x.device, steps, training=self.training, half=half)
         drawn = [
             self.regularization.draw(cell, steps.batch, training=self.training)
             for cell in self._cells()
@@ -228,7 +231,7 @@ class Recurrence(nn.Module):
         ones = [x.new_ones(batch, width) for _ in range(self.layers - 1)]
         return [F.dropout(one, self.dropout) for one in ones]
 
-    def _choose(self, device: torch.device, steps: Steps, *, training: bool) -> str:
+    def _choose(self, device: torch.device, steps: Steps, *, training: bool, half: bool) -> str:
         return choose(
             self._cells()[0],
             self.requested,
@@ -237,6 +240,7 @@ class Recurrence(nn.Module):
             recurrent_dropout=training and self.regularization.recurrent_dropout > 0,
             batch=steps.batch,
             unequal=not steps.regular,
+            half=half,
         )
 
     def _check_weights(self) -> None:

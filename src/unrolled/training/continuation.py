@@ -41,6 +41,7 @@ class Continuation(pl.Callback):
         length: of the run; before a validation a checkpoint comes earlier.
         stop: asked before each step.
         ask_every: steps after which several ranks agree on whether to write or to stop.
+        precision: in which the run computes.
         content: of the checkpoint to go on from.
     """
 
@@ -54,6 +55,7 @@ class Continuation(pl.Callback):
         length: Length,
         stop: StopRequest,
         ask_every: int,
+        precision: str,
         content: dict[str, Any] | None = None,
     ) -> None:
         self.folder = folder
@@ -63,6 +65,7 @@ class Continuation(pl.Callback):
         self.length = length
         self.stop = stop
         self.ask_every = ask_every
+        self.precision = precision
         self.content = content
         self.written = time.monotonic()
         self.cost = 0.0
@@ -111,6 +114,7 @@ class Continuation(pl.Callback):
             "done": self.done,
             "ranks": self.ranks,
             "threads": torch.get_num_threads(),
+            "precision": self.precision,
             "logs": logs.sizes(self.folder, pl_module.task.appended_files),
         }
 

@@ -23,6 +23,7 @@ from unrolled.tasks.build import build_task, prepare_data
 from unrolled.tasks.contract import require_contract
 from unrolled.tasks.task import Data, Task
 from unrolled.training import logs
+from unrolled.training.allocator import keep_freed_memory
 from unrolled.training.callbacks import RecordKeeper, StepPlateau, StopAtLength
 from unrolled.training.checkpoints import (
     EXTRA,
@@ -37,6 +38,7 @@ from unrolled.training.diagnosing import diagnosing
 from unrolled.training.environment import describe_environment
 from unrolled.training.loggers import log_hyperparameters, make_loggers
 from unrolled.training.module import TaskModule
+from unrolled.training.precision import Precision, resolved_precision
 from unrolled.training.ranks import all_ranks
 from unrolled.training.schedules import Length
 from unrolled.training.stopping import StopRequest, signals_as_before
@@ -123,12 +125,16 @@ def fit_and_test(
     silence_lightning()
     content = read_content(plan.checkpoint) if plan.checkpoint else None
     set_threads(config, content)
+    if config.trainer.accelerator == "cpu":
+        keep_freed_memory()
     pl.seed_everything(config.seed, workers=True, verbose=False)
     task = build_task(config.task, plan.trusted)
     batches = make_batches(config, task, data)
     length = run_length(config, task, batches)
     module = make_module(config, task, data, length, plan.trusted)
     require_contract(task, data, module.model, batches)
+    begun = content[EXTRA].get("precision") if content else None
+    precision = resolved_precision(config.trainer, module.model, begun)
     loggers = make_loggers(config, plan.folder, _step(content)) if record else []
     limit = config.time_limit_minutes
     share = config.trial.until
@@ -139,7 +145,7 @@ def fit_and_test(
     callbacks: list[pl.Callback] = [StopAtLength(length.total_steps), StepPlateau()]
     keeper = None
     if record:
-        describe(record, config, data, module)
+        describe(record, config, data, module, precision)
         record.timing["total_steps"] = length.total_steps
         keeper = RecordKeeper(record, plan.folder, length, device_name(config.trainer))
         callbacks += [keeper, *task.callbacks(data, plan.folder, config.seed), *further()]
@@ -154,10 +160,11 @@ def fit_and_test(
             length=length,
             stop=stop,
             ask_every=config.trainer.log_every_steps,
+            precision=precision,
             content=content,
         )
     )
-    trainer = make_trainer(config, plan.folder, length, loggers, callbacks)
+    trainer = make_trainer(config, precision, plan.folder, length, loggers, callbacks)
     with signals_as_before():
         if content is not None and content[EXTRA]["done"]:
             # Only the test is missing. The counters say at which step it is.
@@ -252,9 +259,12 @@ def set_threads(config: DictConfig, content: dict[str, Any] | None = None) -> No
         torch.set_num_threads(threads)
 
 
-def describe(record: Record, config: DictConfig, data: Data, module: TaskModule) -> None:
+def describe(
+    record: Record, config: DictConfig, data: Data, module: TaskModule, precision: Precision
+) -> None:
     """Fill in what is known before the first step."""
     model, task = module.model, module.task
+    device, half = device_of(config.trainer), precision == "bf16"
     record.environment = {**describe_environment(), "device": device_name(config.trainer)}
     record.data = {"name": data.name, "fingerprint": data.fingerprint, **data.describe()}
     record.task = task.describe(data).to_dict()
@@ -265,7 +275,8 @@ def describe(record: Record, config: DictConfig, data: Data, module: TaskModule)
         "embedding_size": model.encoder.output_size,
         "hidden_size": model.recurrence.hidden_size,
         "layers": model.recurrence.layers,
-        "backend": model.recurrence.backend_on(device_of(config.trainer), task.batch_size),
+        "backend": model.recurrence.backend_on(device, task.batch_size, half=half),
+        "precision": precision,
     }
 
 

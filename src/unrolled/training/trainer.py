@@ -14,13 +14,15 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 
 from unrolled.training.checkpoints import AtomicCheckpoints, BestCheckpoint
+from unrolled.training.precision import Precision
 from unrolled.training.schedules import Length
 
-PRECISIONS: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed"}
+PRECISIONS: dict[Precision, Any] = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
 def make_trainer(
     config: DictConfig,
+    precision: Precision,
     folder: Path,
     length: Length,
     loggers: Sequence[Logger],
@@ -47,7 +49,7 @@ def make_trainer(
         accelerator="cpu" if options.accelerator == "cpu" else "cuda",
         devices=options.devices if options.strategy == "ddp" else 1,
         strategy="ddp" if options.strategy == "ddp" else "auto",
-        precision=PRECISIONS[options.precision],
+        precision=PRECISIONS[precision],
         max_steps=-1 if options.max_steps is None else options.max_steps,
         max_epochs=-1 if options.max_epochs is None else options.max_epochs,
         # By steps, the interval counts across epochs; otherwise each epoch ends with a validation.
@@ -73,13 +75,13 @@ def make_trainer(
     )
 
 
-def make_evaluator(config: DictConfig) -> pl.Trainer:
-    """A trainer that only evaluates, on one device, with the run's precision."""
+def make_evaluator(config: DictConfig, precision: Precision) -> pl.Trainer:
+    """A trainer that only evaluates, on one device."""
     options = config.trainer
     return pl.Trainer(
         accelerator="cpu" if options.accelerator == "cpu" else "cuda",
         devices=1,
-        precision=PRECISIONS[options.precision],
+        precision=PRECISIONS[precision],
         plugins=[LightningEnvironment()],
         limit_val_batches=options.limit_batches or 1.0,
         limit_test_batches=options.limit_batches or 1.0,

@@ -1,0 +1,55 @@
+"""In which precision a run computes where ``trainer.precision=auto`` leaves it to the program."""
+
+from typing import Literal
+
+import torch
+from omegaconf import DictConfig
+
+from unrolled.models.heads import MANY_CLASSES, LinearHead
+from unrolled.models.model import RecurrentModel
+from unrolled.training.devices import device_of
+
+Precision = Literal["fp32", "bf16"]
+
+# Floating-point operations of a token's forward pass from which products, not the operations
+# between them, take the time of a step.
+SMALLEST_FLOPS = 250_000
+
+
+def resolved_precision(
+    trainer: DictConfig, model: RecurrentModel, recorded: object = None
+) -> Precision:
+    """What ``trainer.precision`` stands for.
+
+    ``auto`` is bf16 on a CPU that multiplies in it, where products take the time of a step: in an
+    output layer over many classes, and in a recurrence whose kernel gains by it. Parameters,
+    optimizer, sums and losses are in fp32 either way.
+
+    Args:
+        trainer: the configuration's group.
+        model: what is trained.
+        recorded: what ``auto`` stood for when the run began; None for a new run.
+    """
+    if trainer.precision != "auto":
+        chosen: Precision = trainer.precision
+        return chosen
+    if recorded == "fp32" or recorded == "bf16":
+        return recorded
+    if trainer.accelerator != "cpu" or not multiplies_bf16():
+        return "fp32"
+    large = model.flops_per_token() >= SMALLEST_FLOPS
+    return "bf16" if large and (_many_classes(model) or _gains(model, trainer)) else "fp32"
+
+
+def multiplies_bf16() -> bool:
+    """Whether the processor has instructions for products in bf16."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _many_classes(model: RecurrentModel) -> bool:
+    return isinstance(model.head, LinearHead) and model.head.classes >= MANY_CLASSES
+
+
+def _gains(model: RecurrentModel, trainer: DictConfig) -> bool:
+    backend = model.recurrence.backend_on(device_of(trainer), half=True)
+    return backend in ("native", "analytic")
