@@ -30,6 +30,19 @@ def test_perplexity_does_not_depend_on_the_chunks_of_evaluation(
     assert evaluation.metrics["test/perplexity"] == pytest.approx(recorded, rel=1e-6)
 
 
+def test_streams_that_warm_up_have_the_figures_of_one_stream(trained: Path) -> None:
+    recorded = read_record(trained).metrics["test/perplexity"]
+    cold, warm = (
+        evaluate(
+            trained,
+            ["task.evaluation_batch_size=7", f"task.evaluation_warm_up={tokens}"],
+            splits=["test"],
+        ).metrics["test/perplexity"]
+        for tokens in (0, 100)
+    )
+    assert abs(warm - recorded) < 1e-5 * recorded < abs(cold - recorded)
+
+
 def test_every_token_counts_however_many_streams(trained: Path) -> None:
     # More streams lose context, so the figure differs a little; a dropped or doubled token, or a
     # mean of batches' perplexities, would show as more.

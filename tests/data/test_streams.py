@@ -59,6 +59,29 @@ def test_tokens_counts_the_targets_of_a_batch(
     assert sum(counts) == tokens
 
 
+@pytest.mark.parametrize(("tokens", "batch_size", "sequence_length"), SHAPES)
+@pytest.mark.parametrize("warm_up", [1, 6, 500])
+def test_a_warmed_up_stream_begins_with_what_the_one_before_it_predicts(
+    tokens: int, batch_size: int, sequence_length: int, warm_up: int
+) -> None:
+    ids = text(tokens)
+    streams = Streams(ids, START, batch_size, sequence_length, warm_up=warm_up)
+    inputs, targets = joined(streams)
+    before = dict(zip(ids.tolist(), [START, *ids.tolist()], strict=False))
+    read: list[int] = []
+    for stream in range(batch_size):
+        real = targets[:, stream] != IGNORE
+        mine = targets[real, stream].tolist()
+        assert inputs[real, stream].tolist() == [before[token] for token in mine]
+        first = int(real.nonzero()[0]) if mine else len(real)
+        earlier = [before[token] for token in read[len(read) - first :]]
+        assert inputs[:first, stream].tolist() == earlier
+        assert first == (0 if stream == 0 else min(warm_up, tokens - batch_size))
+        read += mine
+    assert read == ids.tolist()
+    assert sum(streams[i].tokens for i in range(len(streams))) == tokens
+
+
 @pytest.mark.parametrize(
     ("batch_size", "world_size"), [(2, 2), (4, 2), (6, 3), (12, 1), (12, 4), (12, 12)]
 )

@@ -29,6 +29,7 @@ CHANGEABLE = (
     "dataset",
     "task.evaluation_batch_size",
     "task.evaluation_sequence_length",
+    "task.evaluation_warm_up",
     "trainer.accelerator",
     "trainer.precision",
     "trainer.threads",

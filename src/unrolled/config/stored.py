@@ -33,7 +33,8 @@ ADDED: dict[str, Any] = {
     "model.zoneout": 0.0,
     "model.residual": False,
     "model.recompute": False,
-    **ADDED_LATER,
+    # What a class's constructor has a default for needs none here.
+    **{key: value for key, value in ADDED_LATER.items() if not key.startswith("task.")},
 }
 
 

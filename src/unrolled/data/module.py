@@ -83,6 +83,7 @@ class StreamModule(DataModule):
         sequence_length: int,
         evaluation_batch_size: int,
         evaluation_sequence_length: int,
+        evaluation_warm_up: int = 0,
         overfit_batches: int | None = None,
     ) -> None:
         super().__init__(overfit_batches=overfit_batches)
@@ -91,6 +92,7 @@ class StreamModule(DataModule):
         self.sequence_length = sequence_length
         self.evaluation_batch_size = evaluation_batch_size
         self.evaluation_sequence_length = evaluation_sequence_length
+        self.evaluation_warm_up = evaluation_warm_up
 
     @property
     def steps_per_epoch(self) -> int:
@@ -109,6 +111,7 @@ class StreamModule(DataModule):
             self.corpus.tokenizer.start_id,
             self.evaluation_batch_size,
             self.evaluation_sequence_length,
+            warm_up=self.evaluation_warm_up,
             split=split if split != "train" else "evaluated",
         )
         # Items are batches already, and slices of an array in memory: nothing for a worker to do.

@@ -17,11 +17,17 @@ class Streams(Dataset[Batch]):
     the very first: each token is predicted exactly once, whatever the batch size and the sequence
     length.
 
+    With ``warm_up``, every stream but the first begins that many tokens before those that it
+    predicts, so that a network comes to them with a state of its own; the first stream predicts
+    them, and all streams are as long.
+
     Args:
         ids: the tokens of a split ``[N]``.
         start: the id that precedes the text.
         batch_size: how many streams, over all ranks.
         sequence_length: steps in an item; the last one may be shorter.
+        warm_up: tokens that each stream but the first reads before the first that it predicts;
+            fewer in a text that is too short.
         rank, world_size: this process reads the ``rank``-th share of the streams.
         split: for messages.
 
@@ -37,6 +43,7 @@ class Streams(Dataset[Batch]):
         batch_size: int,
         sequence_length: int,
         *,
+        warm_up: int = 0,
         rank: int = 0,
         world_size: int = 1,
         split: str = "train",
@@ -53,14 +60,17 @@ class Streams(Dataset[Batch]):
             )
         self.ids = np.concatenate([np.array([start], dtype=ids.dtype), ids])
         self.sequence_length = sequence_length
-        length, longer = divmod(len(ids), batch_size)
+        warm_up = min(warm_up, len(ids) - batch_size)
+        length, longer = divmod(len(ids) - warm_up, batch_size)
         streams = np.arange(batch_size)
-        self._all_lengths = length + (streams < longer)
+        self._all_lengths = warm_up + length + (streams < longer)
+        # The step at which each stream's targets begin.
+        self._all_starts = np.where(streams == 0, 0, warm_up)
         share = batch_size // world_size
         mine = slice(rank * share, (rank + 1) * share)
-        self._lengths = self._all_lengths[mine]
+        self._lengths, self._starts = self._all_lengths[mine], self._all_starts[mine]
         self._offsets = (streams * length + np.minimum(streams, longer))[mine]
-        self.steps = length + (longer > 0)
+        self.steps = warm_up + length + (longer > 0)
 
     def __len__(self) -> int:
         return -(-self.steps // self.sequence_length)
@@ -75,7 +85,9 @@ class Streams(Dataset[Batch]):
         places = np.minimum(self._offsets + time, len(self.ids) - 2)
         inputs = torch.from_numpy(self.ids[places].astype(np.int64))
         targets = torch.from_numpy(self.ids[places + 1].astype(np.int64))
-        if last > self._lengths.min():
-            targets[torch.from_numpy(time >= self._lengths)] = IGNORE
-        tokens = int(np.clip(self._all_lengths - first, 0, last - first).sum())
+        if last > self._lengths.min() or first < self._starts.max():
+            out = (time >= self._lengths) | (time < self._starts)
+            targets[torch.from_numpy(out)] = IGNORE
+        ends = np.minimum(self._all_lengths, last)
+        tokens = int(np.maximum(0, ends - np.maximum(self._all_starts, first)).sum())
         return Batch(inputs, targets, None, tokens, tokens)

@@ -49,7 +49,9 @@ CHANGES_ROUNDING_ONLY = (
 )
 # Keys that came after runs were recorded without them, each with the value that says the same as
 # its absence: with it, a run is the one that it was before there was the key.
-ADDED_LATER: dict[str, Any] = {}
+ADDED_LATER: dict[str, Any] = {
+    "task.evaluation_warm_up": 0,
+}
 # Groups whose class may be a person's own, and the name under which its code counts.
 _OWN_CODE = {"cell": "code", "task": "task_code"}
 

@@ -35,7 +35,9 @@ class LanguageModeling(TokenTask):
         batch_size: the training split is cut into so many contiguous streams, read side by side.
         sequence_length: steps of truncated backpropagation through time.
         evaluation_batch_size: 1 carries the state over the whole split; more streams are faster,
-            and lose some context.
+            and begin without context.
+        evaluation_warm_up: tokens that each stream of an evaluation reads before those that it
+            predicts, for their context.
         evaluation_sequence_length: tokens per chunk of an evaluation, whose figures do not depend
             on it.
         ngram_order: of the n-gram baseline; 0: none; None: 8 where tokens are characters or
@@ -67,6 +69,7 @@ class LanguageModeling(TokenTask):
         sequence_length: int,
         evaluation_batch_size: int,
         evaluation_sequence_length: int,
+        evaluation_warm_up: int = 0,
         monitor: str | None = None,
         ngram_order: int | None = None,
         sample: Sample = DEFAULT_SAMPLE,
@@ -83,9 +86,10 @@ class LanguageModeling(TokenTask):
             sequence_length=sequence_length,
             evaluation_sequence_length=evaluation_sequence_length,
         )
-        require_at_least(0, ngram_order=ngram_order)
+        require_at_least(0, ngram_order=ngram_order, evaluation_warm_up=evaluation_warm_up)
         self.sequence_length = sequence_length
         self.evaluation_sequence_length = evaluation_sequence_length
+        self.evaluation_warm_up = evaluation_warm_up
         self.ngram_order = ngram_order
 
     def batches(
@@ -99,6 +103,7 @@ class LanguageModeling(TokenTask):
             sequence_length=self.sequence_length,
             evaluation_batch_size=self.evaluation_batch_size,
             evaluation_sequence_length=self.evaluation_sequence_length,
+            evaluation_warm_up=self.evaluation_warm_up,
             overfit_batches=overfit_batches,
         )
 
