@@ -1,0 +1,133 @@
+"""What is trained: sizes of models, with the text and the optimizer that go with them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Literal
+
+from benchmarks.peers.job import Job
+
+CELLS = ("rnn_tanh", "lstm", "gru", "min_gru")
+# Of plain gradient descent over words: the largest at which the cell learns from the start.
+RATES = {"rnn_tanh": 5.0, "lstm": 20.0, "gru": 5.0, "min_gru": 5.0}
+Text = Literal["characters", "words", "many_words"]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A model and its training, as yet without a text.
+
+    Attributes:
+        text: which of the prepared texts.
+        budget: parameters that the hidden size is solved for; None: ``hidden`` stands.
+        steps, parts: the length of a training, and how many times the validation text is read.
+    """
+
+    name: str
+    text: Text
+    cell: str
+    embedding: int
+    hidden: int
+    layers: int
+    batch: int
+    length: int
+    optimizer: Literal["sgd", "adam"]
+    lr: float
+    clip: float
+    steps: int
+    parts: int = 4
+    budget: int | None = None
+
+    def job(self, folder: Path, seed: int, device: Literal["cpu", "cuda"]) -> Job:
+        """The work on the text in ``folder``."""
+        return Job(
+            str(folder.resolve()),
+            "char" if self.text == "characters" else "word",
+            self.cell,
+            self.embedding,
+            self.hidden,
+            self.layers,
+            self.batch,
+            self.length,
+            self.optimizer,
+            self.lr,
+            self.clip,
+            self.steps,
+            self.steps // self.parts,
+            seed,
+            device,
+        )
+
+    def smaller(self) -> "Work":
+        """The same in seconds, to see that everything works; its figures say nothing."""
+        return replace(self, embedding=8, hidden=8, batch=4, length=8, steps=6, parts=3)
+
+
+def _characters(cell: str, hidden: int, layers: int) -> Work:
+    name = f"characters-{cell}-{layers}x{hidden}"
+    steps = 400 if hidden * layers <= 256 else 160
+    return Work(name, "characters", cell, 64, hidden, layers, 32, 64, "adam", 2e-3, 1.0, steps)
+
+
+def _words(text: Text, cell: str, hidden: int, steps: int) -> Work:
+    name = f"{text.replace('_', '-')}-{cell}-2x{hidden}"
+    return Work(name, text, cell, hidden, hidden, 2, 20, 35, "sgd", RATES[cell], 0.25, steps)
+
+
+def _all() -> Iterator[Work]:
+    for cell in CELLS:
+        for layers in (1, 2):
+            for hidden in (256, 512):
+                yield _characters(cell, hidden, layers)
+    for cell in CELLS:
+        # The size and the batch of the main study, `make compare`.
+        yield replace(
+            _characters(cell, 128, 1),
+            name=f"characters-{cell}-100k",
+            batch=16,
+            lr=1e-2,
+            budget=100_000,
+        )
+    for cell in CELLS:
+        yield _words("words", cell, 200, 160)
+    for cell in CELLS:
+        yield _words("words", cell, 650, 60)
+    for cell in CELLS:
+        yield _words("many_words", cell, 200, 60)
+
+
+WORKS = {work.name: work for work in _all()}
+
+
+def chosen(patterns: list[str] | None) -> list[Work]:
+    """The works whose names match a pattern such as ``words-*``; all without one.
+
+    Raises:
+        ValueError: a pattern matches none.
+    """
+    for pattern in patterns or ():
+        if not any(fnmatch(name, pattern) for name in WORKS):
+            raise ValueError(f"--only {pattern}: matches none of {', '.join(WORKS)}")
+    return [
+        work
+        for name, work in WORKS.items()
+        if patterns is None or any(fnmatch(name, pattern) for pattern in patterns)
+    ]
+
+
+def solved(work: Work, symbols: int) -> Work:
+    """The work with the hidden size that its budget asks of a vocabulary of so many."""
+    if work.budget is None:
+        return work
+    import torch
+    from benchmarks.peers.network import LanguageModel
+
+    from unrolled.models.budget import solve_hidden_size
+
+    def count(hidden: int) -> int:
+        job = replace(work, hidden=hidden).job(Path(), 0, "cpu")
+        with torch.device("meta"):
+            return sum(one.numel() for one in LanguageModel(job, symbols).parameters())
+
+    return replace(work, hidden=solve_hidden_size(count, work.budget, 0.02))
