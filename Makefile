@@ -5,7 +5,7 @@ OUTPUTS ?= outputs
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: compare test lint types unit stress tensorboard clean
+.PHONY: compare test lint types unit stress benchmark tensorboard clean
 
 compare: $(INSTALLED)
 	$(BIN)/unrolled train experiment=first_comparison paths.outputs=$(OUTPUTS)
@@ -26,6 +26,12 @@ unit: $(INSTALLED)
 # Minutes of killing; `make test` does a little of it.
 stress: $(INSTALLED)
 	$(BIN)/python -m benchmarks.stress --kills 50 --output benchmarks/results/stress.json
+
+# Hours of training, on a machine that does nothing else. BENCHMARK adds options, such as
+# make benchmark BENCHMARK="--only 'words-*' --threads 1,2 --ptb data/ptb"
+benchmark: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks.peers --page docs/performance.md $(BENCHMARK)
 
 tensorboard: $(INSTALLED)
 	$(BIN)/unrolled tensorboard $(OUTPUTS)

@@ -4,7 +4,7 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -116,7 +116,11 @@ def seconds_to(parts: Sequence[dict[str, float]], perplexity: float) -> float | 
 
 
 def contest(
-    contestants: Sequence[Contestant], job_of: Any, repeats: int, threads: int, cache: Path
+    contestants: Sequence[Contestant],
+    job_of: Callable[[int], Job],
+    repeats: int,
+    threads: int,
+    cache: Path,
 ) -> dict[str, list[dict[str, Any]]]:
     """Every contestant once a round; who begins changes from round to round.
 

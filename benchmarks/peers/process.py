@@ -1,18 +1,18 @@
 """A process from its command to its end: seconds, memory of its whole tree, its first step."""
 
 import os
+import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# Seconds between two looks at the memory, and at whether the first step is done.
-MEMORY_INTERVAL, STEP_INTERVAL = 0.2, 0.02
+# Seconds between two looks at the process.
+INTERVAL = 0.02
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-# What ru_maxrss counts in.
-KIB = 1 if sys.platform == "darwin" else 1024
+KIB = 1024
+MEMORY = re.compile(r"^Vm(RSS|HWM):\s+(\d+) kB$", re.MULTILINE)
 
 
 class ContestantError(Exception):
@@ -58,40 +58,35 @@ def watch(
     Raises:
         ContestantError: the command failed; the message has the end of what it printed.
     """
-    peak, first_step, looked = 0, None, 0.0
+    peak, first_step = 0, None
     with log.open("wb") as out:
         started, clock = time.time(), time.perf_counter()
         process = subprocess.Popen(command, env=dict(env), stdout=out, stderr=out)
-        while True:
-            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if ended:
-                break
+        while process.poll() is None:
+            peak = max(peak, _held(process.pid))
             if first_step_done is not None and first_step is None and first_step_done():
                 first_step = time.time()
-            now = time.perf_counter()
-            if now - looked >= MEMORY_INTERVAL:
-                peak, looked = max(peak, _held(process.pid)), now
-            waiting = first_step_done is not None and first_step is None
-            time.sleep(STEP_INTERVAL if waiting else MEMORY_INTERVAL / 4)
+            time.sleep(INTERVAL)
     seconds = time.perf_counter() - clock
-    process.returncode = code = os.waitstatus_to_exitcode(status)
-    if code:
+    if process.returncode:
         end = log.read_text("utf-8", "replace")[-2000:]
-        raise ContestantError(f"exit code {code} of {' '.join(command)}\n{end}")
-    # The largest single process is known exactly, the sum of several as often as it was looked at.
-    return Watched(started, seconds, max(peak, usage.ru_maxrss * KIB), first_step)
+        raise ContestantError(f"exit code {process.returncode} of {' '.join(command)}\n{end}")
+    return Watched(started, seconds, peak, first_step)
 
 
 def _held(pid: int) -> int:
-    """Bytes that a process and its descendants hold now."""
-    total, pending = 0, [pid]
+    """Bytes that a process and its descendants hold now, or the most that one of them held."""
+    total, largest, pending = 0, 0, [pid]
     while pending:
         folder = Path("/proc") / str(pending.pop())
         try:
-            total += int((folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            status = (folder / "status").read_text()
+            held = {name: int(kib) * KIB for name, kib in MEMORY.findall(status)}
             for task in (folder / "task").iterdir():
                 pending += [int(child) for child in (task / "children").read_text().split()]
         except OSError:
-            # It has ended since it was listed.
+            # It has ended since it was listed; or the system has no /proc, and memory is 0.
             continue
-    return total
+        total, largest = total + held.get("RSS", 0), max(largest, held.get("HWM", 0))
+    # A peak between two looks is known of a single process, not of the sum.
+    return max(total, largest)

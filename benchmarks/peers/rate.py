@@ -14,9 +14,9 @@ import time
 from benchmarks.peers.process import environment
 
 # Wide enough that a product is limited by arithmetic and not by memory.
-SIZES = {"cpu": 2048, "cuda": 8192}
+SIZES = {"cpu": 1024, "cuda": 8192}
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16"}
-REPEATS = 7
+REPEATS = 15
 
 
 def matrix_product_rates(device: str, threads: int) -> dict[str, float]:

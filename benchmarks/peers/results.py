@@ -1,31 +1,37 @@
 """The file of measurements: each stands for itself, and a new one replaces the old of its kind."""
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from unrolled.runs.files import write_json
 
-KEY = ("work", "threads", "device")
+Results = dict[str, list[dict[str, Any]]]
+# What makes two measurements of a kind the same.
+KEYS = {"runs": ("work", "threads", "device"), "sweeps": ("work", "runs", "device")}
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read(path: Path) -> Results:
     """The measurements in a file; none where there is no file."""
     if not path.is_file():
-        return []
-    found: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))["measurements"]
+        return {kind: [] for kind in KEYS}
+    found: Results = json.loads(path.read_text("utf-8"))
     return found
 
 
-def write(path: Path, measurements: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Put measurements into a file, each in the place of the one of its work, threads and device.
+def add(path: Path, kind: Literal["runs", "sweeps"], measurement: dict[str, Any]) -> Results:
+    """Put a measurement into a file, in the place of an earlier one of the same key.
 
     Returns:
         All that the file now has.
     """
-    kept = {tuple(one[key] for key in KEY): one for one in read(path)}
-    kept |= {tuple(one[key] for key in KEY): dict(one) for one in measurements}
+    results = read(path)
+
+    def key(one: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple(one[name] for name in KEYS[kind])
+
+    kept = {key(one): one for one in results[kind]} | {key(measurement): measurement}
+    results[kind] = list(kept.values())
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"measurements": list(kept.values())})
-    return list(kept.values())
+    write_json(path, results)
+    return results

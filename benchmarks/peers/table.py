@@ -18,6 +18,16 @@ HEADER = (
     "of rate",
 )
 TEXTS = (0, 2)
+SWEEP_HEADER = (
+    "sweep of",
+    "runs",
+    "unrolled s",
+    "script s",
+    "times as fast",
+    "unrolled MB",
+    "script MB",
+)
+SWEEP_TEXTS = (0,)
 ABSENT = "–"
 
 
@@ -41,24 +51,55 @@ def rows(measurements: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]
             )
 
 
+def sweep_rows(sweeps: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    """A row for each sweep, as text."""
+    for sweep in sweeps:
+        ours, script = sweep["unrolled"], sweep["script"]
+        yield (
+            sweep["work"],
+            str(sweep["runs"]),
+            f"{ours['seconds']:,.1f}",
+            f"{script['seconds']:,.1f}",
+            f"{sweep['speed_ratio']:.2f}",
+            f"{ours['peak_bytes'] / 1e6:,.0f}",
+            f"{script['peak_bytes'] / 1e6:,.0f}",
+        )
+
+
 def aligned(measurements: Sequence[Mapping[str, Any]]) -> str:
-    """For a terminal."""
-    lines = [HEADER, *rows(measurements)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
+    """Runs, for a terminal."""
+    return _aligned([HEADER, *rows(measurements)], TEXTS)
+
+
+def markdown(measurements: Sequence[Mapping[str, Any]]) -> str:
+    """Runs, for a page."""
+    return _markdown([HEADER, *rows(measurements)], TEXTS)
+
+
+def sweeps_aligned(sweeps: Sequence[Mapping[str, Any]]) -> str:
+    """Sweeps, for a terminal."""
+    return _aligned([SWEEP_HEADER, *sweep_rows(sweeps)], SWEEP_TEXTS)
+
+
+def sweeps_markdown(sweeps: Sequence[Mapping[str, Any]]) -> str:
+    """Sweeps, for a page."""
+    return _markdown([SWEEP_HEADER, *sweep_rows(sweeps)], SWEEP_TEXTS)
+
+
+def _aligned(lines: Sequence[Sequence[str]], texts: Sequence[int]) -> str:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if column in TEXTS else cell.rjust(width)
+            cell.ljust(width) if column in texts else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
     )
 
 
-def markdown(measurements: Sequence[Mapping[str, Any]]) -> str:
-    """For a page."""
-    rule = ["---" if column in TEXTS else "---:" for column in range(len(HEADER))]
-    lines = [HEADER, rule, *rows(measurements)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _markdown(lines: Sequence[Sequence[str]], texts: Sequence[int]) -> str:
+    rule = ["---" if column in texts else "---:" for column in range(len(lines[0]))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
 
 
 def _number(value: float | None, form: str) -> str:

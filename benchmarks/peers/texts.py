@@ -2,7 +2,7 @@
 
 Each is a folder with ``train.txt``, ``valid.txt`` and ``test.txt``: of characters, at most 65
 different ones; of words, tokens between spaces, those outside the vocabulary replaced by
-``<unk>``. Without files of one's own they are cut from the embedded corpus, so nothing is downloaded.
+``<unk>``. Without files of one's own they are cut from the embedded corpus: no download.
 """
 
 import re

@@ -61,7 +61,25 @@ class Work:
 
     def smaller(self) -> "Work":
         """The same in seconds, to see that everything works; its figures say nothing."""
-        return replace(self, embedding=8, hidden=8, batch=4, length=8, steps=6, parts=3)
+        return replace(
+            self, embedding=8, hidden=8, batch=4, length=8, steps=6, parts=3, budget=None
+        )
+
+    def solved(self, vocabulary: int) -> "Work":
+        """The same with the hidden size that its budget asks of a vocabulary of so many."""
+        if self.budget is None:
+            return self
+        import torch
+        from benchmarks.peers.network import LanguageModel
+
+        from unrolled.models.budget import solve_hidden_size
+
+        def count(hidden: int) -> int:
+            job = replace(self, hidden=hidden).job(Path(), 0, "cpu")
+            with torch.device("meta"):
+                return sum(one.numel() for one in LanguageModel(job, vocabulary).parameters())
+
+        return replace(self, hidden=solve_hidden_size(count, self.budget, 0.02))
 
 
 def _characters(cell: str, hidden: int, layers: int) -> Work:
@@ -97,6 +115,8 @@ def _all() -> Iterator[Work]:
         yield _words("many_words", cell, 200, 60)
 
 
+# Those that are measured as a sweep, too.
+SWEPT = ("characters-lstm-100k", "characters-lstm-1x256", "words-lstm-2x200")
 WORKS = {work.name: work for work in _all()}
 
 
@@ -114,20 +134,3 @@ def chosen(patterns: list[str] | None) -> list[Work]:
         for name, work in WORKS.items()
         if patterns is None or any(fnmatch(name, pattern) for pattern in patterns)
     ]
-
-
-def solved(work: Work, symbols: int) -> Work:
-    """The work with the hidden size that its budget asks of a vocabulary of so many."""
-    if work.budget is None:
-        return work
-    import torch
-    from benchmarks.peers.network import LanguageModel
-
-    from unrolled.models.budget import solve_hidden_size
-
-    def count(hidden: int) -> int:
-        job = replace(work, hidden=hidden).job(Path(), 0, "cpu")
-        with torch.device("meta"):
-            return sum(one.numel() for one in LanguageModel(job, symbols).parameters())
-
-    return replace(work, hidden=solve_hidden_size(count, work.budget, 0.02))
