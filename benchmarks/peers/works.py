@@ -10,7 +10,7 @@ from benchmarks.peers.job import Job
 
 CELLS = ("rnn_tanh", "lstm", "gru", "min_gru")
 # Of plain gradient descent over words: the largest at which the cell learns from the start.
-RATES = {"rnn_tanh": 5.0, "lstm": 20.0, "gru": 5.0, "min_gru": 5.0}
+RATES = {"rnn_tanh": 2.0, "lstm": 20.0, "gru": 5.0, "min_gru": 2.0}
 Text = Literal["characters", "words", "many_words"]
 
 

@@ -177,7 +177,7 @@ def test_the_texts_have_the_vocabulary_that_is_asked_for(tmp_path: Path) -> None
     }
     assert len(symbols) <= 65
     parts = {"train": "a b b.\n\nc c c", "valid": "a c", "test": "d"}
-    cut = texts._of_words(parts, 4, None)
+    cut = texts._of_words(parts, 4, None, split_marks=True)
     # <unk>, <eos> and the two most frequent.
     assert cut == {"train": "<unk> b b <unk>\nc c c\n", "valid": "<unk> c\n", "test": "<unk>\n"}
     (tmp_path / "own").mkdir()
