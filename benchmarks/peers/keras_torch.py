@@ -57,6 +57,9 @@ class MinGRUCell(layers.Layer):  # type: ignore[misc, unused-ignore]
         self.units = self.state_size = self.output_size = units
         self.dense = layers.Dense(2 * units, **_uniform())
 
+    def build(self, shape: Any) -> None:
+        self.dense.build(shape)
+
     def call(self, x: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
         gate, candidate = ops.split(self.dense(x), 2, axis=-1)
         gate = ops.sigmoid(gate)

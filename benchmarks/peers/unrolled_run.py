@@ -64,7 +64,7 @@ def _report(record: Any) -> dict[str, Any]:
         "parameters": record.model["parameters"],
         "flops_per_token": record.model["flops_per_token"],
         "backend": record.model["backend"],
-        "precision": record.config["trainer"]["precision"],
+        "precision": record.model["precision"],
         "test_perplexity": record.metrics["test/perplexity"],
     }
 

@@ -19,6 +19,8 @@ from unrolled.training.run import run
 
 CELLS = sorted(path.stem for path in (config_directory() / "cell").glob("*.yaml"))
 CELLS.remove("custom")
+# Of the cells that are compiled on a device, those that are compiled here: each takes its time.
+COMPILED = ("gru_reset_before", "lstm_layernorm")
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no CUDA device"),
@@ -33,6 +35,8 @@ def test_a_cell_is_on_the_device_what_it_is_on_the_cpu(name: str) -> None:
     reference = Recurrence(make, 8, 8, backend="eager").double()
     x = torch.randn(7, 3, 8, dtype=torch.float64)
     fastest = choose(make(8, 8), "auto", torch.device("cuda"), batch=3)
+    if fastest == "compiled" and name not in COMPILED:
+        fastest = "eager"
     found = {}
     for device, backend in (("cpu", "eager"), ("cuda", fastest)):
         layer = Recurrence(make, 8, 8, backend=backend).double().to(device)
