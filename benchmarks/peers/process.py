@@ -62,11 +62,17 @@ def watch(
     with log.open("wb") as out:
         started, clock = time.time(), time.perf_counter()
         process = subprocess.Popen(command, env=dict(env), stdout=out, stderr=out)
-        while process.poll() is None:
-            peak = max(peak, _held(process.pid))
-            if first_step_done is not None and first_step is None and first_step_done():
-                first_step = time.time()
-            time.sleep(INTERVAL)
+        try:
+            while process.poll() is None:
+                peak = max(peak, _held(process.pid))
+                if first_step_done is not None and first_step is None and first_step_done():
+                    first_step = time.time()
+                time.sleep(INTERVAL)
+        finally:
+            # Whoever interrupts the benchmark leaves no training behind.
+            if process.poll() is None:
+                process.kill()
+                process.wait()
     seconds = time.perf_counter() - clock
     if process.returncode:
         end = log.read_text("utf-8", "replace")[-2000:]
