@@ -2,9 +2,9 @@
 
 import gc
 
-from unrolled.training.imports import without_collections
+from unrolled.training.imports import quick_imports
 
-with without_collections():
+with quick_imports():
     import unrolled.sweeps.worker
     import unrolled.training.fit  # noqa: F401
 

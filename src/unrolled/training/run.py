@@ -27,7 +27,7 @@ from unrolled.runs.record import Record
 from unrolled.runs.spec import RunSpec
 from unrolled.runs.status import RunStatus, run_status
 from unrolled.tasks.build import check_task, describe_task, prepare_data
-from unrolled.training.imports import without_collections
+from unrolled.training.imports import quick_imports
 from unrolled.training.stopping import watchdog
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def make_run(
             with atomic_path(folder / "config.yaml") as path:
                 OmegaConf.save(config, path)
             data.write(folder)
-            with without_collections():
+            with quick_imports():
                 from unrolled.training.fit import train
 
             train(config, data, record, folder, trusted, callbacks)
