@@ -144,13 +144,13 @@ def test_half_precision_rounds_products_and_keeps_states_whole(name: str, named:
     expected = torch.autograd.grad((exact * weight).sum(), [*layer.parameters()])
     with torch.autocast("cpu", torch.bfloat16):
         y, states = layer(x)
-    if layer.backend_on(CPU, 3, half=True) != "native":
-        assert {part.dtype for state in states for part in state} <= {torch.float32, *COMPLEX}
+    assert {part.dtype for state in states for part in state} <= {torch.float32, *COMPLEX}
     assert float((y - exact).detach().norm()) < 0.02 * float(exact.detach().norm())
     found = torch.autograd.grad((y * weight).sum(), [*layer.parameters()])
     for one, other in zip(found, expected, strict=True):
         assert one.dtype == torch.float32
-        assert float((one - other).norm()) <= 0.1 * float(other.norm()) + 1e-6
+        # The largest are those of layer normalization, which divides by what was rounded.
+        assert float((one - other).norm()) <= 0.2 * float(other.norm()) + 1e-6
 
 
 def test_auto_is_the_fastest_exact_way() -> None:
@@ -183,6 +183,29 @@ def test_the_pass_that_is_written_out_is_for_wide_layers_unequal_lengths_and_hal
     assert choose(GRU(64, 64), "auto", CPU, batch=32) == "native"
     assert choose(GRU(64, 64), "auto", CPU, batch=32, unequal=True) == "analytic"
     assert choose(GRU(64, 64), "auto", CPU, batch=32, half=True) == "analytic"
+    assert choose(LSTM(512, 512), "auto", CPU, batch=32) == "native"
+    assert choose(LSTM(64, 64), "auto", CPU, batch=32, half=True) == "native"
+
+
+@pytest.mark.parametrize(
+    ("name", "bias"), [("gru", [0.0, 6.9, 20.0]), ("lstm", [20.0, 20.0, 1 / 1024, 20.0])]
+)
+def test_small_steps_add_up_under_half_precision(
+    name: str, bias: list[float], named: Fixture
+) -> None:
+    """PyTorch's kernels keep states in bf16, where 1 + 1/512 is 1."""
+    layer = Recurrence(named(name), 1, 1, 2)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+        # A thousandth at each step: of what is left to 1 (GRU), or of 1 (LSTM).
+        layer.get_parameter("cells.1.bias_ih")[:] = torch.tensor(bias)
+        x = torch.zeros(2000, 1, 1)
+        _, (*_, exact) = layer(x)[1]
+        with torch.autocast("cpu", torch.bfloat16):
+            _, (*_, rounded) = layer(x)[1]
+    assert float(exact) > 0.8
+    assert float(rounded) == pytest.approx(float(exact), rel=0.02)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ def one_state(
     batch_sizes: Tensor | None,
 ) -> tuple[Tensor, State]:
     """``Cell.native`` by ``torch.gru``, ``torch.rnn_tanh`` or ``torch.rnn_relu``."""
-    h = state[0][None]
+    # Autocast gives activations in half precision, and a carried state in fp32 beside them.
+    h = state[0][None].to(x.dtype)
     # With biases, one layer, no dropout between layers, one direction; time comes first.
     how = (cell.weights(), True, 1, 0.0, cell.training, False)
     y, h = kernel(x, h, *how, False) if batch_sizes is None else kernel(x, batch_sizes, h, *how)

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unrolled.cells.autocast import half_type
 from unrolled.data.batches import IGNORE
 from unrolled.models.encoders import Embedding
 from unrolled.models.linear_cross_entropy import linear_cross_entropy
-from unrolled.recurrence.products import half_type
 
 # From so many classes on, scores are the largest tensors of a training step.
 MANY_CLASSES = 1000

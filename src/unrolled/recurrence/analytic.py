@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from unrolled.cells.autocast import half_type
 from unrolled.cells.base import Cell, State
 from unrolled.cells.gated import GatedCell
 from unrolled.cells.gru import GRU
 from unrolled.cells.irnn import IRNN
 from unrolled.cells.rnn_relu import RnnRelu
 from unrolled.cells.rnn_tanh import RnnTanh
-from unrolled.recurrence.products import PackedWeight, half_type
+from unrolled.recurrence.products import PackedWeight
 from unrolled.recurrence.steps import Steps
 
 
@@ -116,7 +117,7 @@ EQUATIONS: dict[type[Cell], type[Equations]] = {
 
 
 def has_analytic(cell: Cell) -> bool:
-    """Whether a cell's passes over time are written out here."""
+    """Whether a cell's passes over time are written out."""
     return type(cell) in EQUATIONS
 
 

@@ -3,7 +3,7 @@
 import torch
 
 from unrolled.cells.base import Cell
-from unrolled.cells.gated import GatedCell
+from unrolled.cells.fused import OneStateCell
 from unrolled.cells.linear import LinearCell
 from unrolled.errors import ConfigError
 from unrolled.recurrence import compiled
@@ -81,9 +81,9 @@ def choose(
 
 
 def _large_step(cell: Cell, batch: int) -> bool:
-    """Whether a step's recurrent product is large."""
+    """Whether a step's product is large, of a cell that oneDNN has no kernel for."""
     return (
-        isinstance(cell, GatedCell)
+        isinstance(cell, OneStateCell)
         and batch >= SMALLEST_ROWS
         and batch * cell.weight_hh.numel() >= LARGE_STEP
     )

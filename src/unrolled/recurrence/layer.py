@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
+from unrolled.cells.autocast import half_type
 from unrolled.cells.base import Cell, State
 from unrolled.cells.linear import LinearCell
 from unrolled.recurrence.analytic import analytic_steps
 from unrolled.recurrence.compiled import compiled_steps
 from unrolled.recurrence.dropout import DrawnRegularization, RecurrentDropout, zoneout_masks
 from unrolled.recurrence.parameters import PassProducts, replaced_parameters, wrapped_parameters
-from unrolled.recurrence.products import half_type
 from unrolled.recurrence.scan import scan
 from unrolled.recurrence.steps import StateHistory, Steps
 
@@ -55,8 +55,6 @@ def run_layer(
 
 
 def _native(cell: Cell, x: Tensor, steps: Steps, state: State) -> tuple[Tensor, State]:
-    # bf16 autocast gives bf16 activations, and a carried fp32 state beside them.
-    state = tuple(part.to(x.dtype) for part in state)
     if not steps.regular:
         return cell.native(x, state, torch.tensor(steps.sizes))
     y, state = cell.native(x.reshape(len(steps.sizes), steps.batch, -1), state)

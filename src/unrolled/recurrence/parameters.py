@@ -25,10 +25,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map_only
 
+from unrolled.cells.autocast import half_type
 from unrolled.cells.base import Cell
 from unrolled.errors import ConfigError
 from unrolled.recurrence.dropout import RecurrentDropout
-from unrolled.recurrence.products import AccumulatedGradient, half_type, linear
+from unrolled.recurrence.products import AccumulatedGradient, linear
 
 PRODUCTS = (torch.matmul, Tensor.matmul, torch.mm, Tensor.mm)
 TRANSPOSITIONS = (Tensor.t, torch.t, *(getattr(Tensor, name).__get__ for name in ("T", "mT")))

@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from unrolled.cells.autocast import half_type
+
 # Below these a product takes less time than oneDNN's own overhead of about 10 µs.
 SMALLEST_ROWS = 8
 SMALLEST_PRODUCT = 1_500_000
@@ -152,12 +154,6 @@ def product(x: Tensor, weight: Tensor) -> Tensor:
     """``x weightᵀ`` as one operation of a trace; ``weight`` gets no gradient."""
     y: Tensor = torch.ops.unrolled.product.default(x, weight)
     return y
-
-
-def half_type(device: torch.device) -> torch.dtype | None:
-    """What autocast rounds the factors of products to on a device; None where it is off."""
-    on = torch.is_autocast_enabled(device.type)
-    return torch.get_autocast_dtype(device.type) if on else None
 
 
 def _suits_onednn(x: Tensor, weight: Tensor) -> bool:

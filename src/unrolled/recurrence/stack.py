@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.checkpoint import checkpoint
 
+from unrolled.cells.autocast import half_type
 from unrolled.cells.base import Cell, State, recurrent_parameters
 from unrolled.cells.cost import flops, state_size
 from unrolled.cells.linear import LinearCell
@@ -17,7 +18,6 @@ from unrolled.errors import ConfigError
 from unrolled.recurrence.backends import choose
 from unrolled.recurrence.dropout import RecurrentRegularization
 from unrolled.recurrence.layer import run_layer
-from unrolled.recurrence.products import half_type
 from unrolled.recurrence.steps import Steps
 
 # A state for each cell, layer by layer; with both directions the forward one comes first. A cell
