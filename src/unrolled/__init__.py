@@ -8,12 +8,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    pass
+    from unrolled.layers import RecurrentLayer as RecurrentLayer
+    from unrolled.layers import layer as layer
 
 __version__ = "0.1.0"
 
 # Each public name and the module that defines it; sorted.
-_PUBLIC: dict[str, str] = {}
+_PUBLIC = {
+    "RecurrentLayer": "unrolled.layers",
+    "layer": "unrolled.layers",
+}
 
 __all__ = sorted(["__version__", *_PUBLIC])
 
