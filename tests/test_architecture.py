@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "cells": {"errors"},
     "data": {"errors"},
     "recurrence": {"errors", "cells"},
+    "layers": {"errors", "cells", "recurrence"},
     "cell_checks": {"errors", "cells", "recurrence"},
     "metrics": {"errors", "data"},
     "models": {"errors", "config", "cells", "data", "recurrence", "cell_checks"},

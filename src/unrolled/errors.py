@@ -26,6 +26,10 @@ class CellError(ConfigError):
     """A cell that does not keep the contract of cells."""
 
 
+class LayerError(UnrolledError, ValueError):
+    """An argument, an input or a state that a layer cannot take."""
+
+
 class BudgetError(UnrolledError):
     """A budget of parameters or of arithmetic that no hidden size meets."""
 

@@ -96,7 +96,8 @@ class LRU(LinearCell):
         return _full(F.linear(x, self.weight_ih))
 
     def coefficients(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        a = torch.polar(torch.exp(-torch.exp(self.nu_log)), torch.exp(self.theta_log))
+        nu, theta = torch.exp(_full(self.nu_log)), torch.exp(_full(self.theta_log))
+        a = torch.polar(torch.exp(-nu), theta)
         re, im, _ = z.chunk(3, dim=-1)
         gamma = torch.exp(self.gamma_log)
         return a, torch.complex(gamma * re, gamma * im)
@@ -108,7 +109,8 @@ class LRU(LinearCell):
         return s.real, s.imag
 
     def output(self, z: Tensor, state: State) -> Tensor:
-        y = F.linear(torch.cat(state, dim=-1), self.weight_ho) + z.chunk(3, dim=-1)[2]
+        s = torch.cat(state, dim=-1).to(self.weight_ho.dtype)
+        y = F.linear(s, self.weight_ho) + z.chunk(3, dim=-1)[2]
         return F.gelu(y) if self.activation == "gelu" else y
 
 

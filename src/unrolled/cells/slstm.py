@@ -100,6 +100,7 @@ class SLSTM(Cell):
     def step(self, z: Tensor, state: State) -> State:
         h, c, n, m = state
         # [heads, batch, units], and back with the gates outermost.
+        h = h.to(self.weight_hh.dtype)
         heads = h.unflatten(1, (self.heads, -1)).transpose(0, 1)
         recurrent = torch.matmul(heads, self.weight_hh).unflatten(2, (4, -1)).permute(1, 2, 0, 3)
         new, i, f, o = (z + recurrent.flatten(1)).chunk(4, dim=-1)

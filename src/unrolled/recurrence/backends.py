@@ -61,6 +61,10 @@ def choose(
         why_not["compiled"] = "it cannot take model.recurrent_dropout"
     else:
         why_not["compiled"] = compiled.missing(device)
+    if torch.compiler.is_exporting():
+        # A program is to have PyTorch's own operations alone, and to run on any device.
+        native = backend in ("auto", "native") and why_not["native"] is None
+        return "native" if native else "eager"
     if backend == "auto":
         # Compiling takes tens of seconds, which a loop on a CPU does not win back in a short run;
         # on a GPU the loop waits for the launch of every kernel.

@@ -48,7 +48,7 @@ def run_layer(
     else:
         y, now = _recurrence(cell, x, steps, now, backend, regularization)
     now = (*now, *before)
-    if steps.batch == len(state[0]):
+    if steps.batch == state[0].shape[0]:
         return y, now
     pairs = zip(now, state, strict=True)
     return y, tuple(torch.cat([new, old[steps.batch :]]) for new, old in pairs)
@@ -57,7 +57,7 @@ def run_layer(
 def _native(cell: Cell, x: Tensor, steps: Steps, state: State) -> tuple[Tensor, State]:
     if not steps.regular:
         return cell.native(x, state, torch.tensor(steps.sizes))
-    y, state = cell.native(x.reshape(len(steps.sizes), steps.batch, -1), state)
+    y, state = cell.native(steps.padded(x), state)
     return y.flatten(0, 1), state
 
 
@@ -77,7 +77,12 @@ def _recurrence(
     dropout = regularization.recurrent_dropout
     products = PassProducts(dropout, cell.recurrent_weights)
     parameters = {**dict(cell.named_parameters()), **regularization.weights}
-    with wrapped_parameters(cell, products, regularization.weights):
+    # A program that is exported has PyTorch's own operations alone.
+    if torch.compiler.is_exporting():
+        parameters_given = replaced_parameters(cell, regularization.weights)
+    else:
+        parameters_given = wrapped_parameters(cell, products, regularization.weights)
+    with parameters_given:
         z = cell.project(x)
         if half_type(z.device) is not None:
             # Sums over time stay in fp32: a rate of decay near 1 is 1 in bf16.
@@ -118,8 +123,8 @@ def _eager_steps(
     history = StateHistory(cell, state)
     kept = None if keep is None else [*zip(*map(steps.split, keep), strict=True)]
     for t, z_t in enumerate(steps.split(z)):
-        products.sequences = len(z_t)
-        state = history.of_first(len(z_t))
+        products.sequences = z_t.shape[0]
+        state = history.of_first(z_t.shape[0])
         new = cell.step(z_t, state)
         history.add(new if kept is None else cell.apply_zoneout(state, new, kept[t]))
     return history.states(), history.final()

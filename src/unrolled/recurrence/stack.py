@@ -23,6 +23,7 @@ from unrolled.recurrence.steps import Steps
 # A state for each cell, layer by layer; with both directions the forward one comes first. A cell
 # that reads a window of inputs has the inputs before the next one as a last part.
 States = tuple[State, ...]
+HALF = (torch.bfloat16, torch.float16)
 Run = Callable[[Tensor, Steps, States], tuple[Tensor, States]]
 
 
@@ -129,12 +130,17 @@ class Recurrence(nn.Module):
             states = self.initial_states(batch, x)
         elif order is not None:
             states = _each(states, lambda part: part[order])
-        y, states = self._layers(rows, steps, states)
+        y, states = self.run(rows, steps, states)
         if order is None:
             return y.unflatten(0, (time, batch)), states
         back = order.argsort()
         y = steps.padded(y)[:, back]
         return F.pad(y, (0, 0, 0, 0, 0, time - len(y))), _each(states, lambda part: part[back])
+
+    def recomputed(self, run: Run) -> Run:
+        """What computes a span of time, and again in the backward pass: ``run``, unless a
+        subclass has to prepare the cells for it."""
+        return run
 
     def flops_per_token(self) -> int:
         """Floating-point operations of one step of all cells, as ``cost.flops`` counts them."""
@@ -158,7 +164,16 @@ class Recurrence(nn.Module):
     def extra_repr(self) -> str:
         return f"backend={self.requested}, directions={self.directions}, dropout={self.dropout}"
 
-    def _layers(self, x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
+    def run(self, x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
+        """Run all layers over rows that lie as in a packed sequence, which ``forward`` makes.
+
+        Args:
+            x: ``[rows, input_size]`` in the layout of ``steps``.
+            states: every cell's, its sequences in the order of the first step's rows.
+
+        Returns:
+            The last layer's outputs ``[rows, output_size]`` and every cell's state at its end.
+        """
         if self.training:
             with torch.no_grad():
                 for cell in self._cells():
@@ -170,10 +185,14 @@ class Recurrence(nn.Module):
             for cell in self._cells()
         ]
         masks = self._masks_between(x, steps.batch)
+        half = x.dtype in HALF and not torch.is_autocast_enabled(x.device.type)
 
         def one(index: int, x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
             cell = self._cells()[index]
             y, state = run_layer(cell, x, steps, states[0], backend, drawn[index])
+            if half:
+                # Some cells compute in float32 at least; the next one's weights are not in it.
+                y = y.to(x.dtype)
             return y, (state,)
 
         def both(layer: int, x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
@@ -212,7 +231,12 @@ class Recurrence(nn.Module):
         # Split once: each slice of its own would get a gradient as large as the whole.
         for span, rows in zip(spans, x.split([span.rows for span in spans]), strict=True):
             y, states = checkpoint(
-                run, rows, span, states, use_reentrant=False, preserve_rng_state=draws
+                self.recomputed(run),
+                rows,
+                span,
+                states,
+                use_reentrant=False,
+                preserve_rng_state=draws,
             )
             outputs.append(y)
         return torch.cat(outputs), states

@@ -67,6 +67,9 @@ class Steps:
 
     def reversed(self, x: Tensor) -> Tensor:
         """Each sequence backwards in time, in the same layout."""
+        if self.regular and torch.compiler.is_exporting():
+            # What a flip computes of symbolic strides would fix the size of the batch.
+            return torch.cat(self.split(x)[::-1])
         if self.regular:
             return x.reshape(len(self.sizes), self.batch, -1).flip(0).flatten(0, 1)
         step, sequence = self._places
@@ -82,6 +85,9 @@ class Steps:
     def padded(self, x: Tensor) -> Tensor:
         """``[rows, features]`` as ``[time, batch, features]`` with zeros where a sequence is
         over."""
+        if self.regular and torch.compiler.is_exporting():
+            # As for a flip: a reshape would fix the size of the batch.
+            return torch.stack(self.split(x))
         if self.regular:
             return x.reshape(len(self.sizes), self.batch, -1)
         full = x.new_zeros(len(self.sizes) * self.batch, x.shape[-1])
@@ -136,7 +142,7 @@ class StateHistory:
 
     def of_first(self, sequences: int) -> State:
         """The state of the first ``sequences``; the others have ended."""
-        if sequences < len(self._state[0]):
+        if sequences < self._state[0].shape[0]:
             self._ended.append(tuple(part[sequences:] for part in self._state))
             self._state = tuple(part[:sequences] for part in self._state)
         return self._state
