@@ -5,6 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from unrolled.models import pooling
+from unrolled.models.adaptive_embedding import AdaptiveEmbedding
 from unrolled.models.encoders import Encoder
 from unrolled.models.heads import Head
 from unrolled.models.pooling import Readout
@@ -92,4 +93,5 @@ class RecurrentModel(nn.Module):
         """Floating-point operations of one token's forward pass, as ``cells.cost.flops`` counts
         them; looking up an embedding is none, nor is a head that reads each sequence once."""
         head = self.head.flops() if self.readout == "every" else 0
-        return self.recurrence.flops_per_token() + head
+        encoder = self.encoder.flops() if isinstance(self.encoder, AdaptiveEmbedding) else 0
+        return encoder + self.recurrence.flops_per_token() + head
