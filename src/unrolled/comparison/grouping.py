@@ -69,7 +69,7 @@ class Run:
         them. What means the same as an absent key is left out: null, and the value that a run
         had before there was the key."""
         flat = flatten(self.record.config, skip=_IGNORED)
-        for key, absent in ADDED_LATER.items():
+        for key, absent in flatten(ADDED_LATER).items():
             if flat.get(key) == absent:
                 flat.pop(key, None)
         if any(flat.get(f"budget.{of}") is not None for of in ("parameters", "flops")):

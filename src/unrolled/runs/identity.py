@@ -51,6 +51,7 @@ CHANGES_ROUNDING_ONLY = (
 # its absence: with it, a run is the one that it was before there was the key.
 ADDED_LATER: dict[str, Any] = {
     "task.evaluation_warm_up": 0,
+    "head": {"name": "linear", "_target_": "unrolled.models.token_heads.linear"},
 }
 # Groups whose class may be a person's own, and the name under which its code counts.
 _OWN_CODE = {"cell": "code", "task": "task_code"}
