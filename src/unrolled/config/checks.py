@@ -21,6 +21,8 @@ LIMITS: dict[str, tuple[float | None, float | None]] = {
     "model.hidden_size": (1, None),
     "model.layers": (1, 10_000),
     "model.initialization_range": (0, None),
+    "model.activation_regularization": (0, None),
+    "model.temporal_activation_regularization": (0, None),
     "head.div_value": (1, None),
     "head.samples": (1, None),
     "budget.parameters": (1, None),
@@ -73,6 +75,7 @@ BELOW_ONE = [
         "recurrent_dropout",
         "weight_dropout",
         "zoneout",
+        "word_dropout",
     )
 ]
 # The smallest number that fp32 has in full.

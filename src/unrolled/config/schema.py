@@ -91,6 +91,9 @@ class Model:
     recurrent_dropout: float
     weight_dropout: float
     zoneout: float
+    word_dropout: float
+    activation_regularization: float
+    temporal_activation_regularization: float
     residual: bool
     recompute: bool
     initialization: Literal["default", "uniform", "orthogonal"]

@@ -20,6 +20,7 @@ class AdaptiveEmbedding(nn.Module):
     def __init__(self, clusters: Clusters, size: int) -> None:
         super().__init__()
         self.clusters = clusters
+        self.num_embeddings = len(clusters.order)
         self.output_size = size
         self.register_buffer("ranks", torch.from_numpy(clusters.ranks))
         widths = clusters.widths(size)

@@ -18,11 +18,12 @@ from unrolled.config.hyperparameters import typed_arguments
 from unrolled.errors import ConfigError
 from unrolled.models.budget import UNITS, solve_hidden_size
 from unrolled.models.clusters import Ids
-from unrolled.models.encoders import Encoder
+from unrolled.models.encoders import Encoder, Features, OneHot
 from unrolled.models.heads import Head
 from unrolled.models.memory import require_memory
 from unrolled.models.model import RecurrentModel
 from unrolled.models.pooling import Readout
+from unrolled.models.regularization import ActivationPenalty, WordDropout
 from unrolled.recurrence.dropout import RecurrentRegularization
 from unrolled.recurrence.stack import Recurrence
 
@@ -198,4 +199,20 @@ def _assemble(
         embedding_dropout=model.embedding_dropout,
         output_dropout=model.output_dropout,
         locked=model.locked_dropout,
+        word_dropout=_word_dropout(model.word_dropout, encoder),
+        activation_penalty=ActivationPenalty(
+            model.activation_regularization, model.temporal_activation_regularization
+        ),
     )
+
+
+def _word_dropout(rate: float, encoder: Encoder) -> WordDropout | None:
+    if not rate:
+        return None
+    if isinstance(encoder, Features):
+        raise ConfigError(
+            f"model.word_dropout={rate}: the task reads numbers, and has no words to leave out; "
+            "take model.embedding_dropout"
+        )
+    tokens = encoder.output_size if isinstance(encoder, OneHot) else encoder.num_embeddings
+    return WordDropout(rate, tokens)

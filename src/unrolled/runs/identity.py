@@ -52,6 +52,9 @@ CHANGES_ROUNDING_ONLY = (
 ADDED_LATER: dict[str, Any] = {
     "task.evaluation_warm_up": 0,
     "head": {"name": "linear", "_target_": "unrolled.models.token_heads.linear"},
+    "model.word_dropout": 0.0,
+    "model.activation_regularization": 0.0,
+    "model.temporal_activation_regularization": 0.0,
 }
 # Groups whose class may be a person's own, and the name under which its code counts.
 _OWN_CODE = {"cell": "code", "task": "task_code"}
