@@ -102,12 +102,12 @@ class Setting:
         """One pass forwards and backwards over random input."""
         shape = (length, self.batch, size)
         x = torch.randn(shape, device=self.device, dtype=self.wide, requires_grad=True)
-        with self._precision(), torch.no_grad():
+        with self.precision(), torch.no_grad():
             grad = torch.randn_like(module(x)[0])
         leaves = [x, *module.parameters()]
 
         def once() -> None:
-            with self._precision():
+            with self.precision():
                 y = module(x)[0]
             y.backward(grad)
             for leaf in leaves:
@@ -120,7 +120,8 @@ class Setting:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def _precision(self) -> torch.autocast:
+    def precision(self) -> torch.autocast:
+        """Autocast where it is half precision."""
         half = self.dtype in (torch.bfloat16, torch.float16)
         dtype = self.dtype if half else torch.bfloat16
         return torch.autocast(self.device.type, dtype, enabled=half)

@@ -37,6 +37,16 @@ def test_a_choice_s_name_stands_for_its_details(make_run: MakeRun, tmp_path: Pat
     assert set(labels(tmp_path)) == {"lstm optimizer=sgd", "lstm optimizer=adamw"}
 
 
+def test_a_group_that_came_later_tells_runs_apart_only_where_it_is_not_as_before(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    for seed, head in enumerate(("linear", "adaptive"), 2):
+        node = {"name": head, "_target_": f"unrolled.models.token_heads.{head}"}
+        make_run("lstm", seed, config={"head": node}, folder=head)
+    make_run("lstm", 1, folder="before")
+    assert labels(tmp_path) == {"lstm head=linear": [1, 2], "lstm head=adaptive": [3]}
+
+
 def test_other_data_under_the_same_configuration_is_another_row(
     make_run: MakeRun, tmp_path: Path
 ) -> None:

@@ -1,4 +1,5 @@
-"""What holds for every task: it goes on exactly, and gives its recorded figures again."""
+"""What holds for every task and every head: a run goes on exactly, and gives its recorded figures
+again."""
 
 from typing import Any
 
@@ -38,18 +39,44 @@ SMALL: dict[str, list[str]] = {
 }
 
 FOLD = ["validation=kfold", "folds=3"]
+# Heads of tasks over tokens besides the one that all have, on less text.
+TEXT = [
+    *("dataset=sentence", f"dataset.text='{'the cat sat while rain fell on green hills ' * 20}'"),
+    *("task.sequence_length=10", "task.sample.length=5"),
+]
+HEADS = {
+    "language_modeling adaptive tied": [
+        *("head=adaptive", "head.cutoffs=[6,12]", "model.tied_weights=true"),
+        *TEXT,
+    ],
+    "language_modeling sampled tied": [
+        *("head=sampled", "head.samples=10", "model.tied_weights=true"),
+        *TEXT,
+    ],
+    "next_token adaptive": [
+        *("head=adaptive", "head.cutoffs=[3]", "task.one_hot=true", *SMALL["next_token"]),
+    ],
+    "next_token sampled": [
+        *("head=sampled", "head.samples=5", "head.proposal=log_uniform", *SMALL["next_token"]),
+    ],
+}
 FOLDS = {f"{task} fold": "fold=1" for task in ("classification", "forecasting", "regression")}
 
 
-def options(task: str) -> list[str]:
-    """The overrides of a run of a second or two."""
+def options(task: str, small: list[str] | None = None) -> list[str]:
+    """The overrides of a run of a second or two.
+
+    Args:
+        small: in place of the task's own smaller data.
+    """
     node = OmegaConf.load(config_directory() / "task" / f"{task}.yaml")
     examples = [
         f"task.{split}_examples={count}"
         for split, count in (("train", 44), ("validation", 12), ("test", 12))
         if f"{split}_examples" in node
     ]
-    return [f"task={task}", *TINY, *examples, *SMALL.get(task, [])]
+    small = SMALL.get(task, []) if small is None else small
+    return [f"task={task}", *TINY, *examples, *small]
 
 
 class Cut(BaseException):
@@ -68,12 +95,14 @@ def cut_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(TaskModule, "training_step", training_step)
 
 
-@pytest.mark.parametrize("task", [*TASKS, *FOLDS])
+@pytest.mark.parametrize("task", [*TASKS, *HEADS, *FOLDS])
 def test_a_run_goes_on_exactly_and_comes_out_the_same_again(
     task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name, _, fold = task.partition(" ")
-    overrides = [*options(name), *([FOLDS[task]] if fold else []), *FOLD[: 2 * bool(fold)]]
+    name, *_ = task.split()
+    overrides = options(name, HEADS.get(task))
+    if task in FOLDS:
+        overrides += [FOLDS[task], *FOLD]
     whole = run(compose_run([*overrides, "study=whole"]))
     assert whole.folder is not None
     cut = [*overrides, "study=cut", "trainer.checkpoint_every_steps=3"]

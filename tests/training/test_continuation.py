@@ -24,7 +24,10 @@ from unrolled.training.run import Outcome, run
 Configure = Callable[..., DictConfig]
 
 # Dropout draws at every step; early stopping, the plateau and the best checkpoint remember.
-DRAWING = ["model.dropout=0.3", "model.layers=2", "model.zoneout=0.1"]
+DRAWING = [
+    *("model.dropout=0.3", "model.layers=2", "model.zoneout=0.1", "model.word_dropout=0.1"),
+    "model.activation_regularization=0.1",
+]
 
 # 20 or so steps to an epoch.
 SHORT = ["task.batch_size=16", "task.sequence_length=32", "trainer.max_steps=300"]

@@ -184,6 +184,18 @@ def test_the_backends_of_a_cell_learn_the_same(train: Callable[..., Record]) -> 
             assert eager.metrics[name] == pytest.approx(value, rel=1e-4)
 
 
+def test_what_is_added_to_the_loss_is_learned_from_and_not_reported(
+    train: Callable[..., Record],
+) -> None:
+    one = ["trainer.max_steps=1", "trainer.validate_every_steps=1"]
+    without = train(*one)
+    penalties = ("activation_regularization", "temporal_activation_regularization")
+    for name in penalties:
+        added = train(*one, f"model.{name}=1000")
+        assert added.history[0]["train/loss"] == without.history[0]["train/loss"]
+        assert added.metrics["test/loss"] != without.metrics["test/loss"]
+
+
 def test_budgets_are_met_by_every_cell(train: Callable[..., Record]) -> None:
     for cell in ("rnn_tanh", "lstm", "gru"):
         record = train(f"cell={cell}", "budget.parameters=20000", "trainer.max_steps=1")

@@ -106,7 +106,7 @@ def reproduce(
         )
     config = _again(stored, folder.resolve().parents[1])
     # Before anything is read or built: what the configuration would have called.
-    for node in ("task", "dataset", "tokenizer", "cell", "optimizer", "scheduler"):
+    for node in ("task", "dataset", "tokenizer", "cell", "head", "optimizer", "scheduler"):
         if "_target_" in config[node]:
             target_of(config[node], trusted)
     data = prepare_data(config, trusted)

@@ -69,7 +69,7 @@ class Run:
         them. What means the same as an absent key is left out: null, and the value that a run
         had before there was the key."""
         flat = flatten(self.record.config, skip=_IGNORED)
-        for key, absent in ADDED_LATER.items():
+        for key, absent in flatten(ADDED_LATER).items():
             if flat.get(key) == absent:
                 flat.pop(key, None)
         if any(flat.get(f"budget.{of}") is not None for of in ("parameters", "flops")):
@@ -141,10 +141,12 @@ def group_runs(runs: Sequence[Run], keys: Sequence[str]) -> list[Group]:
     settings = _settings(runs)
     columns = [_column(runs, key, settings) for key in keys]
     names = _short_names(keys)
+    # What a run without a later key was made with.
+    absent = flatten(ADDED_LATER)
     groups = []
     for part in _partition(range(len(runs)), columns):
         values = {
-            key: json.loads(column[part[0]] or "null")
+            key: absent.get(key) if (found := column[part[0]]) is None else json.loads(found)
             for key, column in zip(keys, columns, strict=True)
         }
         label = " ".join(

@@ -2,6 +2,8 @@
 
 import math
 import re
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -19,6 +21,10 @@ LIMITS: dict[str, tuple[float | None, float | None]] = {
     "model.hidden_size": (1, None),
     "model.layers": (1, 10_000),
     "model.initialization_range": (0, None),
+    "model.activation_regularization": (0, None),
+    "model.temporal_activation_regularization": (0, None),
+    "head.div_value": (1, None),
+    "head.samples": (1, None),
     "budget.parameters": (1, None),
     "budget.flops": (1, None),
     "budget.tolerance": (0, 1),
@@ -69,6 +75,7 @@ BELOW_ONE = [
         "recurrent_dropout",
         "weight_dropout",
         "zoneout",
+        "word_dropout",
     )
 ]
 # The smallest number that fp32 has in full.
@@ -103,6 +110,8 @@ def check(config: DictConfig) -> None:
         value = OmegaConf.select(config, key)
         if value is not None and not 0 <= value < 1:
             raise ConfigError(f"{key}={value}: must be at least 0 and below 1")
+    if (cutoffs := OmegaConf.select(config, "head.cutoffs")) is not None:
+        require_cutoffs(cutoffs)
     if config.model.residual and config.model.layers < 2:
         raise ConfigError(
             "model.residual=true: needs model.layers of 2 or more, since each layer but the first "
@@ -123,6 +132,19 @@ def check(config: DictConfig) -> None:
         path = config.paths[name]
         if path is not None and (not path.strip() or has_control_characters(path)):
             raise ConfigError(f"paths.{name}='{printable(path)}': the path of a folder is needed")
+
+
+def require_cutoffs(cutoffs: Sequence[int]) -> None:
+    """Refuse ranks that cut no vocabulary, whatever its size.
+
+    Raises:
+        ConfigError: there are none, or they are out of order.
+    """
+    written = f"head.cutoffs=[{','.join(map(str, cutoffs))}]"
+    if not cutoffs:
+        raise ConfigError(f"{written}: at least one is needed; or take head=linear")
+    if any(low >= high for low, high in pairwise([0, *cutoffs])):
+        raise ConfigError(f"{written}: each must be above 0 and above the one before it")
 
 
 def _check_folds(config: DictConfig) -> None:

@@ -54,6 +54,7 @@ BUILT = {
     "dataset": Built(Target),
     "tokenizer": Built(Target),
     "cell": Built(Cell, given=2),
+    "head": Built(Target, given=3, own=False),
     "optimizer": Built(Target, given=1, own=False),
     "scheduler": Built(Target, given=2, own=False),
 }
@@ -90,6 +91,9 @@ class Model:
     recurrent_dropout: float
     weight_dropout: float
     zoneout: float
+    word_dropout: float
+    activation_regularization: float
+    temporal_activation_regularization: float
     residual: bool
     recompute: bool
     initialization: Literal["default", "uniform", "orthogonal"]
@@ -199,6 +203,7 @@ class Config:
     validation: Validation
     cell: Any
     model: Model
+    head: Any
     budget: Budget
     optimizer: Any
     scheduler: Any

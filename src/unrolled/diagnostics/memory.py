@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from unrolled.diagnostics.sample import SEED, TokenStream, windows
-from unrolled.models.heads import LinearHead
+from unrolled.models.heads import Distribution
 from unrolled.models.model import RecurrentModel
 
 # Context lengths; the longest that the text allows stands for all of it.
@@ -96,7 +96,7 @@ def why_not(model: RecurrentModel, stream: TokenStream | None) -> str | None:
         return "memory length needs running text, and this task reads separate sequences"
     if model.recurrence.directions == 2 or model.readout != "every":
         return "memory length needs a model that predicts each next token from those before it"
-    if not isinstance(model.head, LinearHead):
+    if not isinstance(model.head, Distribution):
         return "memory length needs a head with one distribution over tokens"
     if len(stream.ids) < 8:
         return "memory length needs a split of at least eight tokens"
@@ -181,7 +181,7 @@ def _by_position(
 
 def _losses(model: RecurrentModel, hidden: Tensor, targets: Tensor) -> Tensor:
     """The negative log-likelihood of each target ``[time, batch]``, on the CPU."""
-    assert isinstance(model.head, LinearHead)
+    assert isinstance(model.head, Distribution)
     targets = targets.to(hidden.device)
     rows = max(1, SCORES // model.head.classes)
     parts = zip(hidden.flatten(0, 1).split(rows), targets.flatten().split(rows), strict=True)

@@ -13,15 +13,17 @@ from unrolled.cell_checks.construction import construct, is_ours, require_comple
 from unrolled.cell_checks.soundness import require_sound
 from unrolled.cells.base import Cell, recurrent_parameters
 from unrolled.cells.gated import GatedCell
-from unrolled.config.build import OURS, arguments_of, target_of
+from unrolled.config.build import OURS, arguments_of, build, target_of
 from unrolled.config.hyperparameters import typed_arguments
 from unrolled.errors import ConfigError
 from unrolled.models.budget import UNITS, solve_hidden_size
-from unrolled.models.encoders import Encoder
+from unrolled.models.clusters import Ids
+from unrolled.models.encoders import Encoder, Features, OneHot
 from unrolled.models.heads import Head
 from unrolled.models.memory import require_memory
 from unrolled.models.model import RecurrentModel
 from unrolled.models.pooling import Readout
+from unrolled.models.regularization import ActivationPenalty, WordDropout
 from unrolled.recurrence.dropout import RecurrentRegularization
 from unrolled.recurrence.stack import Recurrence
 
@@ -39,6 +41,10 @@ class Parts:
         head: makes the head from the width of the recurrence's output and the encoder.
         readout: what the head reads: every step, or what of each sequence.
         bidirectional: whether each layer also reads backwards in time.
+        tokens: how many there are, where the targets are tokens of a vocabulary and the
+            configuration may choose another head (``conf/head``); None where it may not.
+        counts: how often each token is a target of the training split; None where that is not
+            known, as for a trained model, whose weights have what was made of it.
     """
 
     input_size: int
@@ -46,6 +52,8 @@ class Parts:
     head: Callable[[int, Encoder], Head]
     readout: Readout = "every"
     bidirectional: bool = False
+    tokens: int | None = None
+    counts: Callable[[], Ids | None] = lambda: None
 
 
 def build_model(config: DictConfig, parts: Parts, trusted: Iterable[str] = OURS) -> RecurrentModel:
@@ -53,7 +61,7 @@ def build_model(config: DictConfig, parts: Parts, trusted: Iterable[str] = OURS)
 
     Raises:
         BudgetError: no hidden size meets the budget.
-        ConfigError: what the configuration names is not a cell.
+        ConfigError: what the configuration names is not a cell, or its head does not fit.
         DeviceError: the model is larger than the machine's memory.
     """
     cell, options = cell_of(config.cell, trusted)
@@ -182,13 +190,29 @@ def _assemble(
         ),
         recompute=model.recompute,
     )
-    encoder = parts.encoder()
+    encoder, head = build(config.head, recurrence.output_size, parts, model.tied_weights)
     return RecurrentModel(
         encoder,
         recurrence,
-        parts.head(recurrence.output_size, encoder),
+        head,
         readout=parts.readout,
         embedding_dropout=model.embedding_dropout,
         output_dropout=model.output_dropout,
         locked=model.locked_dropout,
+        word_dropout=_word_dropout(model.word_dropout, encoder),
+        activation_penalty=ActivationPenalty(
+            model.activation_regularization, model.temporal_activation_regularization
+        ),
     )
+
+
+def _word_dropout(rate: float, encoder: Encoder) -> WordDropout | None:
+    if not rate:
+        return None
+    if isinstance(encoder, Features):
+        raise ConfigError(
+            f"model.word_dropout={rate}: the task reads numbers, and has no words to leave out; "
+            "take model.embedding_dropout"
+        )
+    tokens = encoder.output_size if isinstance(encoder, OneHot) else encoder.num_embeddings
+    return WordDropout(rate, tokens)

@@ -5,6 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unrolled.models.adaptive_embedding import AdaptiveEmbedding
+
 
 class Embedding(nn.Embedding):
     """Ids ``[time, batch]`` to vectors ``[time, batch, size]``."""
@@ -40,4 +42,4 @@ class OneHot(nn.Module):
         return F.one_hot(ids, self.output_size).to(torch.get_default_dtype())
 
 
-Encoder = Embedding | Features | OneHot
+Encoder = Embedding | AdaptiveEmbedding | Features | OneHot

@@ -6,6 +6,7 @@ tensors of a step, are given to those who ask for them.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,8 +45,25 @@ class Head(nn.Module, ABC):
         scores = self.scores(hidden)
         return self.loss_of_scores(scores, targets), scores.detach()
 
+    def describe(self) -> dict[str, Any]:
+        """What a record keeps of the head: what was solved for when it was made."""
+        return {}
 
-class LinearHead(Head):
+
+class Distribution(Head):
+    """A head that gives a distribution over classes."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> int:
+        """How many classes there are."""
+
+    @abstractmethod
+    def log_probabilities(self, hidden: Tensor) -> Tensor:
+        """Logarithms of the classes' probabilities ``[..., classes]``, in fp32."""
+
+
+class LinearHead(Distribution):
     """One linear layer to a distribution over classes: its loss is the negative log-likelihood.
 
     Args:

@@ -5,9 +5,11 @@ from typing import Literal
 from torch import Tensor, nn
 
 from unrolled.models import pooling
+from unrolled.models.adaptive_embedding import AdaptiveEmbedding
 from unrolled.models.encoders import Encoder
 from unrolled.models.heads import Head
 from unrolled.models.pooling import Readout
+from unrolled.models.regularization import ActivationPenalty, WordDropout
 from unrolled.recurrence.dropout import TimeDropout
 from unrolled.recurrence.stack import Recurrence, States
 
@@ -24,6 +26,8 @@ class RecurrentModel(nn.Module):
             over its steps.
         embedding_dropout, output_dropout: rates before and after the recurrence.
         locked: one dropout mask for all time steps.
+        word_dropout: leaves out tokens; None: where none are read.
+        activation_penalty: on the recurrence's output; None: none.
     """
 
     def __init__(
@@ -36,12 +40,17 @@ class RecurrentModel(nn.Module):
         embedding_dropout: float = 0.0,
         output_dropout: float = 0.0,
         locked: bool = False,
+        word_dropout: WordDropout | None = None,
+        activation_penalty: ActivationPenalty | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
+        self.word_dropout = word_dropout
         self.embedding_dropout = TimeDropout(embedding_dropout, locked=locked)
         self.recurrence = recurrence
         self.output_dropout = TimeDropout(output_dropout, locked=locked)
+        self.activation_penalty = activation_penalty
+        self._penalty: Tensor | None = None
         self.head = head
         self.readout = readout
         if readout == "attention":
@@ -69,11 +78,23 @@ class RecurrentModel(nn.Module):
         """
         if lengths is not None and padded == "left":
             inputs = pooling.aligned(inputs, lengths)
-        x = self.embedding_dropout(self.encoder(inputs))
-        x, states = self.recurrence(x, states, lengths)
+        x = self.encoder(inputs)
+        if self.word_dropout is not None:
+            x = self.word_dropout(x, inputs)
+        x, states = self.recurrence(self.embedding_dropout(x), states, lengths)
         if self.readout == "every":
-            return self.output_dropout(x), states
-        return self.output_dropout(self.pooled(x, lengths)[None])[0], states
+            hidden = self.output_dropout(x)
+        else:
+            hidden = self.output_dropout(self.pooled(x, lengths)[None])[0]
+        if self.activation_penalty is not None:
+            self._penalty = self.activation_penalty(x, hidden, lengths)
+        return hidden, states
+
+    def take_penalty(self) -> Tensor | None:
+        """What the latest pass adds to the loss of a target besides the head's; it is given once,
+        so that no graph is kept."""
+        penalty, self._penalty = self._penalty, None
+        return penalty
 
     def pooled(self, y: Tensor, lengths: Tensor | None) -> Tensor:
         """One vector a sequence, ``[batch, hidden_size]``."""
@@ -92,4 +113,5 @@ class RecurrentModel(nn.Module):
         """Floating-point operations of one token's forward pass, as ``cells.cost.flops`` counts
         them; looking up an embedding is none, nor is a head that reads each sequence once."""
         head = self.head.flops() if self.readout == "every" else 0
-        return self.recurrence.flops_per_token() + head
+        encoder = self.encoder.flops() if isinstance(self.encoder, AdaptiveEmbedding) else 0
+        return encoder + self.recurrence.flops_per_token() + head

@@ -51,6 +51,10 @@ CHANGES_ROUNDING_ONLY = (
 # its absence: with it, a run is the one that it was before there was the key.
 ADDED_LATER: dict[str, Any] = {
     "task.evaluation_warm_up": 0,
+    "head": {"name": "linear", "_target_": "unrolled.models.token_heads.linear"},
+    "model.word_dropout": 0.0,
+    "model.activation_regularization": 0.0,
+    "model.temporal_activation_regularization": 0.0,
 }
 # Groups whose class may be a person's own, and the name under which its code counts.
 _OWN_CODE = {"cell": "code", "task": "task_code"}

@@ -64,6 +64,11 @@ def check_task(config: DictConfig, trusted: Iterable[str] = EVERYTHING) -> Task:
         if task.uses_tokenizer:
             why = "reads text by its tokens; choose one, such as tokenizer=char"
         raise ConfigError(f"tokenizer={config.tokenizer.name}: task={task.name} {why}")
+    if not task.predicts_tokens and config.head.name != "linear":
+        raise ConfigError(
+            f"head={config.head.name}: task={task.name} has no tokens to predict, and brings its "
+            "own head; take head=linear"
+        )
     if config.folds is not None:
         _require_a_fold(task, config)
     return task

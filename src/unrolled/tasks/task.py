@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from unrolled.data.module import DataModule
     from unrolled.models.build import Parts
+    from unrolled.models.clusters import Ids
     from unrolled.models.heads import Head
 
 
@@ -137,6 +138,8 @@ class Task(ABC):
             be cross-validated; the fingerprint of its data is the same for every fold.
         carries_state: whether the state goes from batch to batch, as in running text.
         appended_files: files in a run's folder that the task's callbacks add to.
+        predicts_tokens: whether its targets are tokens, so that another head may be chosen
+            (``conf/head``); its ``parts`` then say how many tokens there are.
 
     Args:
         name: of the task.
@@ -157,6 +160,7 @@ class Task(ABC):
     uses_folds: ClassVar[bool] = False
     carries_state: ClassVar[bool] = False
     appended_files: ClassVar[Sequence[str]] = ()
+    predicts_tokens: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -213,6 +217,11 @@ class Task(ABC):
     @abstractmethod
     def evaluator(self, data: Any, split: str) -> Evaluator:
         """What adds up the metrics of a split."""
+
+    def token_counts(self, data: Any) -> "Ids | None":
+        """How often each token is a target of the training split, ``[tokens]``; None where the
+        task predicts none."""
+        return None
 
     def baselines(self, data: Any) -> dict[str, dict[str, float]]:
         """What a result must beat: for each label its figures, named ``<split>/<metric>``."""

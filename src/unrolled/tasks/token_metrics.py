@@ -4,6 +4,7 @@ torchmetrics' perplexity sums in the precision of the logits; here sums are floa
 """
 
 import math
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -15,6 +16,17 @@ from unrolled.models.heads import Head
 
 # Scores are made for so many tokens at a time that there are no more than this at once (128 MB).
 SCORES = 1 << 25
+# Top-5 accuracy: whether the target is among so many most probable tokens.
+BEST = 5
+
+
+@runtime_checkable
+class Ranks(Protocol):
+    """A head that finds its most probable tokens without the scores of all."""
+
+    def ranked(self, hidden: Tensor, targets: Tensor, best: int) -> tuple[Tensor, Tensor]:
+        """The loss of each target ``[rows]``, and the most probable tokens ``[rows, best]``."""
+        ...
 
 
 class TokenMetrics(ClassCounts):
@@ -55,28 +67,36 @@ class TokenMetrics(ClassCounts):
         Either may lack ``time``, where each sequence has one target.
         """
         if targets.numel() * self.classes <= SCORES:
-            self._add(head.scores(hidden), targets)
+            self._add(head, hidden, targets)
             return
         rows = max(1, SCORES // self.classes)
         parts = zip(hidden.flatten(0, -2).split(rows), targets.flatten().split(rows), strict=True)
         for part, wanted in parts:
-            self._add(head.scores(part), wanted)
+            self._add(head, part, wanted)
 
-    def _add(self, logits: Tensor, targets: Tensor) -> None:
-        """Add the logits ``[..., vocabulary_size]`` of some tokens."""
-        logits = logits.flatten(0, -2).float()
+    def _add(self, head: Head, hidden: Tensor, targets: Tensor) -> None:
+        """Add some tokens together."""
+        best = min(BEST, self.classes)
+        if isinstance(head, Ranks):
+            kept = targets != IGNORE
+            targets = targets[kept]
+            self._count(*head.ranked(hidden[kept], targets, best), targets)
+            return
+        logits = head.scores(hidden).flatten(0, -2).float()
         targets = targets.flatten()
         kept = targets != IGNORE
         if not bool(kept.all()):
             logits, targets = logits[kept], targets[kept]
-        self.nll += F.cross_entropy(logits, targets, reduction="none").double().sum()
-        self.tokens += targets.numel()
+        losses = F.cross_entropy(logits, targets, reduction="none")
         # Not a target's rank by comparisons: that takes four times as long at 10,000 classes, and
         # lets tied scores, which bf16 has many of, share a place.
-        places = logits.topk(min(5, self.classes), dim=-1).indices
+        self._count(losses, logits.topk(best, dim=-1).indices, targets)
+
+    def _count(self, losses: Tensor, places: Tensor, targets: Tensor) -> None:
+        self.nll += losses.double().sum()
+        self.tokens += targets.numel()
         self.top5 += (places == targets[:, None]).sum()
-        predictions = places[:, 0]
-        self.count(predictions, targets)
+        self.count(places[:, 0], targets)
 
     def compute(self) -> dict[str, float]:
         """Every metric by its name, without the split."""

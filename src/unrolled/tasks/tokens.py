@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 from omegaconf import DictConfig
 
 from unrolled.data.corpus import Corpus
@@ -20,9 +22,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from unrolled.models.build import Parts
+    from unrolled.models.clusters import Ids
     from unrolled.tasks.token_metrics import TokenMetrics
 
 SHOWN_UNKNOWN = 10
+# Tokens counted at a time, each as a number of eight bytes meanwhile.
+COUNTED = 1 << 24
 # Figures per token mean the same in two runs only where the tokens are the same.
 TOKENS = ("data.tokenizer", "data.vocabulary_size")
 
@@ -55,6 +60,7 @@ class TokenTask(TextTask):
     takes = Corpus
     uses_tokenizer = True
     appended_files = ("samples.txt",)
+    predicts_tokens = True
 
     def __init__(
         self,
@@ -102,7 +108,10 @@ class TokenTask(TextTask):
             # A head as wide as the vocabulary reads the hidden state itself.
             return LinearHead(hidden_size, vocabulary)
 
-        return Parts(size, lambda: Embedding(vocabulary, size), head)
+        return Parts(size, lambda: Embedding(vocabulary, size), head, tokens=vocabulary)
+
+    def token_counts(self, data: Any) -> "Ids":
+        return counts_of(data.ids["train"], data.fitted.vocabulary_size)
 
     @abstractmethod
     def tokens_per_character(self, data: Any, split: str) -> float | None:
@@ -135,3 +144,11 @@ class TokenTask(TextTask):
                 "or let it be the unknown token with --allow-unknown"
             )
         return [fitted.start_id, *fitted.encode_prompt(request.prompt).tolist()]
+
+
+def counts_of(ids: npt.NDArray[np.integer], vocabulary_size: int) -> "Ids":
+    """How often each token occurs, ``[vocabulary_size]``, in bounded memory."""
+    counts = np.zeros(vocabulary_size, dtype=np.int64)
+    for first in range(0, len(ids), COUNTED):
+        counts += np.bincount(ids[first : first + COUNTED], minlength=vocabulary_size)
+    return counts

@@ -88,6 +88,31 @@ def load_weights(module: nn.Module, checkpoint: Checkpoint, prefix: str = "") ->
         ) from error
 
 
+def fitted_buffers(module: nn.Module) -> dict[str, Tensor]:
+    """What a module keeps with its weights and does not learn, such as an order of tokens."""
+    learned = {name for name, _ in module.named_parameters(remove_duplicate=False)}
+    return {name: value for name, value in module.state_dict().items() if name not in learned}
+
+
+def load_buffers(module: nn.Module, checkpoint: Checkpoint, prefix: str = "") -> None:
+    """Put what a checkpoint has besides weights into a module of the same shape.
+
+    Args:
+        prefix: of the names of the module's buffers in the checkpoint.
+
+    Raises:
+        RunError: the module has other buffers.
+    """
+    for name, value in fitted_buffers(module).items():
+        stored = checkpoint.weights.get(prefix + name)
+        if stored is None or stored.shape != value.shape:
+            raise RunError(
+                f"{checkpoint.path}: its {prefix}{name} does not fit the model of the run's "
+                "configuration"
+            )
+        value.copy_(stored)
+
+
 def last_checkpoint(folder: Path, identity: str) -> tuple[Path, dict[str, Any]] | None:
     """The newest whole checkpoint that the run ``identity`` can go on from, and what is in it.
 

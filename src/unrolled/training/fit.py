@@ -4,8 +4,8 @@ import contextlib
 import logging
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +224,10 @@ def make_module(
     trusted: Iterable[str] = OURS,
 ) -> TaskModule:
     """The LightningModule around the model that the configuration describes."""
-    model = build_model(config, task.parts(data.fitted, config.model), trusted)
+    parts = task.parts(data.fitted, config.model)
+    # Counted where a head asks for it, and once, however many widths a budget tries.
+    parts = replace(parts, counts=cache(partial(task.token_counts, data)))
+    model = build_model(config, parts, trusted)
     schedule = target_of(config.scheduler, trusted)
     return TaskModule(
         task,
@@ -277,6 +280,7 @@ def describe(
         "layers": model.recurrence.layers,
         "backend": model.recurrence.backend_on(device, task.batch_size, half=half),
         "precision": precision,
+        **model.head.describe(),
     }
 
 

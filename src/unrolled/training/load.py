@@ -63,17 +63,24 @@ class StoredRun:
     def initial_model(self) -> "RecurrentModel":
         """The run's network as it was before the first step, drawn anew from its seed.
 
-        The global generator stays as it is.
+        What was fitted to the data, such as an order of tokens, is as it was. The global generator
+        stays as it is.
 
         Raises:
+            RunError: there is no best checkpoint, where something was fitted.
             ConfigError: the configuration names code that is not trusted.
         """
         import torch
 
+        from unrolled.training.checkpoints import best_checkpoint, fitted_buffers, load_buffers
+
         with torch.random.fork_rng(devices=[]):
             # torch.manual_seed would seed every GPU, too.
             torch.default_generator.manual_seed(self.config.seed)
-            return self._built()
+            model = self._built()
+        if fitted_buffers(model):
+            load_buffers(model, best_checkpoint(self.folder), prefix="model.")
+        return model
 
     def _built(self) -> "RecurrentModel":
         from unrolled.models.build import build_model
@@ -82,11 +89,13 @@ class StoredRun:
         return build_model(config, self.task.parts(self.fitted, config.model), self.trusted)
 
     def of_its_width(self, config: DictConfig) -> DictConfig:
-        """``config`` with the width that was solved for then, whatever a budget would be solved
-        to now."""
+        """``config`` with the width and the head's cut-offs that were solved for then, whatever a
+        budget and other data would be solved to now."""
         config = config.copy()
         config.budget.parameters = config.budget.flops = None
         config.model.hidden_size = self.record.model["hidden_size"]
+        if "cutoffs" in config.head:
+            config.head.cutoffs = self.record.model["cutoffs"]
         return config
 
 

@@ -121,7 +121,9 @@ class TaskModule(pl.LightningModule):
         self.since_validation.add(loss.detach() * world_size, batch.size)
         if scores is not None:
             self._log_training(scores, batch.targets)
-        return loss * (world_size / batch.size)
+        penalty = self.model.take_penalty()
+        mean = loss * (world_size / batch.size)
+        return mean if penalty is None else mean + penalty
 
     def configure_gradient_clipping(
         self,

@@ -26,12 +26,13 @@ from unrolled.tasks.next_token.contexts import (
     windows,
 )
 from unrolled.tasks.task import Sources, require_at_least
-from unrolled.tasks.tokens import DEFAULT_SAMPLE, TOKENS, Sample, TokenTask
+from unrolled.tasks.tokens import DEFAULT_SAMPLE, TOKENS, Sample, TokenTask, counts_of
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
     from unrolled.models.build import Parts
+    from unrolled.models.clusters import Ids as Counts
     from unrolled.models.model import RecurrentModel
 
 # A token is easier to predict from more context.
@@ -158,7 +159,11 @@ class NextToken(ExampleTask, TokenTask):
             lambda: OneHot(vocabulary),
             lambda hidden_size, _: LinearHead(hidden_size, vocabulary),
             "last",
+            tokens=vocabulary,
         )
+
+    def token_counts(self, data: ContextCorpus) -> "Counts":
+        return counts_of(data.splits["train"][1], data.fitted.vocabulary_size)
 
     def tokens_per_character(self, data: ContextCorpus, split: str) -> None:
         return None
