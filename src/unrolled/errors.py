@@ -66,6 +66,14 @@ class TimeLimitError(StoppedError):
     """A run that did not end within ``time_limit_minutes``."""
 
 
+class SweepError(UnrolledError):
+    """A sweep of which some runs have no result; ``sweep`` has all that became of it."""
+
+    def __init__(self, message: str, sweep: object) -> None:
+        super().__init__(message)
+        self.sweep = sweep
+
+
 class ExitedError(UnrolledError):
     """Code of a run's own, such as a cell, that raised SystemExit."""
 

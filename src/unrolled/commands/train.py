@@ -73,28 +73,25 @@ def run(options: argparse.Namespace) -> int:
 
         print(OmegaConf.to_yaml(planned.configs[0]), end="")
         return 0
-    _require_own(planned.configs)
-    from unrolled.training.run import require_writable
-
+    require_own(planned.configs)
     console = make_console()
     if options.dry_run:
         from unrolled.sweeps.sweep import dry_run
 
         dry_run(planned, console)
         return 0
-    require_writable(planned.configs[0])
     if planned.sweep:
         from unrolled.sweeps.sweep import summarize, sweep
 
         outcomes = sweep(planned, console, options.command)
         return FAILED if summarize(outcomes, console, options.command) else 0
-    from unrolled.sweeps.sweep import train_one
+    from unrolled.sweeps.sweep import specify_one, train_one
 
-    train_one(planned, console)
+    train_one(specify_one(planned.configs[0]), console)
     return 0
 
 
-def _require_own(configs: Sequence["DictConfig"]) -> None:
+def require_own(configs: Sequence["DictConfig"]) -> None:
     """Refuse code of one's own that cannot be imported, or is no cell, before data is read."""
     from unrolled.config.build import EVERYTHING, OURS, target_of
     from unrolled.config.schema import BUILT

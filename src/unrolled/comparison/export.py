@@ -55,12 +55,18 @@ def markdown(comparison: Comparison, pictures: Sequence[str] = ()) -> str:
 
 def to_csv(comparison: Comparison) -> str:
     """The rows and what they are read against, a line each, with every digit."""
-    lines = [dict(_csv_cells(comparison, row)) for row in comparison.lines]
+    lines = to_rows(comparison)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n", restval="")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows({k: _word(v) for k, v in line.items()} for line in lines)
     return text.getvalue()
+
+
+def to_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """The rows and what they are read against as plain values, None where one has none; the first
+    has every column."""
+    return [dict(_cells(comparison, row)) for row in comparison.lines]
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
@@ -107,13 +113,13 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _csv_cells(comparison: Comparison, row: Row | Reference) -> Iterator[tuple[str, Any]]:
+def _cells(comparison: Comparison, row: Row | Reference) -> Iterator[tuple[str, Any]]:
     for column in comparison.columns:
         if isinstance(row, Row):
             value = column.value(row)
         else:
             value = None if column.reference is None else column.reference(row)
-        yield column.name, _word(getattr(value, "mean", value))
+        yield column.name, getattr(value, "mean", value)
         # What is a figure with its interval takes a few columns, where it is missing as well.
         parts = {
             comparison.metric: ("low", "high"),
@@ -124,10 +130,10 @@ def _csv_cells(comparison: Comparison, row: Row | Reference) -> Iterator[tuple[s
             ),
         }
         for part in parts.get(column.name, ()):
-            yield f"{column.name}_{part}", _word(getattr(value, part, None))
+            yield f"{column.name}_{part}", getattr(value, part, None)
         if column is comparison.columns[0]:
             values = row.values if isinstance(row, Row) else {}
-            yield from ((key, _word(values.get(key))) for key in comparison.keys)
+            yield from ((key, values.get(key)) for key in comparison.keys)
 
 
 def _word(value: Any) -> Any:

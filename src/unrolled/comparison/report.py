@@ -166,22 +166,11 @@ def write(comparison: Comparison, output: Path) -> Written:
     Raises:
         RunError: the folder cannot be written.
     """
-    pictures: dict[str, Figure | None] = {
-        "learning_curves.png": plots.learning_curves(comparison),
-        "seeds.png": plots.seeds(comparison),
-        "critical_difference.png": critical_difference(comparison.ranking),
-        **key_plots(comparison),
-        "tuning.png": tuning(comparison.searches),
-        **search_figures(comparison.searches),
-        **expected_best_plots(comparison.searches),
-        **run_figures(comparison.rows),
-    }
     files = []
-    for name, figure in pictures.items():
-        if figure is not None:
-            with atomic_path(output / name) as path:
-                figure.savefig(path, format="png", dpi=DPI)
-            files.append(output / name)
+    for name, figure in pictures(comparison).items():
+        with atomic_path(output / name) as path:
+            figure.savefig(path, format="png", dpi=DPI)
+        files.append(output / name)
     write_tensorboard(comparison, output, markdown(comparison), files)
     texts = {
         "comparison.md": markdown(comparison, [file.name for file in files]),
@@ -196,6 +185,21 @@ def write(comparison: Comparison, output: Path) -> Written:
     write_json(output / "comparison.json", to_json(comparison))
     files.append(output / "comparison.json")
     return Written(tuple(files), tuple(next_steps(comparison, files)))
+
+
+def pictures(comparison: Comparison) -> "dict[str, Figure]":
+    """The pictures of a comparison by the names of their files, those without data left out."""
+    every: dict[str, Figure | None] = {
+        "learning_curves.png": plots.learning_curves(comparison),
+        "seeds.png": plots.seeds(comparison),
+        "critical_difference.png": critical_difference(comparison.ranking),
+        **key_plots(comparison),
+        "tuning.png": tuning(comparison.searches),
+        **search_figures(comparison.searches),
+        **expected_best_plots(comparison.searches),
+        **run_figures(comparison.rows),
+    }
+    return {name: figure for name, figure in every.items() if figure is not None}
 
 
 def _with_metric(groups: Sequence[Group], metric: str) -> tuple[list[Group], list[LeftOut]]:

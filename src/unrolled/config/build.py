@@ -47,7 +47,7 @@ def target_of(node: DictConfig, trusted: Iterable[str] = OURS) -> Callable[..., 
             )
         raise ConfigError(
             f"the stored configuration names {name}, code outside unrolled; if you trust it, "
-            f"say so: --trust {module}"
+            f'say so: --trust {module}, in Python trust="{module}"'
         )
     return object_at(name)
 

@@ -49,8 +49,8 @@ def refuse_sweeps(overrides: Sequence[Override]) -> None:
     for override in overrides:
         if override.is_sweep_override():
             raise ConfigError(
-                f"{override.input_line}: several values make a sweep; add -m (unrolled train -m), "
-                "or quote the value if it is one"
+                f"{override.input_line}: several values make a sweep; add -m (unrolled train -m; "
+                "unrolled.sweep in Python), or quote the value if it is one"
             )
 
 

@@ -12,7 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from hydra.version import setbase
+from hydra.version import VersionBase, setbase
 from omegaconf import DictConfig, OmegaConf
 from yaml import MarkedYAMLError, YAMLError
 
@@ -101,13 +101,22 @@ def config_groups(config_dir: str | None = None) -> Iterator[ConfigGroups]:
         if not Path(config_dir).is_dir():
             raise ConfigError(f"--config-dir {config_dir}: no such folder")
         path.prepend("command-line", f"file://{Path(config_dir).resolve()}")
-    setbase("1.3")
-    # What initialize_config_dir() does, which takes one folder and no more.
-    GlobalHydra.instance().clear()
-    try:
-        yield ConfigGroups(Hydra.create_main_hydra2("unrolled", path))
-    finally:
+    with _hydra_as_before():
+        setbase("1.3")
+        # What initialize_config_dir() does, which takes one folder and no more.
         GlobalHydra.instance().clear()
+        yield ConfigGroups(Hydra.create_main_hydra2("unrolled", path))
+
+
+@contextmanager
+def _hydra_as_before() -> Iterator[None]:
+    """Leave the program's own Hydra, if it has one, as it was."""
+    hydra, base = GlobalHydra.instance().hydra, VersionBase.instance().version_base
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra = hydra
+        VersionBase.instance().version_base = base
 
 
 def _class_name(*, _parent_: DictConfig) -> str:

@@ -85,6 +85,8 @@ def _require_in_hydra(config: DictConfig, key: str, *, new: bool) -> None:
 
 
 def quoted(text: str) -> str:
-    """A text in Hydra's syntax."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    """A text in Hydra's syntax, in which a backslash is itself unless it stands before a quote."""
+    escaped = re.sub(
+        r"(\\*)('|\Z)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), text
+    )
     return f"'{escaped}'"

@@ -7,10 +7,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol, runtime_checkable
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
@@ -31,6 +33,15 @@ FIRST_REPORT, REPORT_INTERVAL = 10.0, 30.0
 ENDED = ("finished", "failed", "interrupted", "paused", "pruned", "skipped")
 
 log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Page(Protocol):
+    """A console that shows the lines of runs under way itself, as a notebook does."""
+
+    def show(self, live: RenderableType | None) -> None:
+        """Replace what was shown last by ``live``; None: there is nothing under way."""
+        ...
 
 
 class Display:
@@ -98,6 +109,8 @@ class Display:
         self._thread.join()
         self.update()
         self._safely(self.bars.stop)
+        if isinstance(self.console, Page):
+            self._safely(partial(self.console.show, None))
 
     def begin(self, spec: RunSpec) -> None:
         """Show a run from now on."""
@@ -159,9 +172,11 @@ class Display:
                 self._end(folder, *recorded_end(folder, progress.stage))
             else:
                 self._hide(folder)
-        if not self.console.is_terminal:
-            self._report()
         self._count()
+        if isinstance(self.console, Page):
+            self.console.show(self.bars.get_renderable())
+        elif not self.console.is_terminal:
+            self._report()
 
     def _changed(self) -> Iterator[Path]:
         """The runs that have written since the last look: a study has thousands that have not."""

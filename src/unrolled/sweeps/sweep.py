@@ -28,7 +28,7 @@ from unrolled.sweeps.pools.hydra import HydraPool
 from unrolled.sweeps.pools.pool import ENDED, Pool, drive
 from unrolled.sweeps.worker import retries, work_on_config
 from unrolled.tasks.build import check_task, prepare_data
-from unrolled.training.run import Outcome, make_run
+from unrolled.training.run import Outcome, make_run, require_writable
 
 log = logging.getLogger(__name__)
 
@@ -67,15 +67,24 @@ class Specifier:
         return RunSpec.of(config, self._fingerprints[key])
 
 
-def train_one(plan: Plan, console: Console) -> Outcome:
+def specify_one(config: DictConfig) -> RunSpec:
+    """The spec of a single run, before any display: a missing file is one sentence and nothing
+    else.
+
+    Raises:
+        UnrolledError: bad input, or the output folder cannot be written.
+    """
+    require_writable(config)
+    return Specifier()(config)
+
+
+def train_one(spec: RunSpec, console: Console) -> Outcome:
     """Make a single run in this process, and say where it is.
 
     Raises:
-        UnrolledError: bad input, before or during the run.
+        UnrolledError: bad input, during the run.
         KeyboardInterrupt: stopped by hand; the record says so.
     """
-    # Before the display, so that a missing file is one sentence and nothing else.
-    spec = Specifier()(plan.configs[0])
     with Display(console, total=1) as display:
         display.begin(spec)
         outcome = make_run(spec, retry=retries(spec.config, swept=False))
@@ -94,6 +103,7 @@ def sweep(plan: Plan, console: Console, command: str = "") -> list[Outcome]:
         UnrolledError: the sweep cannot begin; nothing was run.
         KeyboardInterrupt: after the runs under way have written their records.
     """
+    require_writable(plan.configs[0])
     require_launcher(plan.hydra.launcher, plan.configs[0])
     require_sweeper(plan)
     specify = Specifier()

@@ -85,6 +85,11 @@ def prepare_data(config: DictConfig, trusted: Iterable[str] = EVERYTHING) -> Dat
     return _prepare(OmegaConf.to_yaml(nodes, resolve=True), config.paths.cache, tuple(trusted))
 
 
+def forget_data() -> None:
+    """Keep no data: for a process that lasts, in which a file may be another one by now."""
+    _prepare.cache_clear()
+
+
 def describe_task(config: DictConfig) -> TaskDescription:
     """The task of a run, as far as its configuration alone tells: without baselines."""
     return build_task(config.task, EVERYTHING).describe()

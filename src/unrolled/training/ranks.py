@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from unrolled.errors import UnrolledError
+from unrolled.training.main_module import without_main_module
 from unrolled.training.variables import environment_variables
 
 
@@ -39,8 +40,9 @@ def all_ranks(world_size: int, other: Callable[..., None], *args: object) -> Ite
         for rank in range(1, world_size)
     ]
     with environment_variables(variables(0)):
-        for process in others:
-            process.start()
+        with without_main_module():
+            for process in others:
+                process.start()
         try:
             yield
             for process in others:

@@ -22,6 +22,7 @@ from unrolled.errors import ConfigError, DeviceError
 from unrolled.runs.spec import RunSpec
 from unrolled.sweeps.pools.pool import Pool, exited, require_fraction
 from unrolled.sweeps.worker import work_alone
+from unrolled.training.main_module import without_main_module
 from unrolled.training.run import Outcome
 from unrolled.training.threads import VARIABLES, available_cores
 from unrolled.training.variables import environment_variables
@@ -74,7 +75,8 @@ class LocalPool(Pool):
         place = self.free.pop(0)
         receiver, sender = self.context.Pipe(duplex=False)
         process = self.context.Process(target=_work, args=(spec, place, self.threads, sender))
-        process.start()
+        with without_main_module():
+            process.start()
         # Only the process holds the other end now, so its death ends the pipe.
         sender.close()
         self.running[spec] = _Running(process, receiver, place)

@@ -5,6 +5,7 @@ import signal
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,6 +13,7 @@ from omegaconf import DictConfig
 
 from unrolled.errors import ConfigError
 from unrolled.runs.spec import RunSpec
+from unrolled.runs.status import run_status
 from unrolled.sweeps.worker import retries
 from unrolled.training.run import Outcome, done_before, record_exit
 
@@ -124,16 +126,19 @@ def exited(exitcode: int | None) -> Outcome:
 
 
 def recorded(spec: RunSpec, outcome: Outcome) -> Outcome:
-    """An outcome, after an exit that the run could not record itself is in its record.
+    """An outcome with the folder of the run, where it has begun, after an exit that the run could
+    not record itself is in its record.
 
     Where the run's own clock ended it, its record says why.
     """
-    if outcome.exited is None:
-        return outcome
-    record = record_exit(spec, outcome.exited, outcome.message)
-    if record is not None and record.state == "failed" and record.error:
-        message = f"{record.error['type']}: {record.error['message']}"
-        return Outcome("failed", None, message)
+    if outcome.exited is not None:
+        record = record_exit(spec, outcome.exited, outcome.message)
+        if record is not None and record.state == "failed" and record.error:
+            message = f"{record.error['type']}: {record.error['message']}"
+            outcome = Outcome("failed", None, message)
+    if outcome.folder is None:
+        status = run_status(spec, locked=True)
+        outcome = replace(outcome, folder=None if status.record is None else status.folder)
     return outcome
 
 
