@@ -14,6 +14,7 @@ from unrolled.data.tokenizers import load_tokenizer
 from unrolled.data.tokens import TOKENIZER, TokenizedCorpus, prepare, tokenize
 from unrolled.errors import DataError, RunError
 from unrolled.tasks.generation import Request, TextTask
+from unrolled.tasks.interface import Interface
 from unrolled.tasks.task import Sources, read_kept, require_at_least
 
 if TYPE_CHECKING:
@@ -103,6 +104,18 @@ class TokenTask(TextTask):
             return LinearHead(hidden_size, vocabulary)
 
         return Parts(size, lambda: Embedding(vocabulary, size), head)
+
+    def interface(self, fitted: TextTokenizer) -> Interface:
+        return Interface(
+            {
+                "kind": "token ids",
+                "vocabulary_size": fitted.vocabulary_size,
+                "first": fitted.start_id,
+                "unknown": fitted.unknown_id,
+            },
+            {"kind": "logits of the next token"},
+            fitted,
+        )
 
     @abstractmethod
     def tokens_per_character(self, data: Any, split: str) -> float | None:
