@@ -34,11 +34,15 @@ ALLOWED: dict[str, set[str]] = {
         *("errors", "runs", "figures", "config", "data", "recurrence", "models", "tasks"),
         "diagnostics",
     },
+    "export": {
+        *("errors", "runs", "config", "data", "recurrence", "models", "tasks", "training"),
+        "cells",
+    },
     "sweeps": {"errors", "runs", "config", "tasks", "training"},
     "comparison": {"errors", "runs", "figures"},
     "commands": {
         *("errors", "runs", "config", "cells", "data", "recurrence", "cell_checks", "metrics"),
-        *("models", "tasks", "diagnostics", "training", "sweeps", "comparison"),
+        *("models", "tasks", "diagnostics", "training", "export", "sweeps", "comparison"),
     },
     # Of what the command calls, and of nothing that it does not.
     "api": {
@@ -178,6 +182,7 @@ def test_the_plugins_are_above_sweeps_only() -> None:
         "unrolled.commands.generate",
         "unrolled.commands.surprisal",
         "unrolled.commands.evaluate",
+        "unrolled.commands.export",
         "unrolled.commands.diagnose",
         "unrolled.commands.reproduce",
         "unrolled.api.comparing",

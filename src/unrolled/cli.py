@@ -24,6 +24,7 @@ COMMANDS = {
     "surprisal": "how surprising each token of a text is, and where it is unusual",
     "diagnose": "why a run remembers or forgets: gradient flow, memory length, gates, dynamics",
     "evaluate": "a trained run again, on its own data or on other data",
+    "export": "a trained run as a folder that runs without this package",
     "reproduce": "a finished run again from its record, and whether it came out the same",
     "runs": "what runs there are, and in which state",
 }

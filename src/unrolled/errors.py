@@ -34,6 +34,10 @@ class BudgetError(UnrolledError):
     """A budget of parameters or of arithmetic that no hidden size meets."""
 
 
+class ExportError(UnrolledError):
+    """A model that cannot be written in a format, or does not compute the same in it."""
+
+
 class DeviceError(UnrolledError):
     """A device or a precision that this machine does not have."""
 

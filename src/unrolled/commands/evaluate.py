@@ -122,7 +122,7 @@ def evaluate(
     """
     trusted = tuple(trusted)
     run = load_run(folder, trusted)
-    config = _changed(run.config, overrides)
+    config = changed_config(run.config, overrides)
     # The data set's loader is the person's to name, where they named it.
     named = any(o.startswith(("dataset=", "dataset._target_=")) for o in overrides)
     where = sources(config, config.paths.cache, EVERYTHING if named else trusted)
@@ -178,12 +178,22 @@ def print_evaluation(evaluation: Evaluation, console: Console, *, as_json: bool 
         console.print(same, highlight=False)
 
 
-def _changed(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+def changed_config(
+    config: DictConfig,
+    overrides: Sequence[str],
+    changeable: Sequence[str] = CHANGEABLE,
+    by: str = "an evaluation",
+) -> DictConfig:
+    """A run's configuration with other data, or another way to read it.
+
+    Raises:
+        ConfigError: a key that is unknown, or not among ``changeable``.
+    """
     for override in overrides:
         key = override.partition("=")[0]
-        if not any(key == name or key.startswith(f"{name}.") for name in CHANGEABLE):
+        if not any(key == name or key.startswith(f"{name}.") for name in changeable):
             raise ConfigError(
-                f"{key}: an evaluation does not change it; it can change {', '.join(CHANGEABLE)}"
+                f"{key}: {by} does not change it; it can change {', '.join(changeable)}"
             )
     choices = [o for o in overrides if o.startswith("dataset")]
     if any(o.startswith("dataset=") for o in choices):

@@ -22,6 +22,7 @@ from unrolled.runs.status import run_status
 from unrolled.tasks.build import prepare_data
 from unrolled.training.load import StoredRun, load_run
 from unrolled.training.run import make_run, specify
+from unrolled.training.trackers.packages import MODULES
 
 PREFIX = "reproduced-"
 
@@ -201,6 +202,8 @@ def _again(stored: StoredRun, outputs: Path) -> DictConfig:
     config.paths.outputs = str(outputs)
     config.study = f"{PREFIX}{stored.record.study}"
     OmegaConf.update(config, "trial", dict.fromkeys(TRIAL))
+    # The tracked run is the one that is held against.
+    config.logger.update(dict.fromkeys(MODULES, False))
     threads = stored.record.environment.get("threads")
     if config.trainer.threads is None and threads is not None:
         config.trainer.threads = threads

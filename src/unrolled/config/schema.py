@@ -138,10 +138,18 @@ class Trainer:
 
 @dataclass
 class Logger:
-    """What is written besides the record."""
+    """What is written besides the record; ``project``, ``workspace``, ``offline`` and
+    ``tracking_uri`` are of trackers (W&B, MLflow, Comet)."""
 
     tensorboard: bool
     csv: bool
+    wandb: bool
+    mlflow: bool
+    comet: bool
+    project: str | None
+    workspace: str | None
+    offline: bool
+    tracking_uri: str | None
 
 
 @dataclass

@@ -29,6 +29,7 @@ from unrolled.sweeps.pools.pool import ENDED, Pool, drive
 from unrolled.sweeps.worker import retries, work_on_config
 from unrolled.tasks.build import check_task, prepare_data
 from unrolled.training.run import Outcome, make_run, require_writable
+from unrolled.training.trackers.packages import require_packages
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Specifier:
             UnrolledError: bad input.
         """
         check_task(config)
+        require_packages(config)
         nodes = [OmegaConf.to_container(config[k]) for k in NODES]
         # The fingerprint is that of the data before it is split, whatever the fold.
         key = json.dumps([*nodes, config.folds, config.paths.cache])

@@ -10,6 +10,7 @@ from unrolled.data.corpus import SPLITS
 from unrolled.errors import ConfigError
 from unrolled.runs.task import Metric
 from unrolled.tasks.examples import ArrayData, ExampleTask
+from unrolled.tasks.interface import Interface
 from unrolled.tasks.task import Sources, require_at_least
 
 if TYPE_CHECKING:
@@ -93,6 +94,12 @@ class Adding(ExampleTask):
         from unrolled.models.heads import ValueHead
 
         return Parts(2, lambda: Features(2), lambda hidden, _: ValueHead(hidden, 1), "last")
+
+    def interface(self, fitted: Any) -> Interface:
+        return Interface(
+            {"kind": "numbers", "features": ["number", "mark"]},
+            {"kind": "values", "targets": ["sum of the two marked numbers"]},
+        )
 
     def evaluator(self, data: ArrayData, split: str) -> "Errors":
         return Errors()

@@ -1,7 +1,7 @@
 """Forecasting: from a window of a series to the values of its next steps."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from unrolled.data.series import Series
 from unrolled.errors import DataError
 from unrolled.runs.figures import Figure, Forecast
 from unrolled.runs.task import Metric
+from unrolled.tasks.interface import Interface
 from unrolled.tasks.prediction import NewData
 from unrolled.tasks.task import Sources, require_at_least
 from unrolled.tasks.values import (
@@ -162,6 +163,20 @@ class Forecasting(ValueTask):
             lambda size, _: ScaledHead(size, scale, growth=self.target == "growth"),
             "last",
         )
+
+    def interface(self, fitted: Scaler) -> Interface:
+        about = super().interface(fitted)
+        read = {**about.inputs, "window": self.window}
+        scores = {**about.scores, "horizon": self.horizon, "order": "step by step, all targets"}
+        if self.target != "value":
+            # What is predicted is relative to the last value of the window, as the targets'
+            # columns are read.
+            last, growth = "the last value of the window", self.target == "growth"
+            read["targets"] = f"log(number / {last})" if growth else f"number - {last}"
+            scores["value"] = (
+                f"{last} * exp(scale * score)" if growth else f"{last} + scale * score"
+            )
+        return replace(about, inputs=read, scores=scores)
 
     def evaluator(self, data: SeriesData, split: str) -> "ValueErrors":
         from unrolled.tasks.value_errors import ValueErrors

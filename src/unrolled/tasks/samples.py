@@ -10,6 +10,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from unrolled.data.tokens import TokenizedCorpus
 from unrolled.runs.text import printable
+from unrolled.tasks.boards import board_of
 from unrolled.tasks.sampling import Sampling, generate
 
 if TYPE_CHECKING:
@@ -59,9 +60,10 @@ class Samples(pl.Callback):
         step = trainer.global_step
         with (self.folder / "samples.txt").open("a", encoding="utf-8") as file:
             file.write(f"--- step {step}\n{text}\n\n")
+        # Four spaces keep TensorBoard from reading it as Markdown; it cuts long lines.
+        lines = [part for line in text.splitlines() for part in wrap(line, 100) or [""]]
+        literal = "\n".join(f"    {line}" for line in lines)
         for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                # Four spaces keep TensorBoard from reading it as Markdown; it cuts long lines.
-                lines = [part for line in text.splitlines() for part in wrap(line, 100) or [""]]
-                literal = "\n".join(f"    {line}" for line in lines)
-                logger.experiment.add_text("samples", literal, step)
+            if (board := board_of(logger)) is not None:
+                markdown = isinstance(logger, TensorBoardLogger)
+                board.add_text("samples", literal if markdown else text, step)

@@ -19,6 +19,7 @@ from unrolled.data.splits import Fold
 from unrolled.errors import ConfigError, DataError, RunError
 from unrolled.runs.figures import Figure
 from unrolled.runs.task import Metric, TaskDescription
+from unrolled.tasks.interface import Interface
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -204,6 +205,14 @@ class Task(ABC):
             fitted: of the data, as ``prepare`` or ``restore`` gave it.
             model: the configuration's node, with ``embedding_size`` and the like.
         """
+
+    def interface(self, fitted: Any) -> Interface:
+        """How the model is used without this package, for ``unrolled export``.
+
+        Args:
+            fitted: as ``parts`` takes it.
+        """
+        return Interface()
 
     @abstractmethod
     def batches(self, data: Any, *, seed: int, overfit_batches: int | None = None) -> "DataModule":

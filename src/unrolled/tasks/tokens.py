@@ -16,6 +16,7 @@ from unrolled.data.tokenizers import load_tokenizer
 from unrolled.data.tokens import TOKENIZER, TokenizedCorpus, prepare, tokenize
 from unrolled.errors import DataError, RunError
 from unrolled.tasks.generation import Request, TextTask
+from unrolled.tasks.interface import Interface
 from unrolled.tasks.task import Sources, read_kept, require_at_least
 
 if TYPE_CHECKING:
@@ -112,6 +113,18 @@ class TokenTask(TextTask):
 
     def token_counts(self, data: Any) -> "Ids":
         return counts_of(data.ids["train"], data.fitted.vocabulary_size)
+
+    def interface(self, fitted: TextTokenizer) -> Interface:
+        return Interface(
+            {
+                "kind": "token ids",
+                "vocabulary_size": fitted.vocabulary_size,
+                "first": fitted.start_id,
+                "unknown": fitted.unknown_id,
+            },
+            {"kind": "logits of the next token"},
+            fitted,
+        )
 
     @abstractmethod
     def tokens_per_character(self, data: Any, split: str) -> float | None:

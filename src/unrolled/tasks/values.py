@@ -13,6 +13,7 @@ from unrolled.errors import DataError, RunError
 from unrolled.runs.files import write_json
 from unrolled.runs.task import Metric, TaskDescription
 from unrolled.tasks.examples import ArrayData, ExampleTask
+from unrolled.tasks.interface import Interface
 from unrolled.tasks.prediction import PredictingTask
 from unrolled.tasks.task import read_kept
 
@@ -178,6 +179,24 @@ class ValueTask(ExampleTask, PredictingTask):
             return Scaler(**json.loads(read_kept(folder, SCALER)))
         except (ValueError, TypeError) as error:
             raise RunError(f"{folder / SCALER}: damaged ({error})") from error
+
+    def interface(self, fitted: Scaler) -> Interface:
+        return Interface(
+            {
+                "kind": "numbers",
+                "features": [*fitted.inputs],
+                "scaling": "(number - mean) / scale",
+                "mean": [*fitted.input_mean],
+                "scale": [*fitted.input_scale],
+            },
+            {
+                "kind": "scaled values",
+                "targets": [*fitted.targets],
+                "value": "mean + scale * score",
+                "mean": [*fitted.target_mean],
+                "scale": [*fitted.target_scale],
+            },
+        )
 
     def describe(self, data: ValueData | None = None) -> TaskDescription:
         about = super().describe(data)

@@ -1,16 +1,17 @@
-"""Diagnostics during training, in TensorBoard: gradient flow, gates and Lyapunov exponents at some
-of the validations."""
+"""Diagnostics during training, in TensorBoard and trackers: gradient flow, gates and Lyapunov
+exponents at some of the validations."""
 
 import logging
 from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import Logger
 
 from unrolled.diagnostics.diagnosis import diagnose
 from unrolled.errors import UnrolledError
 from unrolled.figures.draw import draw
+from unrolled.tasks.boards import board_of
 from unrolled.training.continuation import random_states, set_random_states
 from unrolled.training.module import TaskModule
 
@@ -51,7 +52,7 @@ class Diagnosing(pl.Callback):
         self.tokens = tokens
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        loggers = [one for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
+        loggers = [one for one in trainer.loggers if board_of(one) is not None]
         if trainer.global_step % self.steps or not loggers:
             return
         assert isinstance(pl_module, TaskModule)
@@ -73,10 +74,12 @@ class Diagnosing(pl.Callback):
             _write(logger, found, trainer.global_step)
 
 
-def _write(logger: TensorBoardLogger, found: "Diagnosis", step: int) -> None:
-    board = logger.experiment
-    for name, number in found.numbers.items():
-        board.add_scalar(f"diagnostics/{name}", number, step)
+def _write(logger: Logger, found: "Diagnosis", step: int) -> None:
+    board = board_of(logger)
+    assert board is not None
+    if found.numbers:
+        numbers = {f"diagnostics/{name}": number for name, number in found.numbers.items()}
+        logger.log_metrics(numbers, step)
     for name, figure in found.figures.items():
         picture = draw({"": [figure]}, name.replace("_", " "))
         board.add_figure(f"diagnostics/{name}", picture, step)

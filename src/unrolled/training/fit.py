@@ -36,7 +36,7 @@ from unrolled.training.continuation import Continuation, place
 from unrolled.training.devices import device_name, device_of, require_devices
 from unrolled.training.diagnosing import diagnosing
 from unrolled.training.environment import describe_environment
-from unrolled.training.loggers import log_hyperparameters, make_loggers
+from unrolled.training.loggers import log_hyperparameters, make_loggers, tracking
 from unrolled.training.module import TaskModule
 from unrolled.training.precision import Precision, resolved_precision
 from unrolled.training.ranks import all_ranks
@@ -135,7 +135,7 @@ def fit_and_test(
     require_contract(task, data, module.model, batches)
     begun = content[EXTRA].get("precision") if content else None
     precision = resolved_precision(config.trainer, module.model, begun)
-    loggers = make_loggers(config, plan.folder, _step(content)) if record else []
+    loggers = make_loggers(config, plan.folder, _step(content), plan.identity) if record else []
     limit = config.time_limit_minutes
     share = config.trial.until
     stop = StopRequest(
@@ -165,7 +165,7 @@ def fit_and_test(
         )
     )
     trainer = make_trainer(config, precision, plan.folder, length, loggers, callbacks)
-    with signals_as_before():
+    with tracking(loggers, record), signals_as_before():
         if content is not None and content[EXTRA]["done"]:
             # Only the test is missing. The counters say at which step it is.
             trainer.fit_loop.load_state_dict(content["loops"]["fit_loop"])
@@ -183,18 +183,18 @@ def fit_and_test(
         load_weights(module, best)
         with _interrupts(trainer):
             trainer.test(module, datamodule=batches, verbose=False)
-    if record:
-        record.best = next(entry for entry in record.history if entry["step"] == best.step)
-        record.metrics = {
-            **{k: v for k, v in record.best.items() if k.startswith("validation/")},
-            **module.results["test"],
-        }
-        record.figures = {
-            f"test/{name}": to_plain(figure) for name, figure in module.figures["test"].items()
-        }
-        log_hyperparameters(loggers, record, best.step, task.headline or (task.primary,))
-        # Lightning's loggers write it, empty; config.yaml has what it would say.
-        (plan.folder / "hparams.yaml").unlink(missing_ok=True)
+        if record:
+            record.best = next(entry for entry in record.history if entry["step"] == best.step)
+            record.metrics = {
+                **{k: v for k, v in record.best.items() if k.startswith("validation/")},
+                **module.results["test"],
+            }
+            record.figures = {
+                f"test/{name}": to_plain(figure) for name, figure in module.figures["test"].items()
+            }
+            log_hyperparameters(loggers, record, best.step, task.headline or (task.primary,))
+            # Lightning's loggers write it, empty; config.yaml has what it would say.
+            (plan.folder / "hparams.yaml").unlink(missing_ok=True)
 
 
 def make_batches(config: DictConfig, task: Task, data: Data) -> DataModule:

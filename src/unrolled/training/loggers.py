@@ -1,8 +1,13 @@
-"""TensorBoard and CSV, in the run's own folder, going on where an interrupted run stopped."""
+"""TensorBoard and CSV, in the run's own folder, and trackers, going on where an interrupted run
+stopped."""
 
+import contextlib
 import csv
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
@@ -10,6 +15,8 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
 from unrolled.runs.record import Record, look_up
 from unrolled.training import logs
+from unrolled.training.trackers.packages import chosen
+from unrolled.training.trackers.tracker import Tracked, Tracker
 
 # What the HParams page lists: the same keys for every run, so that one table holds a whole sweep.
 HYPERPARAMETERS = (
@@ -62,10 +69,13 @@ class _Table(ExperimentWriter):
         logs.write(path, logs.rows(path), fieldnames)
 
 
-def make_loggers(config: DictConfig, folder: Path, step: int = 0) -> list[Logger]:
-    """The loggers that the configuration chose, writing into ``folder`` itself.
+def make_loggers(
+    config: DictConfig, folder: Path, step: int = 0, identity: str = ""
+) -> list[Logger]:
+    """The loggers that the configuration chose; TensorBoard and CSV write into ``folder`` itself.
 
     Args:
+        identity: of the run, by which a tracker knows it again.
         step: to go on from; what TensorBoard has of later ones is from an attempt that was cut
             off, and it forgets it.
     """
@@ -79,7 +89,46 @@ def make_loggers(config: DictConfig, folder: Path, step: int = 0) -> list[Logger
         )
     if config.logger.csv:
         loggers.append(Curves(folder, name="", version=""))
+    # The same run may be a part of several studies.
+    key = hashlib.sha256(f"{identity}\n{config.study}".encode()).hexdigest()[:32]
+    outputs = Path(config.paths.outputs).expanduser()
+    tracked = Tracked(key, folder.name, config.study, folder, step > 0, config.logger, outputs)
+    for name in chosen(config):
+        module = import_module(f"unrolled.training.trackers.{name}")
+        loggers.append(getattr(module, name.capitalize())(tracked))
     return loggers
+
+
+@contextlib.contextmanager
+def tracking(loggers: Sequence[Logger], record: Record | None) -> Iterator[None]:
+    """Tell trackers the configuration at the beginning and what became of the run at the end; the
+    record says which of them failed."""
+    trackers = [logger for logger in loggers if isinstance(logger, Tracker)]
+    status = "failed"
+    try:
+        for tracker in trackers:
+            assert record is not None
+            if not tracker.tracked.continued:
+                tracker.log_hyperparams(_flat(record.config) | {"identity": record.identity})
+            # At once: a run that fails is listed, too, and a server that is not there is said.
+            tracker.save()
+        yield
+        status = "finished"
+    finally:
+        for tracker in trackers:
+            tracker.end(status)
+        failures = {tracker.kind: tracker.failure for tracker in trackers if tracker.failure}
+        if failures and record is not None:
+            record.environment["tracker_failures"] = failures
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = isinstance(value, Mapping)
+        flat |= _flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
+    return flat
 
 
 def flush(loggers: Sequence[Logger]) -> None:
@@ -121,4 +170,8 @@ def log_hyperparameters(
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(hyperparameters, metrics, step)
+        elif isinstance(logger, Tracker):
+            about = {"parameters": record.model["parameters"], "best_step": step}
+            best = {f"best/{name}": value for name, value in record.metrics.items()}
+            logger.log_final({**about, **best})
         logger.finalize("success")

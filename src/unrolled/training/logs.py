@@ -9,7 +9,7 @@ from unrolled.runs.files import atomic_path
 
 METRICS = "metrics.csv"
 # What an attempt that nothing goes on from may have left in a run's folder.
-LEFTOVERS = ("checkpoints", METRICS, "events.out.*", "hparams.yaml")
+LEFTOVERS = ("checkpoints", METRICS, "events.out.*", "hparams.yaml", "wandb", "comet")
 
 
 def sizes(folder: Path, appended: Iterable[str]) -> dict[str, int]:

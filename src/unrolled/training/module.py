@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_map_only
@@ -17,6 +17,7 @@ from unrolled.figures.draw import draw
 from unrolled.models.model import RecurrentModel
 from unrolled.recurrence.stack import States, detach
 from unrolled.runs.figures import Figure
+from unrolled.tasks.boards import board_of
 from unrolled.tasks.task import Data, Draws, Task
 
 # Steps of all sequences together that an evaluation runs at a time, where the state is carried:
@@ -214,13 +215,14 @@ class TaskModule(pl.LightningModule):
         self.log_dict(results, logger=False)
         for logger in self.loggers:
             # A test is a single dot, which TensorBoard would show before the curves; its table of
-            # runs has it.
-            if split == "validation" or not isinstance(logger, TensorBoardLogger):
+            # runs has it, and trackers have it among their results.
+            if split == "validation" or isinstance(logger, CSVLogger):
                 logger.log_metrics(results, self.global_step)
-            if isinstance(logger, TensorBoardLogger):
-                for name, figure in self.figures[split].items():
-                    picture = draw({"": [figure]}, f"{split} {name.replace('_', ' ')}")
-                    logger.experiment.add_figure(f"{split}/{name}", picture, self.global_step)
+        boards = [board for logger in self.loggers if (board := board_of(logger)) is not None]
+        for name, figure in self.figures[split].items() if boards else ():
+            picture = draw({"": [figure]}, f"{split} {name.replace('_', ' ')}")
+            for board in boards:
+                board.add_figure(f"{split}/{name}", picture, self.global_step)
         return results
 
     def _number(self, name: str, value: float) -> float:

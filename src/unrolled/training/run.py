@@ -29,6 +29,7 @@ from unrolled.runs.status import RunStatus, run_status
 from unrolled.tasks.build import check_task, describe_task, prepare_data
 from unrolled.training.imports import quick_imports
 from unrolled.training.stopping import watchdog
+from unrolled.training.trackers.packages import require_packages
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -67,6 +68,7 @@ def specify(config: DictConfig, trusted: Iterable[str] = EVERYTHING) -> RunSpec:
     """
     config = plain(config)
     check_task(config)
+    require_packages(config)
     return RunSpec.of(config, prepare_data(config, trusted).fingerprint)
 
 

@@ -21,6 +21,7 @@ from unrolled.tasks.classification.data import (
     read_fitted,
 )
 from unrolled.tasks.examples import ArrayData, ExampleTask
+from unrolled.tasks.interface import Interface
 from unrolled.tasks.prediction import NewData, PredictingTask
 from unrolled.tasks.task import Sources, require_at_least
 
@@ -176,6 +177,28 @@ class Classification(ExampleTask, PredictingTask):
             return Embedding(tokenizer.vocabulary_size + int(self.read_padding), size)
 
         return Parts(size, encoder, head, self.pooling, self.bidirectional)
+
+    def interface(self, fitted: Fitted) -> Interface:
+        one = self._one_output(fitted)
+        tokenizer = fitted.tokenizer
+        if tokenizer is None:
+            about: dict[str, Any] = {
+                "kind": "numbers",
+                "features": fitted.features,
+                "scaling": "(number - mean) / scale",
+                "mean": [*fitted.center],
+                "scale": [*fitted.scale],
+            }
+        else:
+            about = {"kind": "token ids", "vocabulary_size": tokenizer.vocabulary_size}
+        read: dict[str, Any] = {"max_length": self.max_length, "keep": self.keep}
+        if self.read_padding:
+            # Padding is a step like any other, so every sequence is max_length long.
+            value = 0 if tokenizer is None else tokenizer.vocabulary_size
+            read |= {"pad_to_max_length": self.padding, "padding_value": value}
+        kind = "logit of the second label (sigmoid)" if one else "logits of the labels (softmax)"
+        scores = {"kind": kind, "labels": [*fitted.classes]}
+        return Interface({**about, **read}, scores, tokenizer, whole_texts=False)
 
     def evaluator(self, data: ClassifiedData, split: str) -> "ClassificationMetrics":
         from unrolled.tasks.classification.metrics import ClassificationMetrics

@@ -14,6 +14,7 @@ from unrolled.data.sequences import IGNORE, Sequences
 from unrolled.errors import ConfigError
 from unrolled.runs.task import Metric
 from unrolled.tasks.examples import ArrayData, ExampleTask
+from unrolled.tasks.interface import Interface
 from unrolled.tasks.memory.answers import Answers
 from unrolled.tasks.task import Sources, require_at_least
 
@@ -131,6 +132,12 @@ class SymbolTask(ExampleTask):
             return OneHot(size) if self.one_hot else Embedding(self.inputs, size)
 
         return Parts(size, encoder, lambda hidden_size, _: self.head(hidden_size))
+
+    def interface(self, fitted: Any) -> Interface:
+        return Interface(
+            {"kind": "symbols", "symbols": self.inputs},
+            {"kind": "logits of the answers", "answers": self.classes, "silent": self.silent},
+        )
 
     def head(self, hidden_size: int) -> "Head":
         """What gives the answers."""

@@ -17,6 +17,7 @@ from unrolled.errors import ConfigError, DataError
 from unrolled.runs.task import Metric
 from unrolled.tasks.examples import ExampleTask
 from unrolled.tasks.generation import Request, Surprisal
+from unrolled.tasks.interface import Interface
 from unrolled.tasks.next_token.contexts import (
     ContextCorpus,
     Ids,
@@ -164,6 +165,12 @@ class NextToken(ExampleTask, TokenTask):
 
     def token_counts(self, data: ContextCorpus) -> "Counts":
         return counts_of(data.splits["train"][1], data.fitted.vocabulary_size)
+
+    def interface(self, fitted: TextTokenizer) -> Interface:
+        about = super().interface(fitted)
+        window = self.window if self.context == "window" else None
+        read = {"context": self.context, "window": window, "max_length": self.max_length}
+        return replace(about, inputs={**about.inputs, **read})
 
     def tokens_per_character(self, data: ContextCorpus, split: str) -> None:
         return None

@@ -1,0 +1,1 @@
+"""A trained run as files that run without this package: weights, program, tokenizer, card."""
