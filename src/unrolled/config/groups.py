@@ -16,7 +16,7 @@ from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 from yaml import MarkedYAMLError, YAMLError
 
-from unrolled.config.locations import config_directory
+from unrolled.config.locations import config_directory, plugin_directories
 from unrolled.config.overrides import choice_of
 from unrolled.errors import ConfigError
 
@@ -88,7 +88,8 @@ class ConfigGroups:
 
 @contextmanager
 def config_groups(config_dir: str | None = None) -> Iterator[ConfigGroups]:
-    """Hydra on our config folders and, before them, the person's own.
+    """Hydra on our config folders, before them the person's own, and behind them those of
+    plug-ins.
 
     Raises:
         ConfigError: there is no such config folder.
@@ -96,7 +97,10 @@ def config_groups(config_dir: str | None = None) -> Iterator[ConfigGroups]:
     OmegaConf.register_new_resolver("class_name", _class_name, replace=True)
     path = create_config_search_path(str(config_directory()))
     # Hydra wants the schemas last.
-    path.prepend("unrolled", "experiments://", SearchPathQuery(provider="schema"))
+    behind = SearchPathQuery(provider="schema")
+    path.prepend("unrolled", "experiments://", behind)
+    for folder in plugin_directories():
+        path.prepend("plug-in", f"file://{folder}", behind)
     if config_dir is not None:
         if not Path(config_dir).is_dir():
             raise ConfigError(f"--config-dir {config_dir}: no such folder")
