@@ -16,6 +16,7 @@ from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 from yaml import MarkedYAMLError, YAMLError
 
+from unrolled.config.hydra_choices import beside_ours
 from unrolled.config.locations import config_directory, plugin_directories
 from unrolled.config.overrides import choice_of
 from unrolled.errors import ConfigError
@@ -109,7 +110,8 @@ def config_groups(config_dir: str | None = None) -> Iterator[ConfigGroups]:
     # What initialize_config_dir() does, which takes one folder and no more.
     GlobalHydra.instance().clear()
     try:
-        yield ConfigGroups(Hydra.create_main_hydra2("unrolled", path))
+        with beside_ours(config_directory()):
+            yield ConfigGroups(Hydra.create_main_hydra2("unrolled", path))
     finally:
         GlobalHydra.instance().clear()
 
