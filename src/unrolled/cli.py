@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": "a trained run again, on its own data or on other data",
     "reproduce": "a finished run again from its record, and whether it came out the same",
     "runs": "what runs there are, and in which state",
+    "completion": "the script for a shell that completes commands, keys and choices",
 }
 
 
@@ -76,6 +77,7 @@ def _parser(typed: Sequence[str]) -> argparse.ArgumentParser:
         description="Compare recurrent architectures, honestly, from one command.",
     )
     parser.add_argument("--version", action="version", version=f"unrolled {__version__}")
+    parser.set_defaults(commands=[*COMMANDS])
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
         if name in typed[:1]:

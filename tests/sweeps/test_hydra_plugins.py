@@ -102,10 +102,10 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         store.store(group=group, name=name, node=node, provider="theirs")
     yield
     for group, name in STORED:
-        node = store.repo
+        stored: dict[str, Any] = store.repo
         for part in group.split("/"):
-            node = node[part]
-        del node[f"{name}.yaml"]
+            stored = stored[part]
+        del stored[f"{name}.yaml"]
     OptunaSweeper.objectives.clear()
 
 
