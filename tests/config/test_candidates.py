@@ -58,7 +58,7 @@ def test_every_choice_that_hydra_knows_is_offered() -> None:
         ((), "cell=gru,gru", ["gru,gru_layernorm", "gru,gru_reset_before"]),
         ((), "fail_fast=", ["true", "false"]),
         ((), "retry_failed=", ["true", "false", "null"]),
-        ((), "trainer.precision=", ["fp32", "bf16"]),
+        ((), "trainer.accelerator=", ["cpu", "gpu"]),
         ((), "trainer.profiler=", ["simple", "advanced", "null"]),
         ((), "cell.backend=n", ["native"]),
         (("cell=lru",), "cell.activation=", ["gelu", "none"]),
