@@ -1,10 +1,11 @@
-"""The wheel: built, installed elsewhere, and run from a folder that knows nothing of the
-checkout."""
+"""The wheel: built from the sdist, installed elsewhere, and run from a folder that knows nothing
+of the checkout."""
 
 import os
 import site
 import subprocess
 import sys
+import tarfile
 import venv
 from pathlib import Path
 
@@ -15,7 +16,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.mark.slow
 def test_an_installed_wheel_trains_from_any_folder(tmp_path: Path, text_file: Path) -> None:
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(tmp_path), str(ROOT))
+    # The sdist first, and the wheel from it: whoever packages Unrolled has nothing else.
+    run(sys.executable, "-m", "build", "--no-isolation", "-o", str(tmp_path), str(ROOT))
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"CHANGELOG.md", "CITATION.cff", "tests/test_wheel.py", "docs/cells.md"} <= names
     (wheel,) = tmp_path.glob("*.whl")
     home = tmp_path / "installed"
     venv.create(home)

@@ -27,6 +27,7 @@ COMMANDS = {
     "export": "a trained run as a folder that runs without this package",
     "reproduce": "a finished run again from its record, and whether it came out the same",
     "runs": "what runs there are, and in which state",
+    "completion": "the script for a shell that completes commands, keys and choices",
 }
 
 
@@ -77,6 +78,7 @@ def _parser(typed: Sequence[str]) -> argparse.ArgumentParser:
         description="Compare recurrent architectures, honestly, from one command.",
     )
     parser.add_argument("--version", action="version", version=f"unrolled {__version__}")
+    parser.set_defaults(commands=[*COMMANDS])
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
         if name in typed[:1]:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from unrolled.commands.options import FAILED, make_console
+from unrolled.commands.options import FAILED, add_config_dir, make_console
 from unrolled.config.build import EVERYTHING, object_at
 from unrolled.config.hyperparameters import typed_values
 from unrolled.config.signatures import read_signature
@@ -46,6 +46,7 @@ def add_parser(subparsers: Any, summary: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("cell", metavar="CELL", help="my_cells.MyCell, or a choice such as lstm")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="hyperparameters")
+    add_config_dir(parser)
     parser.add_argument("--hidden-size", type=int, default=256, help="of the timed layer (256)")
     parser.add_argument("--batch-size", type=int, default=32, help="of the timed layer (32)")
     parser.add_argument("--length", type=int, default=64, help="of the timed sequences (64)")
@@ -65,7 +66,8 @@ def run(options: argparse.Namespace) -> int:
             raise ConfigError(f"--{name.replace('_', '-')}: must be at least 1")
     given = hyperparameters(options.overrides)
     own = "." in options.cell
-    config = compose_run([f"cell._target_={options.cell}" if own else f"cell={options.cell}"])
+    choice = f"cell._target_={options.cell}" if own else f"cell={options.cell}"
+    config = compose_run([choice], options.config_dir)
     if own:
         object_at(options.cell)
     _require_types(str(config.cell._target_), given)

@@ -210,7 +210,7 @@ def _changes(run: StoredRun, data: Data) -> dict[str, tuple[Any, Any]]:
     now = {"name": data.name, "fingerprint": data.fingerprint, **data.describe()}
     return {
         **{f"data.{key}": pair for key, pair in changed(run.record.data, now).items()},
-        **changed(run.record.environment, describe_environment() | _same(run)),
+        **changed(run.record.environment, describe_environment(run.config) | _same(run)),
     }
 
 

@@ -1,5 +1,5 @@
-"""What several subcommands share: ``--trust``, text that is read, the terminal, the exit code of
-a failure."""
+"""What several subcommands share: ``--trust``, ``--config-dir``, text that is read, the terminal,
+the exit code of a failure."""
 
 import argparse
 import sys
@@ -23,6 +23,13 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="MODULE",
         help="a module outside unrolled that the run's configuration may name, such as my_cells",
+    )
+
+
+def add_config_dir(parser: argparse.ArgumentParser) -> None:
+    """Add the flag ``--config-dir``, ``-cd`` for short as Hydra has it."""
+    parser.add_argument(
+        "-cd", "--config-dir", metavar="DIR", help="a folder with config groups of your own"
     )
 
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from unrolled.commands.options import FAILED, make_console
+from unrolled.commands.options import FAILED, add_config_dir, make_console
 from unrolled.config.working_folder import search_working_folder
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ def add_parser(subparsers: Any, summary: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "-m", "--multirun", action="store_true", help="a sweep: values separated by commas"
     )
-    parser.add_argument(
-        "-cd", "--config-dir", metavar="DIR", help="a folder with config groups of your own"
-    )
+    add_config_dir(parser)
     parser.add_argument(
         "-c", "--cfg", action="store_true", help="print the configuration and do nothing"
     )

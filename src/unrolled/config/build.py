@@ -19,6 +19,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from unrolled.config.hyperparameters import typed_arguments
+from unrolled.config.plugins import plugin_of
 from unrolled.config.schema import BUILT
 from unrolled.config.signatures import signature_of
 from unrolled.config.sources import find_source, syntax_error
@@ -40,14 +41,16 @@ def target_of(node: DictConfig, trusted: Iterable[str] = OURS) -> Callable[..., 
     name = str(node._target_)
     if not name.startswith((*OURS, *trusted)):
         module = name.partition(".")[0]
-        if _is_library(module):
+        plugin = plugin_of(module)
+        if plugin is None and _is_library(module):
             raise ConfigError(
                 f"the stored configuration names {name}, which is part of a library and no cell, "
                 "task or data set of a module of one's own; it is not followed"
             )
+        where = f"of {plugin}" if plugin else "code outside unrolled"
         raise ConfigError(
-            f"the stored configuration names {name}, code outside unrolled; if you trust it, "
-            f'say so: --trust {module}, in Python trust="{module}"'
+            f"the stored configuration names {name}, {where}; if you trust it, say so: "
+            f'--trust {module}, in Python trust="{module}"'
         )
     return object_at(name)
 

@@ -28,13 +28,16 @@ from unrolled.errors import ConfigError
 PRIMARY = "train"
 
 
-def compose_run(overrides: Sequence[str] = ()) -> DictConfig:
+def compose_run(overrides: Sequence[str] = (), config_dir: str | None = None) -> DictConfig:
     """The checked configuration of one run, for scripts and tests.
+
+    Args:
+        config_dir: a folder of config groups of the person's own.
 
     Raises:
         ConfigError: an unknown key, choice or type, a missing value, or one out of range.
     """
-    with config_groups() as groups:
+    with config_groups(config_dir) as groups:
         parsed = groups.parse(choose_custom(overrides))
         refuse_sweeps(parsed)
         return run_config(compose_checked(groups, parsed))

@@ -16,7 +16,8 @@ from hydra.version import VersionBase, setbase
 from omegaconf import DictConfig, OmegaConf
 from yaml import MarkedYAMLError, YAMLError
 
-from unrolled.config.locations import config_directory
+from unrolled.config.hydra_choices import beside_ours
+from unrolled.config.locations import config_directory, plugin_directories
 from unrolled.config.overrides import choice_of
 from unrolled.errors import ConfigError
 
@@ -88,7 +89,8 @@ class ConfigGroups:
 
 @contextmanager
 def config_groups(config_dir: str | None = None) -> Iterator[ConfigGroups]:
-    """Hydra on our config folders and, before them, the person's own.
+    """Hydra on our config folders, before them the person's own, and behind them those of
+    plug-ins.
 
     Raises:
         ConfigError: there is no such config folder.
@@ -96,12 +98,15 @@ def config_groups(config_dir: str | None = None) -> Iterator[ConfigGroups]:
     OmegaConf.register_new_resolver("class_name", _class_name, replace=True)
     path = create_config_search_path(str(config_directory()))
     # Hydra wants the schemas last.
-    path.prepend("unrolled", "experiments://", SearchPathQuery(provider="schema"))
+    behind = SearchPathQuery(provider="schema")
+    path.prepend("unrolled", "experiments://", behind)
+    for folder in plugin_directories():
+        path.prepend("plug-in", f"file://{folder}", behind)
     if config_dir is not None:
         if not Path(config_dir).is_dir():
             raise ConfigError(f"--config-dir {config_dir}: no such folder")
         path.prepend("command-line", f"file://{Path(config_dir).resolve()}")
-    with _hydra_as_before():
+    with _hydra_as_before(), beside_ours(config_directory()):
         setbase("1.3")
         # What initialize_config_dir() does, which takes one folder and no more.
         GlobalHydra.instance().clear()

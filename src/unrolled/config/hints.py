@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from unrolled.config.locations import config_directory
+from unrolled.config.locations import choice_files
 from unrolled.errors import ConfigError
 
 
@@ -101,11 +101,7 @@ def nearest_key(word: str, candidates: Sequence[str]) -> str:
 def _other_choices(config: DictConfig, key: str) -> str:
     """A clause for a key that the chosen option of a group lacks and others have."""
     group, _, name = key.partition(".")
-    having = [
-        path.stem
-        for path in sorted(config_directory().glob(f"{group}/*.yaml"))
-        if name in _top_level_keys(path)
-    ]
+    having = [path.stem for path in choice_files(group) if name in _top_level_keys(path)]
     if not having or not name:
         return ""
     chosen = OmegaConf.select(config, f"{group}.name")

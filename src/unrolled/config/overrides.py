@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from unrolled.config import hints
 from unrolled.config.build import OURS
-from unrolled.config.locations import config_directory
+from unrolled.config.locations import choice_files
 from unrolled.config.schema import BUILT
 from unrolled.errors import ConfigError
 
@@ -35,7 +35,7 @@ def choice_of(group: str, target: str) -> str | None:
     if not target.startswith("unrolled."):
         return None
     line = re.compile(rf"^_target_: {re.escape(target)}\s*$", re.MULTILINE)
-    for path in sorted(config_directory().glob(f"{group}/*.yaml")):
+    for path in choice_files(group):
         if line.search(path.read_text(encoding="utf-8")):
             return path.stem
     return None

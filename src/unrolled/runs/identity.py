@@ -57,7 +57,12 @@ ADDED_LATER: dict[str, Any] = {
     "model.temporal_activation_regularization": 0.0,
 }
 # Groups whose class may be a person's own, and the name under which its code counts.
-_OWN_CODE = {"cell": "code", "task": "task_code"}
+_OWN_CODE = {
+    "cell": "code",
+    "task": "task_code",
+    "optimizer": "optimizer_code",
+    "scheduler": "scheduler_code",
+}
 
 
 def plain(config: DictConfig) -> DictConfig:
@@ -69,7 +74,7 @@ def plain(config: DictConfig) -> DictConfig:
 
 def identity(config: DictConfig, fingerprint: str) -> str:
     """The sha256 of what decides the result: the configuration that matters, the data's content,
-    and the code of a cell or a task of one's own."""
+    and the code of a cell, a task, an optimizer or a scheduler of one's own."""
     values = as_dict(config)
     for group, name in _OWN_CODE.items():
         target = OmegaConf.select(config, f"{group}._target_", default="unrolled.")
@@ -97,8 +102,8 @@ def _remove(values: dict[str, Any], key: str) -> None:
 
 
 def _source(target: str) -> bytes | None:
-    """The file of a class from outside this package, as far as there is one."""
-    if target.startswith("unrolled."):
+    """The file of a class of a person's own, as far as there is one."""
+    if target.startswith(("unrolled.", "torch.")):
         return None
     try:
         spec = importlib.util.find_spec(target.rpartition(".")[0])

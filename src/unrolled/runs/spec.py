@@ -15,8 +15,7 @@ class RunSpec:
 
     Attributes:
         config: resolved, as a record keeps it.
-        identity: of the configuration, the data's content and the code of a cell or task of
-            one's own.
+        identity: of the configuration, the data's content and the code of classes of one's own.
         study: the folder of the study.
         name: of the run, and of its folder.
     """

@@ -218,7 +218,7 @@ def _names(config: DictConfig, varied: Sequence[str]) -> list[str]:
 def _values(
     groups: ConfigGroups, overrides: Sequence[Override], base: DictConfig
 ) -> dict[str, list[str]]:
-    """For each key its overrides, one for each value; of an interval, which only a search takes,
+    """For each key its overrides, one for each value; of an interval, which only searches take,
     its ends."""
     lines: dict[str, list[str]] = {}
     for override in overrides:
@@ -229,7 +229,7 @@ def _values(
             raise ConfigError(f"{override.input_line}: a sweep has one value for this")
         elif override.is_discrete_sweep():
             lines[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
-        elif _is_search(base.hydra) and isinstance(override.value(), IntervalSweep):
+        elif not _is_grid(base.hydra) and isinstance(override.value(), IntervalSweep):
             hints.require_key(base, key, groups.names)
             lines[key] = [f"{key}={end}" for end in ends(override, base)]
         else:
@@ -250,11 +250,12 @@ def _one_at_a_time(values: dict[str, list[str]]) -> Iterator[list[str]]:
 
 
 def _is_search(hydra: Any) -> bool:
-    return str(hydra.sweeper._target_).endswith("OptunaSweeper")
+    # Hydra's own plug-in for Optuna has a class of this name, too.
+    return str(hydra.sweeper._target_) == "hydra_plugins.unrolled_plugins.OptunaSweeper"
 
 
 def _is_fair(hydra: Any) -> bool:
-    return str(hydra.sweeper._target_).endswith("FairSweeper")
+    return str(hydra.sweeper._target_) == "hydra_plugins.unrolled_plugins.FairSweeper"
 
 
 def _is_grid(hydra: Any) -> bool:

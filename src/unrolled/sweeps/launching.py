@@ -18,17 +18,19 @@ from unrolled.sweeps.pools.pool import ENDED, Pool, drive
 from unrolled.training.run import Outcome, specify
 from unrolled.training.threads import available_cores
 
-# By the last part of a launcher's `_target_`.
+# By a launcher's `_target_`; packages of others have a LocalLauncher, too.
 POOLS = {
-    "LocalLauncher": "unrolled.sweeps.pools.local.LocalPool",
-    "RayLauncher": "unrolled.sweeps.pools.ray.RayPool",
-    "SubmititLauncher": "unrolled.sweeps.pools.submitit.SubmititPool",
+    "hydra_plugins.unrolled_plugins.LocalLauncher": "unrolled.sweeps.pools.local.LocalPool",
+    "hydra_plugins.unrolled_plugins.RayLauncher": "unrolled.sweeps.pools.ray.RayPool",
+    "hydra_plugins.unrolled_plugins.SubmititLauncher": (
+        "unrolled.sweeps.pools.submitit.SubmititPool"
+    ),
 }
 
 
 def is_ours(launcher: DictConfig) -> bool:
     """Whether a launcher is one of ours, which start a run as soon as there is a place for it."""
-    return _name(launcher) in POOLS
+    return launcher._target_ in POOLS
 
 
 def make_pool(launcher: DictConfig, config: DictConfig, runs: int | None) -> Pool:
@@ -126,7 +128,7 @@ def launch(
 
 
 def _pool(launcher: DictConfig) -> Any:
-    module, _, name = POOLS[_name(launcher)].rpartition(".")
+    module, _, name = POOLS[launcher._target_].rpartition(".")
     return getattr(import_module(module), name)
 
 
@@ -134,7 +136,3 @@ def _options(launcher: DictConfig) -> dict[str, Any]:
     options = OmegaConf.to_container(launcher, resolve=True)
     assert isinstance(options, dict)
     return {str(key): value for key, value in options.items() if key != "_target_"}
-
-
-def _name(launcher: DictConfig) -> str:
-    return str(launcher._target_).rpartition(".")[2]

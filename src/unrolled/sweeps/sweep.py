@@ -17,14 +17,17 @@ from unrolled.config.locations import frozen
 from unrolled.errors import ConfigError, StorageError
 from unrolled.runs.files import remove_leftovers, temporary_path, write_json
 from unrolled.runs.processes import this_process
+from unrolled.runs.progress import PROGRESS, read_progress
 from unrolled.runs.spec import RunSpec
 from unrolled.runs.status import RunStatus, run_status
 from unrolled.runs.sweep_state import SWEEP, read_sweep
 from unrolled.runs.text import printable
+from unrolled.sweeps.display import ENDED as ENDINGS
 from unrolled.sweeps.display import Display
 from unrolled.sweeps.expansion import Plan, each_fold, has_open_folds, name_by
 from unrolled.sweeps.launching import is_ours, make_pool, require_launcher
-from unrolled.sweeps.pools.hydra import HydraPool
+from unrolled.sweeps.lines import recorded_end
+from unrolled.sweeps.pools.hydra import HydraPool, makeable
 from unrolled.sweeps.pools.pool import ENDED, Pool, drive
 from unrolled.sweeps.worker import retries, work_on_config
 from unrolled.tasks.build import check_task, prepare_data
@@ -121,7 +124,9 @@ def sweep(plan: Plan, console: Console, command: str = "") -> list[Outcome]:
         stack.enter_context(_announced(studies, runs, command))
         # Others' launchers and sweepers say nothing of a run until all of its batch have ended.
         follow = () if ours else studies
-        display = stack.enter_context(Display(console, total=runs, follow=follow))
+        # A sweeper of others decides by itself how many there are.
+        total = runs if known else None
+        display = stack.enter_context(Display(console, total=total, follow=follow))
         if plan.is_grid and ours:
             pool = make_pool(plan.hydra.launcher, first.config, len(specs))
             return _make_all(pool, specs, display)
@@ -141,12 +146,17 @@ def sweep(plan: Plan, console: Console, command: str = "") -> list[Outcome]:
             batch = plan.hydra.sweeper.get("max_batch_size")
             lines = dict(zip(specs, plan.overrides, strict=True))
             return _make_all(HydraPool(groups, plan.typed, lines, batch), specs, display)
-        batches = groups.hydra.multirun(
-            config_name=PRIMARY,
-            task_function=work_on_config,
-            overrides=[*plan.typed, name_by(plan.configs[0])],
-            with_log_configuration=False,
-        )
+        begun = time.time()
+        with makeable("hydra/sweeper"):
+            batches = groups.hydra.multirun(
+                config_name=PRIMARY,
+                task_function=work_on_config,
+                overrides=[*plan.typed, name_by(plan.configs[0])],
+                with_log_configuration=False,
+            )
+        if batches is None:
+            # Searches of others return nothing.
+            return [outcome for study in studies for outcome in _ended_in(study, begun)]
         return [result.return_value for batch in batches for result in batch]
 
 
@@ -239,6 +249,16 @@ def _make_all(pool: Pool, specs: Sequence[RunSpec], display: Display) -> list[Ou
     drive(pool, specs, ended, display.begin, fail_fast=specs[0].config.fail_fast)
     kept = Outcome("interrupted", None, ENDED)
     return [outcomes.get(spec, kept) for spec in specs]
+
+
+def _ended_in(study: Path, begun: float) -> Iterator[Outcome]:
+    """How the runs of a study ended that have ended since ``begun``."""
+    for path in sorted(study.glob(f"*/{PROGRESS}")):
+        progress = read_progress(path.parent)
+        if progress is not None and progress.updated >= begun and progress.stage in ENDINGS:
+            yield Outcome(
+                progress.stage, path.parent, recorded_end(path.parent, progress.stage)[1]
+            )
 
 
 def _would(status: RunStatus, retry: bool) -> str:

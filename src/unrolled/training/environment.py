@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import DictConfig
 
 import unrolled
+from unrolled.config.build import OURS
+from unrolled.config.plugins import plugin_of
+from unrolled.config.schema import BUILT
 
 PACKAGES = (
     "pytorch-lightning",
@@ -20,19 +24,31 @@ PACKAGES = (
 )
 
 
-def describe_environment() -> dict[str, Any]:
-    """Versions, processor, GPU, threads, and the state of the source it ran from."""
+def describe_environment(config: DictConfig | None = None) -> dict[str, Any]:
+    """Versions, processor, GPU, threads, and the state of the source it ran from.
+
+    Args:
+        config: of a run; the versions of the plug-ins that it names are recorded, too.
+    """
     return {
         "unrolled": unrolled.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in PACKAGES} | _plugins(config),
         "platform": platform.platform(),
         "cpu": cpu_name(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         **_source(),
     }
+
+
+def _plugins(config: DictConfig | None) -> dict[str, str]:
+    """The versions of the plug-ins that a configuration names."""
+    nodes = [config[group] for group in BUILT] if config is not None else []
+    targets = [str(node.get("_target_", "")) for node in nodes]
+    found = [plugin_of(one) for one in targets if one and not one.startswith(OURS)]
+    return {plugin.distribution: plugin.version for plugin in found if plugin}
 
 
 def cpu_name() -> str:

@@ -268,7 +268,7 @@ def describe(
     """Fill in what is known before the first step."""
     model, task = module.model, module.task
     device, half = device_of(config.trainer), precision == "bf16"
-    record.environment = {**describe_environment(), "device": device_name(config.trainer)}
+    record.environment = {**describe_environment(config), "device": device_name(config.trainer)}
     record.data = {"name": data.name, "fingerprint": data.fingerprint, **data.describe()}
     record.task = task.describe(data).to_dict()
     record.model = {

@@ -6,6 +6,7 @@ or a finished run answers at once.
 
 import contextlib
 import logging
+import math
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +24,7 @@ from unrolled.runs.identity import as_dict, identity, plain, study_folder
 from unrolled.runs.locks import hold, lock_path
 from unrolled.runs.processes import this_process
 from unrolled.runs.progress import Progress, read_progress
-from unrolled.runs.record import Record
+from unrolled.runs.record import Record, read_record
 from unrolled.runs.spec import RunSpec
 from unrolled.runs.status import RunStatus, run_status
 from unrolled.tasks.build import check_task, describe_task, prepare_data
@@ -55,6 +56,14 @@ class Outcome:
     folder: Path | None
     message: str = ""
     exited: str | None = None
+
+    def __float__(self) -> float:
+        """The metric that the run's task watches, on validation: sweepers of others take what a
+        run returns for its objective. Not a number where the run did not finish."""
+        if self.folder is None or self.status not in ("finished", "skipped"):
+            return math.nan
+        record = read_record(self.folder)
+        return float(record.metrics.get(record.description.monitor, math.nan))
 
 
 def specify(config: DictConfig, trusted: Iterable[str] = EVERYTHING) -> RunSpec:

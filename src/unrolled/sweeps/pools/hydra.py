@@ -1,19 +1,42 @@
 """The runs of a sweep through a launcher of others, such as Hydra's ``basic`` and ``joblib``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.plugins import Plugins
+from hydra.errors import InstantiationException
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
 from unrolled.config.compose import PRIMARY
 from unrolled.config.groups import ConfigGroups
+from unrolled.errors import ConfigError
 from unrolled.runs.spec import RunSpec
 from unrolled.sweeps.pools.pool import Pool
 from unrolled.sweeps.worker import work_on_config
 from unrolled.training.run import Outcome
+
+
+@contextmanager
+def makeable(group: str) -> Iterator[None]:
+    """One sentence for a launcher or sweeper of others that Hydra cannot make.
+
+    Args:
+        group: what chose it.
+
+    Raises:
+        ConfigError: as a rule for lack of a package that it needs, or of an older version of it.
+    """
+    try:
+        yield
+    except InstantiationException as error:
+        said = str(error).partition(", set env var")[0].splitlines()[0]
+        raise ConfigError(
+            f"{group}: it cannot be made: {said}; what its package needs is not installed, or in "
+            "another version"
+        ) from error
 
 
 class HydraPool(Pool):
@@ -38,11 +61,12 @@ class HydraPool(Pool):
         self.batch: list[RunSpec] = []
         self.number = 0
         loader = groups.hydra.config_loader
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=HydraContext(loader, Callbacks()),
-            task_function=work_on_config,
-            config=groups.hydra.compose_config(PRIMARY, list(typed), RunMode.MULTIRUN),
-        )
+        with makeable("hydra/launcher"):
+            self.launcher = Plugins.instance().instantiate_launcher(
+                hydra_context=HydraContext(loader, Callbacks()),
+                task_function=work_on_config,
+                config=groups.hydra.compose_config(PRIMARY, list(typed), RunMode.MULTIRUN),
+            )
 
     @classmethod
     def require(cls, config: DictConfig, options: Mapping[str, Any]) -> None:
