@@ -99,8 +99,13 @@ def test_the_oldest_versions_are_those_of_the_project() -> None:
 
 def test_every_dependency_is_pinned_for_the_tests() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pinned = {line.partition("==")[0].lower() for line in lines if not line.startswith("#")}
+    # Package names are the same with - and _.
+    pinned = {_name(line.partition("==")[0]) for line in lines if not line.startswith("#")}
     extras = PROJECT["optional-dependencies"].values()
     every = [*PROJECT["dependencies"], *(one for extra in extras for one in extra)]
-    needed = {re.split(r"[><=\[]", one)[0].lower() for one in every} - {"unrolled"}
+    needed = {_name(re.split(r"[><=\[]", one)[0]) for one in every} - {"unrolled"}
     assert needed <= pinned
+
+
+def _name(package: str) -> str:
+    return package.lower().replace("_", "-")

@@ -224,9 +224,12 @@ def _stack(make: Make, hidden: int, directions: int) -> Recurrence:
 
 @torch.no_grad()
 def _perturb(module: nn.Module) -> None:
-    """No weight at zero, where a fault would not show."""
+    """No weight at zero, where a fault would not show, and none out of its cell's range."""
     for parameter in module.parameters():
         parameter.add_(0.1 * torch.randn_like(parameter))
+    for cell in module.modules():
+        if isinstance(cell, Cell):
+            cell.constrain()
 
 
 def _inputs(time: int, batch: int, size: int = 3) -> Tensor:

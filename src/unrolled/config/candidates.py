@@ -151,7 +151,8 @@ class Candidates:
         """The keys of the choices of a group that are in force."""
         if group == "experiment":
             return {}
-        node: dict[str, Any] = {}
+        # What each of several choices of a group leaves as it is.
+        node = dict(self._read(f"{group}_defaults.yaml"))
         for choice in self.chosen.get(group, []):
             node |= self._merged(group, choice)
         return node

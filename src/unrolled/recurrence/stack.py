@@ -185,12 +185,12 @@ class Recurrence(nn.Module):
             for cell in self._cells()
         ]
         masks = self._masks_between(x, steps.batch)
-        half = x.dtype in HALF and not torch.is_autocast_enabled(x.device.type)
+        cast = x.dtype in HALF and not torch.is_autocast_enabled(x.device.type)
 
         def one(index: int, x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
             cell = self._cells()[index]
             y, state = run_layer(cell, x, steps, states[0], backend, drawn[index])
-            if half:
+            if cast:
                 # Some cells compute in float32 at least; the next one's weights are not in it.
                 y = y.to(x.dtype)
             return y, (state,)
