@@ -26,12 +26,14 @@ class Contestant:
         module: what Python runs; None for Unrolled, which is run by its own command.
         extra: overrides that Unrolled gets besides.
         needs: a package that may be missing.
+        words_only: whether it takes part over words alone.
     """
 
     name: str
     module: str | None = None
     extra: tuple[str, ...] = ()
     needs: str | None = None
+    words_only: bool = False
 
     @property
     def missing(self) -> str | None:
@@ -46,6 +48,7 @@ CONTESTANTS = {
     for one in (
         Contestant("unrolled"),
         Contestant("unrolled fp32", extra=("trainer.precision=fp32",)),
+        Contestant("unrolled adaptive", extra=("head=adaptive",), words_only=True),
         Contestant(PLAIN, "benchmarks.peers.plain"),
         Contestant("lightning", "benchmarks.peers.lightning"),
         Contestant("keras", "benchmarks.peers.keras_torch", needs="keras"),

@@ -61,7 +61,11 @@ def _one(
         "seconds_to_target": _median(
             [_from_command(one, target) for one, target in zip(own, targets, strict=True)]
         ),
-        "rate_share": PASSES * flops_per_token * speed / rates[precision],
+        # An output layer of another kind has another number of them.
+        "rate_share": PASSES
+        * own[0].get("flops_per_token", flops_per_token)
+        * speed
+        / rates[precision],
         "trainings": list(own),
     }
     if script is not None:
