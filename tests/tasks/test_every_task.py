@@ -60,6 +60,13 @@ HEADS = {
         *("head=sampled", "head.samples=5", "head.proposal=log_uniform", *SMALL["next_token"]),
     ],
 }
+# How a language model may be trained besides.
+TRAINING = {
+    "language_modeling nt_asgd variable_length": [
+        *("optimizer=nt_asgd", "optimizer.lr=20", "optimizer.non_monotone_interval=1"),
+        *("task.variable_length=true", "trainer.validate_every_steps=2", *TEXT),
+    ],
+}
 FOLDS = {f"{task} fold": "fold=1" for task in ("classification", "forecasting", "regression")}
 
 
@@ -95,12 +102,12 @@ def cut_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(TaskModule, "training_step", training_step)
 
 
-@pytest.mark.parametrize("task", [*TASKS, *HEADS, *FOLDS])
+@pytest.mark.parametrize("task", [*TASKS, *HEADS, *TRAINING, *FOLDS])
 def test_a_run_goes_on_exactly_and_comes_out_the_same_again(
     task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, *_ = task.split()
-    overrides = options(name, HEADS.get(task))
+    overrides = options(name, (HEADS | TRAINING).get(task))
     if task in FOLDS:
         overrides += [FOLDS[task], *FOLD]
     whole = run(compose_run([*overrides, "study=whole"]))

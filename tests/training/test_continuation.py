@@ -100,6 +100,15 @@ def equal(one: Any, other: Any) -> None:
         (["scheduler=plateau", "scheduler.patience=0", *SHORT, "trainer.max_steps=60"], [18, 27]),
         (["optimizer=sgd", "optimizer.lr=5", "trainer.early_stopping_patience=1"], [13]),
         (["scheduler=cosine", "trainer.overfit_batches=1"], [13]),
+        # Before and after averaging begins, and in the second epoch of drawn lengths.
+        (
+            [
+                *("optimizer=nt_asgd", "optimizer.lr=8", "optimizer.non_monotone_interval=1"),
+                *("task.variable_length=true", "trainer.validate_every_steps=3", *SHORT),
+                *("trainer.max_steps=30", "trainer.checkpoint_every_steps=4"),
+            ],
+            [6, 26],
+        ),
     ],
 )
 def test_a_run_cut_off_and_continued_is_bitwise_the_same(

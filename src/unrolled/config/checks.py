@@ -42,6 +42,7 @@ LIMITS: dict[str, tuple[float | None, float | None]] = {
     "scheduler.minimum_lr": (0, None),
     "optimizer.momentum": (0, None),
     "optimizer.alpha": (0, 1),
+    "optimizer.non_monotone_interval": (1, None),
     "trainer.devices": (1, None),
     "trainer.threads": (1, None),
     "trainer.max_steps": (1, None),

@@ -28,6 +28,7 @@ class Batch(NamedTuple):
         tokens: how many steps its sequences have together, over all ranks.
         padded: the side on which inputs that are shorter are padded; targets that are one a step
             are padded on the right.
+        rate_factor: what the learning rate of this batch's step is multiplied by.
     """
 
     inputs: Tensor
@@ -36,6 +37,7 @@ class Batch(NamedTuple):
     size: int
     tokens: int
     padded: Literal["right", "left"] = "right"
+    rate_factor: float = 1.0
 
 
 class Examples(Dataset[Batch]):

@@ -13,6 +13,7 @@ from unrolled.data.batches import Batch, ExampleBatches, Examples
 from unrolled.data.sequences import Sequences
 from unrolled.data.streams import Streams
 from unrolled.data.tokens import TokenizedCorpus
+from unrolled.data.variable_lengths import VariableLengths
 
 Loader = DataLoader[Batch]
 Inputs = npt.NDArray[Any] | Sequences
@@ -73,7 +74,12 @@ class DataModule(pl.LightningDataModule, ABC):
 
 
 class StreamModule(DataModule):
-    """Running text as contiguous streams, whose state is carried from batch to batch."""
+    """Running text as contiguous streams, whose state is carried from batch to batch.
+
+    Args:
+        variable_length_seed: of lengths that are drawn around ``sequence_length``; None: every
+            training batch is as long. A debugging run's few batches always are.
+    """
 
     def __init__(
         self,
@@ -84,9 +90,11 @@ class StreamModule(DataModule):
         evaluation_batch_size: int,
         evaluation_sequence_length: int,
         evaluation_warm_up: int = 0,
+        variable_length_seed: int | None = None,
         overfit_batches: int | None = None,
     ) -> None:
         super().__init__(overfit_batches=overfit_batches)
+        self.variable_length_seed = variable_length_seed if overfit_batches is None else None
         self.corpus = corpus
         self.batch_size = batch_size
         self.sequence_length = sequence_length
@@ -96,10 +104,16 @@ class StreamModule(DataModule):
 
     @property
     def steps_per_epoch(self) -> int:
-        return len(self._batches())
+        batches = self._batches()
+        lengths = self._lengths(batches)
+        return len(batches) if lengths is None else len(lengths)
 
     def training(self, rank: int, world_size: int) -> Loader:
         batches = self._batches(rank, world_size)
+        lengths: Any = self._lengths(batches)
+        if lengths is not None:
+            # What it gives are slices of time, and what the streams give for one is a batch.
+            return DataLoader(batches, batch_size=None, sampler=lengths)
         return DataLoader(batches, batch_size=None, sampler=_From(self.first_batch, len(batches)))
 
     def overfitted(self) -> Loader:
@@ -116,6 +130,19 @@ class StreamModule(DataModule):
         )
         # Items are batches already, and slices of an array in memory: nothing for a worker to do.
         return DataLoader(streams, batch_size=None)
+
+    def _lengths(self, batches: "Streams | Subset[Batch]") -> VariableLengths | None:
+        """The lengths of the training batches, where they vary."""
+        if self.variable_length_seed is None:
+            return None
+        assert isinstance(batches, Streams)
+        return VariableLengths(
+            batches.steps,
+            self.sequence_length,
+            seed=self.variable_length_seed,
+            epoch=self.first_epoch,
+            batch=self.first_batch,
+        )
 
     def _batches(self, rank: int = 0, world_size: int = 1) -> "Streams | Subset[Batch]":
         streams = Streams(

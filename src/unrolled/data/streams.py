@@ -17,6 +17,9 @@ class Streams(Dataset[Batch]):
     the very first: each token is predicted exactly once, whatever the batch size and the sequence
     length.
 
+    A slice of time in place of an item's number gives a chunk of any length, whose rate factor is
+    its share of ``sequence_length``.
+
     With ``warm_up``, every stream but the first begins that many tokens before those that it
     predicts, so that a network comes to them with a state of its own; the first stream predicts
     them, and all streams are as long.
@@ -75,11 +78,18 @@ class Streams(Dataset[Batch]):
     def __len__(self) -> int:
         return -(-self.steps // self.sequence_length)
 
-    def __getitem__(self, index: int) -> Batch:
+    def __getitem__(self, index: "int | slice[int, int, None]") -> Batch:
+        if isinstance(index, slice):
+            first, last = index.start, index.stop
+            return self._chunk(first, last)._replace(
+                rate_factor=(last - first) / self.sequence_length
+            )
         if not 0 <= index < len(self):
             raise IndexError(index)
         first = index * self.sequence_length
-        last = min(first + self.sequence_length, self.steps)
+        return self._chunk(first, min(first + self.sequence_length, self.steps))
+
+    def _chunk(self, first: int, last: int) -> Batch:
         time = np.arange(first, last)[:, None]
         # A stream that has ended reads on to stay rectangular; its target there is IGNORE.
         places = np.minimum(self._offsets + time, len(self.ids) - 2)

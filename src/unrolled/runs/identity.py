@@ -51,6 +51,7 @@ CHANGES_ROUNDING_ONLY = (
 # its absence: with it, a run is the one that it was before there was the key.
 ADDED_LATER: dict[str, Any] = {
     "task.evaluation_warm_up": 0,
+    "task.variable_length": False,
     "head": {"name": "linear", "_target_": "unrolled.models.token_heads.linear"},
     "model.word_dropout": 0.0,
     "model.activation_regularization": 0.0,

@@ -19,6 +19,7 @@ from unrolled.recurrence.stack import States, detach
 from unrolled.runs.figures import Figure
 from unrolled.tasks.boards import board_of
 from unrolled.tasks.task import Data, Draws, Task
+from unrolled.training.nt_asgd import NTASGD
 
 # Steps of all sequences together that an evaluation runs at a time, where the state is carried:
 # its memory is then bounded, whatever a batch holds.
@@ -71,6 +72,7 @@ class TaskModule(pl.LightningModule):
         self.states: States | None = None
         self.evaluation_states: States | None = None
         self.gradient_norm: Tensor | None = None
+        self.rate_factor = 1.0
         self.results: dict[str, dict[str, float]] = {}
         self.figures: dict[str, dict[str, Figure]] = {}
         self.since_log = LossSum()
@@ -106,6 +108,7 @@ class TaskModule(pl.LightningModule):
         self.states = None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        self.rate_factor = batch.rate_factor
         hidden, states = self.model(batch.inputs, self.states, batch.lengths, batch.padded)
         if self.task.carries_state:
             self.states = detach(states)
@@ -144,7 +147,27 @@ class TaskModule(pl.LightningModule):
         if on_gpu or float(self.gradient_norm) > gradient_clip_val:
             torch.nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, self.gradient_norm)
 
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        if self.rate_factor != 1:
+            for group in optimizer.param_groups:
+                group["lr"] = group["lr"] * self.rate_factor
+
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Any,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """A step at the rate of the batch, which holds for this step alone."""
+        rates = [group["lr"] for group in optimizer.param_groups]
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+
     def on_validation_epoch_start(self) -> None:
+        for optimizer in self._averaging_optimizers():
+            optimizer.begin_evaluation()
         self._start_evaluation("validation")
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -154,6 +177,16 @@ class TaskModule(pl.LightningModule):
         # A recurrent network may overflow over a whole split early in training and learn on; the
         # training loss decides whether it diverged, and the last validation at the end.
         self._finish_evaluation("validation")
+
+    def on_validation_end(self) -> None:
+        # After every callback, so that samples and the best checkpoint are of the averages, too.
+        monitor = self.task.monitor
+        mode = self.task.describe().metric(monitor).direction
+        for optimizer in self._averaging_optimizers():
+            optimizer.end_evaluation(self.results["validation"][monitor], mode)
+
+    def _averaging_optimizers(self) -> list[NTASGD]:
+        return [one for one in self.trainer.optimizers if isinstance(one, NTASGD)]
 
     def on_test_epoch_start(self) -> None:
         self._start_evaluation(self.tested_split)

@@ -40,6 +40,8 @@ class LanguageModeling(TokenTask):
             predicts, for their context.
         evaluation_sequence_length: tokens per chunk of an evaluation, whose figures do not depend
             on it.
+        variable_length: whether the steps of truncated backpropagation are drawn around
+            ``sequence_length``, see ``VariableLengths``.
         ngram_order: of the n-gram baseline; 0: none; None: 8 where tokens are characters or
             bytes, else 5, and none for more than ten million training tokens.
         sample: see ``Sample``.
@@ -70,6 +72,7 @@ class LanguageModeling(TokenTask):
         evaluation_batch_size: int,
         evaluation_sequence_length: int,
         evaluation_warm_up: int = 0,
+        variable_length: bool = False,
         monitor: str | None = None,
         ngram_order: int | None = None,
         sample: Sample = DEFAULT_SAMPLE,
@@ -90,6 +93,7 @@ class LanguageModeling(TokenTask):
         self.sequence_length = sequence_length
         self.evaluation_sequence_length = evaluation_sequence_length
         self.evaluation_warm_up = evaluation_warm_up
+        self.variable_length = variable_length
         self.ngram_order = ngram_order
 
     def batches(
@@ -104,6 +108,7 @@ class LanguageModeling(TokenTask):
             evaluation_batch_size=self.evaluation_batch_size,
             evaluation_sequence_length=self.evaluation_sequence_length,
             evaluation_warm_up=self.evaluation_warm_up,
+            variable_length_seed=seed if self.variable_length else None,
             overfit_batches=overfit_batches,
         )
 
