@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def test_each_pass_cuts_all_of_time_once_elsewhere_and_in_as_many_steps() -> Non
     for cuts in passes:
         assert len(cuts) == len(of())
         assert (cuts[0].start, cuts[-1].stop) == (0, 100_000)
-        assert all(a.stop == b.start for a, b in zip(cuts, cuts[1:], strict=False))
+        assert all(a.stop == b.start for a, b in pairwise(cuts))
     assert len({tuple(cut.stop for cut in cuts) for cuts in passes}) == 3
     assert of(seed=2).lengths != of().lengths
 

@@ -1,4 +1,5 @@
 import csv
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -6,13 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import DictConfig
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from unrolled.commands.evaluate import evaluate
 from unrolled.config.compose import compose_run
 from unrolled.errors import DeviceError
 from unrolled.runs.record import Record, read_record
+from unrolled.tasks.build import build_task, prepare_data
 from unrolled.training import devices, precision
 from unrolled.training.checkpoints import best_checkpoint
+from unrolled.training.fit import make_batches
 from unrolled.training.run import run
 
 Configure = Callable[..., DictConfig]
@@ -137,6 +141,39 @@ def test_a_plateau_follows_each_validation_and_not_the_epochs(configure: Configu
     assert lowered == list(range(15, 61, 7))
 
 
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_step_s_rate_is_in_proportion_to_its_drawn_length(
+    configure: Configure, schedule: str
+) -> None:
+    used: list[float] = []
+    hook = register_optimizer_step_post_hook(
+        lambda optimizer, *_: used.append(optimizer.param_groups[0]["lr"])
+    )
+    try:
+        options = ["task.variable_length=true", "optimizer=sgd", "optimizer.lr=0.5"]
+        steps = [f"scheduler={schedule}", "trainer.max_steps=12", "trainer.log_every_steps=1"]
+        if schedule == "cosine":
+            steps += ["scheduler.warmup_steps=0", "scheduler.final_fraction=0"]
+        config = configure(*options, *steps)
+        folder = run(config).folder
+    finally:
+        hook.remove()
+    assert folder is not None
+    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["optimizer/lr"]]
+    rates = [float(row["optimizer/lr"]) for row in rows]
+    # What is logged, and what the schedule goes on from, is the rate of a whole length.
+    expected = [0.5 * (1 + math.cos(math.pi * step / 12)) / 2 for step in range(12)]
+    assert rates == pytest.approx([0.5] * 12 if schedule == "constant" else expected, abs=1e-3)
+    data = prepare_data(config)
+    batches = make_batches(config, build_task(config.task), data).training(0, 1)
+    lengths = [len(batch.inputs) for batch in itertools.islice(batches, 12)]
+    assert len(set(lengths)) > 3
+    assert used == pytest.approx(
+        [rate * length / 16 for rate, length in zip(rates, lengths, strict=True)], rel=1e-6
+    )
+
+
 @pytest.mark.parametrize(
     ("optimizer", "scheduler"),
     [
@@ -145,6 +182,7 @@ def test_a_plateau_follows_each_validation_and_not_the_epochs(configure: Configu
         ("sgd", "exponential"),
         ("rmsprop", "step"),
         ("sgd", "plateau"),
+        ("nt_asgd", "constant"),
     ],
 )
 def test_every_optimizer_and_every_schedule(

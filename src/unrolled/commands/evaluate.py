@@ -12,6 +12,14 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
+from unrolled.commands.adapting import (
+    Adapted,
+    Request,
+    adapted,
+    print_adapted,
+    request_of,
+    require_adapts,
+)
 from unrolled.commands.options import FAILED, add_trust, make_console, trusted_prefixes
 from unrolled.commands.reproduce import changed
 from unrolled.config.build import EVERYTHING, OURS
@@ -50,6 +58,23 @@ def add_parser(subparsers: Any, summary: str) -> argparse.ArgumentParser:
         action="append",
         help="default: validation and test",
     )
+    parser.add_argument(
+        "--dynamic",
+        nargs="*",
+        metavar="key=value",
+        help="dynamic evaluation besides: rule=rms|sgd lr=… decay=… steps=… statistics=…",
+    )
+    parser.add_argument(
+        "--cache",
+        nargs="*",
+        metavar="key=value",
+        help="a neural cache besides: size=… theta=… lambda=…",
+    )
+    parser.add_argument(
+        "--tune",
+        action="store_true",
+        help="choose what is not given of --dynamic and --cache by the validation loss",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_trust(parser)
     return parser
@@ -62,6 +87,7 @@ def run(options: argparse.Namespace) -> int:
         options.overrides,
         splits=options.split or ["validation", "test"],
         trusted=trusted_prefixes(options),
+        adaptation=request_of(options),
     )
     print_evaluation(evaluation, make_console(), as_json=options.json)
     return FAILED if evaluation.failed else 0
@@ -79,6 +105,7 @@ class Evaluation:
         as_recorded: whether data and options are those of the record, so that the figures should
             be, too.
         changes: what is not as the record has it, as it was and as it is.
+        adapted: the figures of the model when it adapts to the text, if they were asked for.
     """
 
     run: str
@@ -89,6 +116,7 @@ class Evaluation:
     same_data: bool
     as_recorded: bool = True
     changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    adapted: Adapted | None = None
 
     @property
     def identical(self) -> bool:
@@ -108,26 +136,31 @@ def evaluate(
     overrides: Sequence[str] = (),
     splits: Sequence[str] = ("validation", "test"),
     trusted: Iterable[str] = OURS,
+    adaptation: Request | None = None,
 ) -> Evaluation:
     """Evaluate the best checkpoint of a run by the run's own stored configuration.
 
     Args:
         overrides: other data (``dataset=text dataset.path=…``) or another way to evaluate.
         trusted: prefixes of modules outside this package that the configuration may name.
+        adaptation: evaluated besides, and reported apart.
 
     Raises:
         RunError: the folder holds no trained run.
-        ConfigError: an override that is unknown, or that would change the model.
+        ConfigError: an override that is unknown, or that would change the model; a task whose
+            models cannot adapt.
         DataError: the data cannot be read.
     """
     trusted = tuple(trusted)
     run = load_run(folder, trusted)
     config = changed_config(run.config, overrides)
+    if adaptation is not None:
+        require_adapts(run.task, config)
     # The data set's loader is the person's to name, where they named it.
     named = any(o.startswith(("dataset=", "dataset._target_=")) for o in overrides)
     where = sources(config, config.paths.cache, EVERYTHING if named else trusted)
     data = run.task.prepare(where, run.fitted)
-    metrics = _evaluate(run, config, data, splits)
+    metrics, besides = _evaluate(run, config, data, splits, adaptation)
     same_data = data.fingerprint == run.record.data.get("fingerprint")
     recorded = {
         name: value for name, value in run.record.metrics.items() if same_data and name in metrics
@@ -140,6 +173,7 @@ def evaluate(
         data.fingerprint,
         same_data,
         as_recorded=same_data and not overrides,
+        adapted=besides,
     )
     return replace(evaluation, changes=_changes(run, data)) if evaluation.failed else evaluation
 
@@ -176,6 +210,8 @@ def print_evaluation(evaluation: Evaluation, console: Console, *, as_json: bool 
             "exactly the recorded figures" if evaluation.identical else "not the recorded figures"
         )
         console.print(same, highlight=False)
+    if evaluation.adapted is not None:
+        print_adapted(evaluation.adapted, console)
 
 
 def changed_config(
@@ -220,13 +256,17 @@ def _same(run: StoredRun) -> dict[str, Any]:
 
 
 def _evaluate(
-    run: StoredRun, config: DictConfig, data: Data, splits: Sequence[str]
-) -> dict[str, float]:
+    run: StoredRun,
+    config: DictConfig,
+    data: Data,
+    splits: Sequence[str],
+    adaptation: Request | None = None,
+) -> tuple[dict[str, float], Adapted | None]:
     import torch
 
     from unrolled.tasks.build import build_task
     from unrolled.training.checkpoints import best_checkpoint, load_weights
-    from unrolled.training.devices import require_devices
+    from unrolled.training.devices import device_of, require_devices
     from unrolled.training.fit import make_batches, make_module, run_length
     from unrolled.training.precision import resolved_precision
     from unrolled.training.trainer import make_evaluator, silence_lightning
@@ -247,4 +287,7 @@ def _evaluate(
         module.tested_split = split
         trainer.test(module, batches.evaluation_dataloader(split), verbose=False)
         metrics.update(module.results[split])
-    return metrics
+    if adaptation is None:
+        return metrics, None
+    model = module.model.to(device_of(config.trainer))
+    return metrics, adapted(require_adapts(task, config).adapter(data, model), adaptation, splits)

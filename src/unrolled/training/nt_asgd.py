@@ -53,7 +53,7 @@ class NTASGD(SGD):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """A step of SGD, and its weights into the average where there is one."""
-        loss = super().step(closure)
+        loss: float | None = super().step(closure)
         if self.averaging:
             self._shared["averaged_weights"] += 1
             parameters = self._parameters()

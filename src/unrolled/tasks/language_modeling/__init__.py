@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from unrolled.data.module import StreamModule
     from unrolled.models.model import RecurrentModel
+    from unrolled.tasks.adaptation import Adapter
 
 # Prompts that are generated side by side.
 TOGETHER = 32
@@ -214,6 +215,12 @@ class LanguageModeling(TokenTask):
         from unrolled.tasks.language_modeling.surprisal import surprisals
 
         return surprisals(model, fitted, text, alternatives)
+
+    def adapter(self, data: TokenizedCorpus, model: "RecurrentModel") -> "Adapter":
+        """What evaluates a model that adapts to the text: dynamic evaluation, neural cache."""
+        from unrolled.tasks.language_modeling.adapting import TextAdapter
+
+        return TextAdapter(data, model)
 
 
 def describe_schema_1(record: Mapping[str, Any]) -> dict[str, Any]:
