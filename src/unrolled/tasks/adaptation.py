@@ -83,12 +83,15 @@ class Adaptation:
     cache: NeuralCache | None = None
 
     def describe(self) -> dict[str, dict[str, Any]]:
-        """Its options by their names on a command line."""
-        return {
+        """Its options by their names on a command line, with the values that are used."""
+        options = {
             name: {field.name.rstrip("_"): getattr(part, field.name) for field in fields(part)}
             for name, part in (("dynamic", self.dynamic), ("cache", self.cache))
             if part is not None
         }
+        if self.dynamic is not None:
+            options["dynamic"]["lr"] = self.dynamic.rate
+        return options
 
 
 class Adapter(Protocol):
