@@ -1,4 +1,5 @@
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -55,6 +56,9 @@ class Valley:
         self.asked.append((split, adaptation))
         dynamic, cache = adaptation.dynamic, adaptation.cache
         loss = 0.0 if dynamic is None else abs(dynamic.rate - 0.3) + abs(dynamic.decay - 0.001)
+        if dynamic is not None and dynamic.rate < 0.05:
+            # The first that is tried diverges.
+            return {"loss": math.nan}
         loss += 0.0 if cache is None else abs(cache.theta - 1) + abs(cache.lambda_ - 0.05)
         return {"loss": loss}
 

@@ -2,6 +2,7 @@
 values are best on validation."""
 
 import argparse
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import product
@@ -135,6 +136,8 @@ def tuned(adapter: Adapter, request: Request) -> tuple[Adaptation, int]:
             continue
         choices = [replace(best, **{name: one}) for one in _grid(name, part, request.given[name])]
         losses = [adapter.evaluate("validation", choice)["loss"] for choice in choices]
+        # Steps that are too large end in what is not a number, which compares as neither.
+        losses = [math.inf if math.isnan(loss) else loss for loss in losses]
         best = choices[min(range(len(losses)), key=losses.__getitem__)]
         tried += len(choices)
     return best, tried

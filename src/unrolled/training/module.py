@@ -180,9 +180,9 @@ class TaskModule(pl.LightningModule):
 
     def on_validation_end(self) -> None:
         # After every callback, so that samples and the best checkpoint are of the averages, too.
-        monitor = self.task.monitor
-        mode = self.task.describe().metric(monitor).direction
         for optimizer in self._averaging_optimizers():
+            monitor = self.task.monitor
+            mode = self.task.describe().metric(monitor).direction
             optimizer.end_evaluation(self.results["validation"][monitor], mode)
 
     def _averaging_optimizers(self) -> list[NTASGD]:
