@@ -7,7 +7,7 @@ CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: compare test lint types unit stress benchmark release tensorboard clean
+.PHONY: compare test lint types unit docs stress benchmark release tensorboard clean
 
 compare: $(INSTALLED)
 	$(BIN)/unrolled train experiment=first_comparison paths.outputs=$(OUTPUTS)
@@ -24,6 +24,10 @@ types: $(INSTALLED)
 
 unit: $(INSTALLED)
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# The pages as a site, site/index.html, that opens without a network.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Minutes of killing; `make test` does a little of it.
 stress: $(INSTALLED)
@@ -57,4 +61,4 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache

@@ -58,7 +58,8 @@ class Cell(nn.Module, metaclass=_Initialized):
         state_names: the parts of the state, in the order of the tuples.
         recurrent_weights: the parameters through which a step reads its state; recurrent dropout
             and weight dropout act on them. Names of parameters that a cell lacks are passed over.
-        input_size, hidden_size: the widths of the input and of the recurrence.
+        input_size: the width of the input.
+        hidden_size: the width of the recurrence.
         output_size: the width of what the layer above reads.
         window: how many inputs a step reads, its own and those before it; the engine keeps them.
         gating: the cell's gates in the order in which it computes them; ``()`` where it has none,

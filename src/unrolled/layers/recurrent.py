@@ -45,7 +45,8 @@ class RecurrentLayer(nn.Module):
         bidirectional: each layer also reads backwards in time; the outputs stand side by side.
         proj_size: the width of the output and of ``h``, for cells with a projection (``LSTM``);
             0 for none.
-        device, dtype: of the parameters.
+        device: that of the parameters.
+        dtype: that of the parameters.
         cell: a subclass of ``unrolled.cells.base.Cell``.
         locked_dropout: one dropout mask for all steps (Gal & Ghahramani 2016; Merity et al. 2018).
         recurrent_dropout: the rate of dropout on what recurrent weights read of the state, one
