@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 import torch
@@ -115,6 +116,19 @@ def test_the_code_in_the_card_runs(exported: Path, monkeypatch: pytest.MonkeyPat
     result: dict[str, torch.Tensor] = {}
     exec(code, result)
     assert result["scores"].shape[:2] == (len("the cat") + 1, 1)
+
+
+def test_the_code_of_the_page_export_md_runs(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my-model").symlink_to(exported)
+    monkeypatch.chdir(tmp_path)
+    page = Path(__file__).parents[2] / "docs" / "export.md"
+    code = page.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["names"]
+    assert names["check"]
 
 
 @pytest.mark.slow
