@@ -371,3 +371,17 @@ def test_a_tokenizer_is_stored_whole(each: TextTokenizer) -> None:
 def test_a_damaged_stored_tokenizer(damage: Any) -> None:
     with pytest.raises(DataError, match="a stored tokenizer is damaged"):
         load_tokenizer(damage(trained(char()).to_json()))
+
+
+@pytest.mark.parametrize("mark", ["\x1c", "\x1f", "\x85", "\xa0", "\u2028", "\u3000", "\u200b"])
+def test_words_are_cut_where_the_library_cuts_whatever_the_space(mark: str) -> None:
+    from tokenizers import pre_tokenizers
+
+    line = f"one{mark}two one  three"
+    made = WordTokenizer(
+        name="word", vocabulary_size=None, minimum_count=1, strip_html=False, lowercase=False,
+        punctuation="keep", end_of_sentence=True,
+    )  # fmt: skip
+    made.train(line)
+    words = [word for word, _ in pre_tokenizers.WhitespaceSplit().pre_tokenize_str(line)]
+    assert [made.token(int(i)) for i in made.encode(line)] == [*words, END_OF_SENTENCE]

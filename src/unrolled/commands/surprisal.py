@@ -230,7 +230,7 @@ def validation_text(run: StoredRun) -> str:
         raise DataError(f"dataset={run.config.dataset.name}: no running text")
     if corpus.fingerprint != run.record.data.get("fingerprint"):
         raise DataError(f"dataset={corpus.name}: it has changed since the run was trained")
-    text = corpus.validation[:REFERENCE_CHARACTERS]
+    text = corpus.opening("validation", REFERENCE_CHARACTERS)
     return text[: text.rfind("\n") + 1] or text
 
 

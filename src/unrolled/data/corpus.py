@@ -1,13 +1,16 @@
 """A corpus: raw text in three splits, and the fingerprint of exactly that text."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 from unrolled.errors import DataError
 
 SPLITS = ("train", "validation", "test")
+
+Document = TypeVar("Document")
 
 
 @dataclass(frozen=True)
@@ -25,17 +28,30 @@ class Corpus:
 
     def __post_init__(self) -> None:
         for split in SPLITS:
-            if not self.split(split).strip():
-                raise DataError(
-                    f"dataset={self.name}: the {split} split has no text; give it a file of its "
-                    "own, a larger fraction, or more text"
-                )
+            require_text(self.name, split, bool(self.split(split).strip()))
 
     def split(self, name: str) -> str:
         """The text of ``train``, ``validation`` or ``test``."""
         text = getattr(self, name)
         assert isinstance(text, str)
         return text
+
+    def blocks(self, name: str) -> Iterator[str]:
+        """The text of a split in pieces, of which a corpus in memory has one."""
+        yield self.split(name)
+
+    def opening(self, name: str, characters: int) -> str:
+        """The first characters of a split."""
+        text = ""
+        for block in self.blocks(name):
+            text += block[: characters - len(text)]
+            if len(text) == characters:
+                break
+        return text
+
+    def characters(self, name: str) -> int:
+        """How many characters a split has."""
+        return len(self.split(name))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -49,9 +65,22 @@ class Corpus:
         return digest.hexdigest()
 
 
+def require_text(name: str, split: str, there: bool) -> None:
+    """Refuse a split without text.
+
+    Raises:
+        DataError: it is one.
+    """
+    if not there:
+        raise DataError(
+            f"dataset={name}: the {split} split has no text; give it a file of its own, a larger "
+            "fraction, or more text"
+        )
+
+
 def split_documents(
-    documents: Sequence[str], validation_fraction: float, test_fraction: float
-) -> dict[str, list[str]]:
+    documents: Sequence[Document], validation_fraction: float, test_fraction: float
+) -> dict[str, list[Document]]:
     """Share whole documents out to the splits, each split spread evenly over their order.
 
     Documents in order of time, say, give three splits of the same eras. Each split with a fraction
@@ -69,7 +98,7 @@ def split_documents(
             "a document is in one split only"
         )
     rest = list(range(len(documents)))
-    chosen: dict[str, list[str]] = {name: [] for name in SPLITS}
+    chosen: dict[str, list[Document]] = {name: [] for name in SPLITS}
     for name, fraction in zip(SPLITS[1:], (validation_fraction, test_fraction), strict=True):
         if not fraction:
             continue

@@ -1,5 +1,7 @@
 """Text as contiguous streams, for truncated backpropagation through time."""
 
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -7,6 +9,9 @@ from torch.utils.data import Dataset
 
 from unrolled.data.batches import IGNORE, Batch
 from unrolled.errors import ConfigError, DataError
+
+# Tokens counted at a time, each as a number of eight bytes meanwhile.
+COUNTED = 1 << 24
 
 
 class Streams(Dataset[Batch]):
@@ -61,7 +66,7 @@ class Streams(Dataset[Batch]):
             raise ConfigError(
                 f"{key}={batch_size}: cannot be shared out evenly among {world_size} devices"
             )
-        self.ids = np.concatenate([np.array([start], dtype=ids.dtype), ids])
+        self._ids, self._start = ids, start
         self.sequence_length = sequence_length
         warm_up = min(warm_up, len(ids) - batch_size)
         length, longer = divmod(len(ids) - warm_up, batch_size)
@@ -74,6 +79,20 @@ class Streams(Dataset[Batch]):
         self._lengths, self._starts = self._all_lengths[mine], self._all_starts[mine]
         self._offsets = (streams * length + np.minimum(streams, longer))[mine]
         self.steps = warm_up + length + (longer > 0)
+
+    @cached_property
+    def ids(self) -> npt.NDArray[np.integer]:
+        """The tokens in memory, the start before them ``[1 + N]``."""
+        return np.concatenate([np.array([self._start], dtype=self._ids.dtype), self._ids])
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """How often each token occurs, up to the greatest, in bounded memory."""
+        counts = np.zeros(0, dtype=np.int64)
+        for first in range(0, len(self._ids), COUNTED):
+            some = np.bincount(self._ids[first : first + COUNTED], minlength=len(counts))
+            some[: len(counts)] += counts
+            counts = some
+        return counts
 
     def __len__(self) -> int:
         return -(-self.steps // self.sequence_length)
@@ -92,9 +111,10 @@ class Streams(Dataset[Batch]):
     def _chunk(self, first: int, last: int) -> Batch:
         time = np.arange(first, last)[:, None]
         # A stream that has ended reads on to stay rectangular; its target there is IGNORE.
-        places = np.minimum(self._offsets + time, len(self.ids) - 2)
-        inputs = torch.from_numpy(self.ids[places].astype(np.int64))
-        targets = torch.from_numpy(self.ids[places + 1].astype(np.int64))
+        places = np.minimum(self._offsets + time, len(self._ids) - 1)
+        before = self._ids[np.maximum(places - 1, 0)].astype(np.int64)
+        inputs = torch.from_numpy(np.where(places, before, self._start))
+        targets = torch.from_numpy(self._ids[places].astype(np.int64))
         if last > self._lengths.min() or first < self._starts.max():
             out = (time >= self._lengths) | (time < self._starts)
             targets[torch.from_numpy(out)] = IGNORE

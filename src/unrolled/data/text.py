@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unrolled.data.corpus import SPLITS, Corpus, check_fractions, split_documents
 from unrolled.data.files import existing, read_text, require_file
+from unrolled.data.large_text import LargeCorpus, are_large
 from unrolled.errors import DataError
 
 # What the files of a split are called, in the data sets that come split.
@@ -29,7 +30,8 @@ def load_text(
     file.
 
     A split with a path of its own takes nothing from ``path``. In a folder the files that end in
-    .txt count, in the order of their names, a line break between two.
+    .txt count, in the order of their names, a line break between two. A large text stays in its
+    files, and is a ``LargeCorpus``.
 
     Raises:
         DataError: a file is missing, empty, binary or in another encoding, or a split gets no
@@ -41,15 +43,22 @@ def load_text(
     }
     check_fractions(fractions["validation"], fractions["test"])
     source = existing(path, "dataset.path")
+    own = {
+        split: _files(existing(path, f"dataset.{split}_path"))
+        for split, path in (("validation", validation_path), ("test", test_path))
+        if path
+    }
+    files = _files(source)
+    if are_large([*files, *(file for some in own.values() for file in some)]):
+        return _large(name, source, own, fractions, encoding)
     if source.is_dir():
-        documents = [read_text(file, encoding) for file in _text_files(source)]
+        documents = [read_text(file, encoding) for file in files]
         parts = split_documents(documents, fractions["validation"], fractions["test"])
         texts = {split: "\n".join(part) for split, part in parts.items()}
     else:
         texts = _cut(read_text(source, encoding), fractions["validation"], fractions["test"])
-    for split, own in (("validation", validation_path), ("test", test_path)):
-        if own:
-            texts[split] = _read_all(existing(own, f"dataset.{split}_path"), encoding)
+    for split, some in own.items():
+        texts[split] = "\n".join(read_text(file, encoding) for file in some)
     return Corpus(name, **texts)
 
 
@@ -71,7 +80,7 @@ def load_splits(name: str, path: str, encoding: str) -> Corpus:
         for file in folder.iterdir()
         if file.is_file() and file.suffix not in IGNORED_SUFFIXES and file.name[0] != "."
     )
-    texts = {}
+    chosen = {}
     for split in SPLITS:
         found = _named(files, NAMES[split])
         if len(found) != 1:
@@ -81,8 +90,25 @@ def load_splits(name: str, path: str, encoding: str) -> Corpus:
                 f"dataset.path={path}: {what} for the {split} split; one file must have "
                 f"{' or '.join(NAMES[split])} in its name (the folder holds {there})"
             )
-        texts[split] = read_text(found[0], encoding)
-    return Corpus(name, **texts)
+        chosen[split] = found[0]
+    if are_large(list(chosen.values())):
+        return LargeCorpus(name, {split: [file] for split, file in chosen.items()}, encoding)
+    return Corpus(name, **{split: read_text(file, encoding) for split, file in chosen.items()})
+
+
+def _large(
+    name: str,
+    source: Path,
+    own: dict[str, list[Path]],
+    fractions: dict[str, float],
+    encoding: str,
+) -> LargeCorpus:
+    """As ``load_text``, of texts that stay in their files."""
+    if source.is_dir():
+        parts = split_documents(_text_files(source), fractions["validation"], fractions["test"])
+        return LargeCorpus(name, {**parts, **own}, encoding)
+    both = (fractions["validation"], fractions["test"])
+    return LargeCorpus(name, own, encoding, source, both)
 
 
 def _named(files: list[Path], words: tuple[str, ...]) -> list[Path]:
@@ -101,9 +127,8 @@ def _text_files(folder: Path) -> list[Path]:
     return files
 
 
-def _read_all(path: Path, encoding: str) -> str:
-    files = _text_files(path) if path.is_dir() else [path]
-    return "\n".join(read_text(file, encoding) for file in files)
+def _files(path: Path) -> list[Path]:
+    return _text_files(path) if path.is_dir() else [path]
 
 
 def _cut(text: str, validation_fraction: float, test_fraction: float) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import json
 import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -45,7 +46,43 @@ class TextTokenizer(ABC):
         Raises:
             DataError: the vocabulary would cover nothing.
         """
-        self.library = self._train(text)
+        self._use(self._train(text))
+
+    @property
+    def counts_pieces(self) -> bool:
+        """Whether the vocabulary follows from ``count`` of the text's chunks, added up."""
+        return type(self).count is not TextTokenizer.count
+
+    def count(self, text: str) -> Counter[str]:
+        """What the vocabulary is made of, and how often each occurs in a chunk of the text."""
+        raise NotImplementedError
+
+    def train_on_counts(self, counts: Counter[str]) -> None:
+        """As ``train``, from the counts of all chunks of the text.
+
+        Raises:
+            DataError: as ``train``.
+        """
+        self._use(self._fit(counts))
+
+    def train_on_chunks(self, chunks: Iterator[str]) -> None:
+        """As ``train``, from the chunks of the text.
+
+        Raises:
+            DataError: as ``train``.
+        """
+        self._use(self._train_on(chunks))
+
+    def encode_chunk(self, text: str, goes_on: bool) -> npt.NDArray[np.int32]:
+        """The ids ``[tokens]`` of a chunk of a text (``chunks.chunks``).
+
+        Args:
+            goes_on: whether the chunk's last line does in the next one.
+        """
+        return self.encode_prompt(text) if goes_on else self.encode(text)
+
+    def _use(self, library: Tokenizer) -> None:
+        self.library = library
         if len(self.blank_ids) == self.vocabulary_size:
             raise DataError(
                 f"tokenizer={self.kind}: the vocabulary covers nothing; no token of the training "
@@ -56,6 +93,14 @@ class TextTokenizer(ABC):
     @abstractmethod
     def _train(self, text: str) -> Tokenizer:
         """The library's tokenizer, fitted to ``text``."""
+
+    def _fit(self, counts: Counter[str]) -> Tokenizer:
+        """The library's tokenizer, from the counts of the training split."""
+        raise NotImplementedError
+
+    def _train_on(self, chunks: Iterator[str]) -> Tokenizer:
+        """The library's tokenizer, fitted to a text in chunks; this one holds it whole."""
+        return self._train("".join(chunks))
 
     def _clean(self, text: str) -> str:
         """What is done to text before it is cut into tokens."""
@@ -96,7 +141,7 @@ class TextTokenizer(ABC):
 
     def _encode_lines(self, lines: Iterator[str]) -> npt.NDArray[np.int32]:
         pieces = [np.zeros(0, dtype=np.int32)]
-        for batch in _batches(self._pieces(lines)):
+        for batch in batches(self._pieces(lines)):
             for encoding in self._tokenizer.encode_batch_fast(batch):
                 pieces.append(np.array(encoding.ids, dtype=np.int32))
         return np.concatenate(pieces)
@@ -171,7 +216,8 @@ class TextTokenizer(ABC):
         )
 
 
-def _batches(lines: Iterator[str]) -> Iterator[list[str]]:
+def batches(lines: Iterator[str]) -> Iterator[list[str]]:
+    """Lines in lists of about ``PIECE`` characters."""
     batch: list[str] = []
     size = 0
     for line in lines:

@@ -14,8 +14,11 @@ import numpy.typing as npt
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from unrolled.data.html import strip_html
-from unrolled.data.text_tokenizer import END_OF_SENTENCE, UNKNOWN, TextTokenizer
+from unrolled.data.text_tokenizer import END_OF_SENTENCE, UNKNOWN, TextTokenizer, batches
 from unrolled.errors import DataError
+
+# What Python takes for a space, and the library for a part of a word.
+SEPARATORS = "\x1c\x1d\x1e\x1f"
 
 
 class CharTokenizer(TextTokenizer):
@@ -28,7 +31,12 @@ class CharTokenizer(TextTokenizer):
         super().__init__(minimum_count=minimum_count, lowercase=lowercase)
 
     def _train(self, text: str) -> Tokenizer:
-        counts = Counter(self._clean(text))
+        return self._fit(self.count(text))
+
+    def count(self, text: str) -> Counter[str]:
+        return Counter(self._clean(text))
+
+    def _fit(self, counts: Counter[str]) -> Tokenizer:
         kept = sorted(c for c, n in counts.items() if n >= self.settings["minimum_count"])
         vocabulary = {token: index for index, token in enumerate([UNKNOWN, *kept])}
         # Byte pair encoding without a merge leaves single characters, and is the library's fastest
@@ -53,6 +61,10 @@ class ByteTokenizer(TextTokenizer):
         super().__init__()
 
     def _train(self, text: str) -> Tokenizer:
+        return self._train_on(iter(()))
+
+    def _train_on(self, chunks: Iterator[str]) -> Tokenizer:
+        # The vocabulary is the bytes, whatever the text.
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
         vocabulary = {token: index for index, token in enumerate(alphabet)}
         tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], cache_capacity=0))
@@ -79,6 +91,9 @@ class BpeTokenizer(TextTokenizer):
         )
 
     def _train(self, text: str) -> Tokenizer:
+        return self._train_on(iter([text]))
+
+    def _train_on(self, chunks: Iterator[str]) -> Tokenizer:
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
@@ -88,7 +103,8 @@ class BpeTokenizer(TextTokenizer):
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
-        tokenizer.train_from_iterator(self._pieces(self._lines(text)), trainer)
+        pieces = (piece for text in chunks for piece in self._pieces(self._lines(text)))
+        tokenizer.train_from_iterator(pieces, trainer)
         return tokenizer
 
 
@@ -120,16 +136,33 @@ class WordTokenizer(TextTokenizer):
             punctuation=punctuation,
             end_of_sentence=end_of_sentence,
         )
+        self._words: tuple[Tokenizer | None, dict[str, int]] | None = None
 
     @property
     def _specials(self) -> list[str]:
         return [UNKNOWN, END_OF_SENTENCE] if self.settings["end_of_sentence"] else [UNKNOWN]
 
     def _train(self, text: str) -> Tokenizer:
+        return self._fit(self.count(text))
+
+    def _splits_as_python(self, text: str) -> bool:
+        """Whether ``str.split`` cuts as the library does, in a tenth of its time."""
+        return self.settings["punctuation"] == "keep" and not any(
+            mark in text for mark in SEPARATORS
+        )
+
+    def count(self, text: str) -> Counter[str]:
         cut = self._cutter()
         counts: Counter[str] = Counter()
+        if self._splits_as_python(text):
+            for batch in batches(self._lines(text)):
+                counts.update("\n".join(batch).split())
+            return counts
         for line in self._pieces(self._lines(text)):
             counts.update(word for word, _ in cut.pre_tokenize_str(line))
+        return counts
+
+    def _fit(self, counts: Counter[str]) -> Tokenizer:
         specials = self._specials
         words = [
             word
@@ -141,7 +174,7 @@ class WordTokenizer(TextTokenizer):
             words = words[: max(0, size - len(specials))]
         vocabulary = {token: index for index, token in enumerate([*specials, *words])}
         tokenizer = Tokenizer(models.WordLevel(vocab=vocabulary, unk_token=UNKNOWN))
-        tokenizer.pre_tokenizer = cut
+        tokenizer.pre_tokenizer = self._cutter()
         return tokenizer
 
     def _cutter(self) -> Any:
@@ -163,6 +196,26 @@ class WordTokenizer(TextTokenizer):
         # Not splitlines(), which also cuts at form feeds and other marks within a line.
         for line in self._clean(text).removesuffix("\n").split("\n"):
             yield f"{line} {END_OF_SENTENCE}"
+
+    def _encode_lines(self, lines: Iterator[str]) -> npt.NDArray[np.int32]:
+        if self.settings["punctuation"] != "keep":
+            return super()._encode_lines(lines)
+        vocabulary, unknown = self._ids_of_words(), self.unknown_id
+        pieces = [np.zeros(0, dtype=np.int32)]
+        for batch in batches(lines):
+            text = "\n".join(batch)
+            if self._splits_as_python(text):
+                words = text.split()
+                ids = (vocabulary.get(word, unknown) for word in words)
+                pieces.append(np.fromiter(ids, dtype=np.int32, count=len(words)))
+            else:
+                pieces.append(super()._encode_lines(iter(batch)))
+        return np.concatenate(pieces)
+
+    def _ids_of_words(self) -> dict[str, int]:
+        if self._words is None or self._words[0] is not self.library:
+            self._words = self.library, self._tokenizer.get_vocab()
+        return self._words[1]
 
     def encode_prompt(self, text: str) -> npt.NDArray[np.int32]:
         lines = self._clean(text).split("\n")

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unrolled.data.corpus import SPLITS, Corpus
+from unrolled.data.large_text import LargeCorpus
 from unrolled.data.text_tokenizer import TextTokenizer
 from unrolled.data.tokenizers import load_tokenizer
 from unrolled.errors import DataError
@@ -38,6 +39,8 @@ class TokenizedCorpus:
         ids: for each split, the tokens ``[tokens]``.
         characters: for each split, the characters of its raw text.
         cache: the folder for what is costly to work out of it again; None: none.
+        counts: for each split how often each token occurs ``[vocabulary_size]``, where the ids
+            stay on disk; None: they are in memory, and can be counted.
     """
 
     name: str
@@ -46,6 +49,7 @@ class TokenizedCorpus:
     ids: dict[str, Ids]
     characters: dict[str, int]
     cache: Path | None = field(default=None, kw_only=True)
+    counts: dict[str, Ids] | None = field(default=None, kw_only=True)
 
     @cached_property
     def sizes(self) -> dict[str, dict[str, float]]:
@@ -56,10 +60,23 @@ class TokenizedCorpus:
             split: {
                 "tokens": len(ids),
                 "characters": self.characters[split],
-                "unknown_rate": float(np.mean(ids == unknown)) if unknown is not None else 0.0,
+                "unknown_rate": 0.0 if unknown is None else self.share(split, unknown),
             }
             for split, ids in self.ids.items()
         }
+
+    def share(self, split: str, token: int) -> float:
+        """How many of a split's tokens are this one, as a fraction."""
+        if self.counts is None:
+            return float(np.mean(self.ids[split] == token))
+        return float(self.counts[split][token] / len(self.ids[split]))
+
+    @cached_property
+    def training_counts(self) -> Ids:
+        """How often each token occurs in the training split ``[vocabulary_size]``."""
+        if self.counts is not None:
+            return self.counts["train"]
+        return np.bincount(self.ids["train"], minlength=self.tokenizer.vocabulary_size)
 
     @property
     def fitted(self) -> TextTokenizer:
@@ -96,8 +113,11 @@ class TokenizedCorpus:
         The counts are the training split's, one added to each.
         """
         size = self.tokenizer.vocabulary_size
-        counts = np.bincount(self.ids["train"], minlength=size).astype(np.float64) + 1
+        counts = self.training_counts[:size].astype(np.float64) + 1
         nll = -np.log(counts / counts.sum())
+        if self.counts is not None:
+            sums = {split: float(nll @ self.counts[split]) for split in SPLITS[1:]}
+            return {split: float(np.exp(sums[split] / len(self.ids[split]))) for split in sums}
         return {split: float(np.exp(nll[self.ids[split]].mean())) for split in SPLITS[1:]}
 
 
@@ -113,6 +133,10 @@ def prepare(corpus: Corpus, tokenizer: TextTokenizer, cache: Path | None) -> Tok
     Raises:
         DataError: the vocabulary covers nothing of a split.
     """
+    if isinstance(corpus, LargeCorpus):
+        from unrolled.data.large_tokens import prepare_large
+
+        return prepare_large(corpus, tokenizer, cache or default_cache())
     settings = {"kind": tokenizer.kind, "format": FORMAT, **tokenizer.settings}
     key = hashlib.sha256(
         json.dumps([corpus.fingerprint, settings], sort_keys=True).encode()
@@ -127,12 +151,21 @@ def prepare(corpus: Corpus, tokenizer: TextTokenizer, cache: Path | None) -> Tok
     return replace(result, cache=cache)
 
 
-def tokenize(corpus: Corpus, tokenizer: TextTokenizer) -> TokenizedCorpus:
+def tokenize(
+    corpus: Corpus, tokenizer: TextTokenizer, cache: Path | None = None
+) -> TokenizedCorpus:
     """Encode all splits with a tokenizer that is trained already.
+
+    Args:
+        cache: where the ids of a large corpus go; None: ``default_cache``.
 
     Raises:
         DataError: the vocabulary covers nothing of a split.
     """
+    if isinstance(corpus, LargeCorpus):
+        from unrolled.data.large_tokens import tokenize_large
+
+        return tokenize_large(corpus, tokenizer, cache or default_cache())
     smallest = np.min_scalar_type(tokenizer.vocabulary_size - 1)
     ids = {split: tokenizer.encode(corpus.split(split)).astype(smallest) for split in SPLITS}
     result = TokenizedCorpus(
@@ -145,12 +178,21 @@ def tokenize(corpus: Corpus, tokenizer: TextTokenizer) -> TokenizedCorpus:
     # A line's end, say, is in every vocabulary, and says nothing of the text.
     blank = tokenizer.blank_ids
     for split in SPLITS:
-        if np.isin(ids[split], blank).all():
-            raise DataError(
-                f"tokenizer={tokenizer.kind}: the vocabulary covers nothing of the {split} split; "
-                "is it another language or alphabet than the training split?"
-            )
+        require_covered(tokenizer, split, not np.isin(ids[split], blank).all())
     return result
+
+
+def require_covered(tokenizer: TextTokenizer, split: str, covered: bool) -> None:
+    """Refuse a split of which the vocabulary knows nothing.
+
+    Raises:
+        DataError: it is one.
+    """
+    if not covered:
+        raise DataError(
+            f"tokenizer={tokenizer.kind}: the vocabulary covers nothing of the {split} split; "
+            "is it another language or alphabet than the training split?"
+        )
 
 
 def _write(entry: Path, result: TokenizedCorpus) -> None:

@@ -41,7 +41,7 @@ def token_stream(batches: DataModule, split: str) -> TokenStream | None:
     data, training = _dataset(batches, split), _dataset(batches, "train")
     if not isinstance(data, Streams) or not isinstance(training, Streams):
         return None
-    return TokenStream(data.ids, np.bincount(training.ids[1:]))
+    return TokenStream(data.ids, training.counts())
 
 
 def sample(batches: DataModule, split: str, tokens: int) -> Batch:

@@ -145,7 +145,8 @@ def _texts(where: Sources) -> Iterable[str]:
     """The validation split's text or texts, raw."""
     loaded = where.load()
     if isinstance(loaded, Corpus):
-        yield loaded.split("validation")
+        # Of one too large for memory, its first block.
+        yield next(loaded.blocks("validation"))
     elif isinstance(loaded, LabeledSequences) and loaded.has_texts:
         places = loaded.places(where.fold)["validation"]
         yield from loaded.take(places)[0]

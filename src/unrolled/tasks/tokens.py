@@ -4,7 +4,7 @@ prompts."""
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -86,7 +86,7 @@ class TokenTask(TextTask):
     def prepare(self, sources: Sources, fitted: TextTokenizer | None = None) -> TokenizedCorpus:
         corpus = sources.load_as(Corpus, self.name)
         if fitted is not None:
-            return tokenize(corpus, fitted)
+            return tokenize(corpus, fitted, sources.cache)
         return prepare(corpus, sources.make_tokenizer(), sources.cache)
 
     def restore(self, folder: Path) -> TextTokenizer:
@@ -112,6 +112,8 @@ class TokenTask(TextTask):
         return Parts(size, lambda: Embedding(vocabulary, size), head, tokens=vocabulary)
 
     def token_counts(self, data: Any) -> "Ids":
+        if data.counts is not None:
+            return cast("Ids", data.counts["train"])
         return counts_of(data.ids["train"], data.fitted.vocabulary_size)
 
     def interface(self, fitted: TextTokenizer) -> Interface:

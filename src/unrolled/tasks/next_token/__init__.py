@@ -108,6 +108,11 @@ class NextToken(ExampleTask, TokenTask):
 
     def prepare(self, sources: Sources, fitted: TextTokenizer | None = None) -> ContextCorpus:
         corpus = super().prepare(sources, fitted)
+        if corpus.counts is not None:
+            raise DataError(
+                f"dataset={corpus.name}: task={self.name} keeps an example for each token, for "
+                "which this text is too large; take task=language_modeling, or less text"
+            )
         cut = self._windows if self.context == "window" else self._prefixes
         return ContextCorpus(
             corpus.name,
