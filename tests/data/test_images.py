@@ -84,7 +84,7 @@ def test_compressed_files_and_other_names(load: Load, folder: Path) -> None:
     expected = load("dataset=idx", f"dataset.path={folder}").fingerprint
     for file in list(folder.iterdir()):
         name = file.name.replace("t10k", "kmnist-test") + ".gz"
-        (folder / name).write_bytes(gzip.compress(file.read_bytes()))
+        (folder / name).write_bytes(gzip.compress(file.read_bytes(), mtime=0))
         if "train" not in name:
             file.unlink()
     # Of the training files both kinds are there now.
@@ -121,7 +121,7 @@ def test_files_that_are_damaged_or_do_not_fit(
         load("dataset=idx", f"dataset.path={folder}")
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(idx(LABELS))[:-9]])
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(idx(LABELS), mtime=0)[:-9]])
 def test_damaged_compressed_files(load: Load, folder: Path, content: bytes) -> None:
     (folder / "train-labels-idx1-ubyte").unlink()
     (folder / "train-labels-idx1-ubyte.gz").write_bytes(content)
