@@ -253,17 +253,17 @@ def test_bf16_comes_close_to_fp32(train: Callable[..., Record]) -> None:
 def test_what_auto_chose_is_recorded_and_evaluated_in(
     train: Callable[..., Record], configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert train("trainer.max_steps=20").model["precision"] == "fp32"
+    assert train("cell=gru", "trainer.max_steps=20").model["precision"] == "fp32"
     # Large enough, and on a processor that multiplies in bf16.
     monkeypatch.setattr(precision, "SMALLEST_FLOPS", 0)
     monkeypatch.setattr(precision, "multiplies_bf16", lambda: True)
-    record = train("trainer.max_steps=20", "seed=2")
-    explicit = train("trainer.max_steps=20", "seed=2", "trainer.precision=bf16")
+    record = train("cell=gru", "trainer.max_steps=20", "seed=2")
+    explicit = train("cell=gru", "trainer.max_steps=20", "seed=2", "trainer.precision=bf16")
     assert record.model["precision"] == explicit.model["precision"] == "bf16"
     assert record.metrics == explicit.metrics
     # Where it is evaluated does not decide.
     monkeypatch.setattr(precision, "multiplies_bf16", lambda: False)
-    folder = run(configure("logger=none", "trainer.max_steps=20", "seed=2")).folder
+    folder = run(configure("logger=none", "cell=gru", "trainer.max_steps=20", "seed=2")).folder
     assert folder is not None
     assert evaluate(folder, splits=["test"]).identical
 

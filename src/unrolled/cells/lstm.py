@@ -74,9 +74,11 @@ class LSTM(GatedCell):
     def native(
         self, x: Tensor, state: State, batch_sizes: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        half = half_type(x.device)
-        if half is not None and x.device.type == "cpu" and batch_sizes is None:
-            return self._onednn(x, state, half)
+        if x.device.type == "cpu" and half_type(x.device) is not None:
+            # In half precision oneDNN's kernel keeps c in it, so that small steps do not add up;
+            # given c in fp32 it still learned worse, with every seed that was tried.
+            with torch.autocast("cpu", enabled=False):
+                return self.native(x.float(), state, batch_sizes)
         h, c = (part[None].to(x.dtype) for part in state)
         # As in unrolled.cells.fused, with two states.
         kernel: Any = torch.lstm
@@ -86,18 +88,5 @@ class LSTM(GatedCell):
         else:
             y, h, c = kernel(x, batch_sizes, (h, c), *how)
         return y, (h[0], c[0])
-
-    def _onednn(self, x: Tensor, state: State, half: torch.dtype) -> tuple[Tensor, State]:
-        """oneDNN's kernel in half precision, which ``torch.lstm`` would give ``c`` in half
-        precision, too: small steps would not add up."""
-        h, c = state
-        weights = [weight.to(half) for weight in self.weights()]
-        lstm, biased, stacked, both_ways, batch_first = 2, True, 1, False, False
-        with torch.autocast("cpu", enabled=False):
-            y, h, c, _ = torch.ops.aten.mkldnn_rnn_layer.default(
-                x.to(half), *weights, h[None].to(half), c[None].float(), False, [],
-                lstm, self.hidden_size, stacked, biased, both_ways, batch_first, True,
-            )  # fmt: skip
-        return y, (h[0].float(), c[0])
 
     gating = (Gate("f", "keeps"), Gate("i"), Gate("o"))

@@ -51,5 +51,4 @@ def _many_classes(model: RecurrentModel) -> bool:
 
 
 def _gains(model: RecurrentModel, trainer: DictConfig) -> bool:
-    backend = model.recurrence.backend_on(device_of(trainer), half=True)
-    return backend in ("native", "analytic")
+    return model.recurrence.backend_on(device_of(trainer), half=True) == "analytic"
