@@ -178,7 +178,8 @@ def test_autocast(cell: str) -> None:
         output, state = layer(x)
         carried, _ = layer(x, state)
     assert (output - exact).abs().max() < 0.03
-    assert not torch.equal(output.float(), exact)
+    # The LSTM's kernel stays in fp32 on a CPU: oneDNN's in bf16 learns worse.
+    assert torch.equal(output.float(), exact) == (cell == "lstm")
     carried.float().sum().backward()
     assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in layer.parameters())
 
