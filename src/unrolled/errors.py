@@ -87,11 +87,17 @@ class DivergedError(UnrolledError):
 
 
 @contextlib.contextmanager
-def full_disk_said(where: Path | None = None) -> Iterator[None]:
+def full_disk_said(
+    where: Path | None = None,
+    what: str = "cannot be written",
+    way_out: str = "make room, and the same command goes on from the last checkpoint",
+) -> Iterator[None]:
     """One sentence for a disk that is full or has become read-only, instead of a traceback.
 
     Args:
         where: on the disk; None: wherever the system says.
+        what: is wrong there.
+        way_out: what the person can do.
 
     Raises:
         StorageError: it is.
@@ -102,6 +108,5 @@ def full_disk_said(where: Path | None = None) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
             raise
         raise StorageError(
-            f"{where or error.filename or 'the outputs'}: cannot be written ({error.strerror}); "
-            "make room, and the same command goes on from the last checkpoint"
+            f"{where or error.filename or 'the outputs'}: {what} ({error.strerror}); {way_out}"
         ) from error

@@ -2,7 +2,6 @@
 disk, and mapped into memory from there."""
 
 import contextlib
-import errno
 import hashlib
 import json
 import logging
@@ -24,7 +23,7 @@ from unrolled.data.large_text import LargeCorpus
 from unrolled.data.text_tokenizer import TextTokenizer
 from unrolled.data.tokenizers import load_tokenizer
 from unrolled.data.tokens import FORMAT, TokenizedCorpus, require_covered
-from unrolled.errors import DataError, StorageError
+from unrolled.errors import DataError, StorageError, full_disk_said
 
 # Seconds between two lines about progress where there is no terminal, and between two looks at it.
 REPORTED = 30.0
@@ -200,14 +199,12 @@ def _alone(path: Path) -> Iterator[None]:
 def _written(cache: Path, making: Path) -> Iterator[None]:
     """Leave nothing half made, and say in a sentence that there is no room."""
     try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
-            raise
-        raise StorageError(
-            f"{cache}: the ids of a large text cannot be written there ({error.strerror}); make "
-            "room, or set paths.cache to a folder on another disk"
-        ) from error
+        with full_disk_said(
+            cache,
+            "the ids of a large text cannot be written there",
+            "make room, or set paths.cache to a folder on another disk",
+        ):
+            yield
     finally:
         if making.is_dir():
             shutil.rmtree(making, ignore_errors=True)
