@@ -7,7 +7,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader, Sampler, Subset
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from unrolled.data.batches import Batch, ExampleBatches, Examples
 from unrolled.data.sequences import Sequences
@@ -51,6 +52,15 @@ class DataModule(pl.LightningDataModule, ABC):
     @abstractmethod
     def evaluation_dataloader(self, split: str) -> Loader:
         """Any split, as it is evaluated."""
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """A batch on the device; Lightning would look through it even where it is there."""
+        if device.type == "cpu":
+            return batch
+        moved: Batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return moved
 
     def train_dataloader(self) -> Loader:
         """The training batches of this rank."""
@@ -112,12 +122,12 @@ class StreamModule(DataModule):
         batches = self._batches(rank, world_size)
         lengths: Any = self._lengths(batches)
         if lengths is not None:
-            # What it gives are slices of time, and what the streams give for one is a batch.
-            return DataLoader(batches, batch_size=None, sampler=lengths)
-        return DataLoader(batches, batch_size=None, sampler=_From(self.first_batch, len(batches)))
+            # It names slices of time.
+            return _loader(batches, lengths)
+        return _loader(batches, _From(self.first_batch, len(batches)))
 
     def overfitted(self) -> Loader:
-        return DataLoader(self._batches(), batch_size=None)
+        return _loader(self._batches())
 
     def evaluation_dataloader(self, split: str) -> Loader:
         streams = Streams(
@@ -128,8 +138,7 @@ class StreamModule(DataModule):
             warm_up=self.evaluation_warm_up,
             split=split if split != "train" else "evaluated",
         )
-        # Items are batches already, and slices of an array in memory: nothing for a worker to do.
-        return DataLoader(streams, batch_size=None)
+        return _loader(streams)
 
     def _lengths(self, batches: "Streams | Subset[Batch]") -> VariableLengths | None:
         """The lengths of the training batches, where they vary."""
@@ -237,10 +246,14 @@ class ExampleModule(DataModule):
         return None
 
 
-def _loader(examples: Examples, batches: ExampleBatches) -> Loader:
-    # What the sampler gives is a list of places, and what the data set gives for it a batch.
-    sampler: Any = batches
-    return DataLoader(examples, batch_size=None, sampler=sampler)
+def _loader(batches: Dataset[Batch], sampler: Any = None) -> Loader:
+    """Loads what the data set gives for one place, or for whatever else the sampler names."""
+    # That is a batch already, and slices of an array in memory: nothing for a worker to do.
+    return DataLoader(batches, batch_size=None, sampler=sampler, collate_fn=_as_it_is)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 class _From(Sampler[int]):

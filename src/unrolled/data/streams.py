@@ -74,6 +74,8 @@ class Streams(Dataset[Batch]):
         self._all_lengths = warm_up + length + (streams < longer)
         # The step at which each stream's targets begin.
         self._all_starts = np.where(streams == 0, 0, warm_up)
+        self._shortest = int(self._all_lengths.min())
+        self._latest_start = int(self._all_starts.max())
         share = batch_size // world_size
         mine = slice(rank * share, (rank + 1) * share)
         self._lengths, self._starts = self._all_lengths[mine], self._all_starts[mine]
@@ -109,6 +111,12 @@ class Streams(Dataset[Batch]):
         return self._chunk(first, min(first + self.sequence_length, self.steps))
 
     def _chunk(self, first: int, last: int) -> Batch:
+        if 0 < first >= self._latest_start and last <= self._shortest:
+            # Every stream goes on, so what it reads is its targets a step before them.
+            time = np.arange(first - 1, last)[:, None]
+            read = torch.from_numpy(self._ids[self._offsets + time].astype(np.int64))
+            tokens = len(self._all_lengths) * (last - first)
+            return Batch(read[:-1], read[1:], None, tokens, tokens)
         time = np.arange(first, last)[:, None]
         # A stream that has ended reads on to stay rectangular; its target there is IGNORE.
         places = np.minimum(self._offsets + time, len(self._ids) - 1)

@@ -40,30 +40,28 @@ def choose(
     """
     if backend not in BACKENDS:
         raise ConfigError(f"cell.backend={backend}: choose one of {', '.join(BACKENDS)}")
-    name = type(cell).__name__
-    linear = isinstance(cell, LinearCell)
-    why_not: dict[str, str | None] = dict.fromkeys(
-        ("native", "analytic", "scan", "compiled", "eager")
-    )
-    if not cell.has_native:
-        why_not["native"] = f"{name} has no fused kernel"
-    elif zoneout or recurrent_dropout:
+
+    def why_not(one: str) -> str | None:
+        # Asked before each forward pass, so that no more is looked at than the answer needs.
+        name = type(cell).__name__
         key = "model.zoneout" if zoneout else "model.recurrent_dropout"
-        why_not["native"] = f"no fused kernel takes {key}"
-    if not has_analytic(cell):
-        why_not["analytic"] = f"the backward pass of {name} is not written out"
-    elif zoneout or recurrent_dropout:
-        key = "model.zoneout" if zoneout else "model.recurrent_dropout"
-        why_not["analytic"] = f"its backward pass does not know {key}"
-    if not linear:
-        why_not["scan"] = f"{name} is not linear in its state (not a LinearCell)"
-    if recurrent_dropout:
-        why_not["compiled"] = "it cannot take model.recurrent_dropout"
-    else:
-        why_not["compiled"] = compiled.missing(device)
+        if one == "native" and not cell.has_native:
+            return f"{name} has no fused kernel"
+        if one == "native" and (zoneout or recurrent_dropout):
+            return f"no fused kernel takes {key}"
+        if one == "analytic" and not has_analytic(cell):
+            return f"the backward pass of {name} is not written out"
+        if one == "analytic" and (zoneout or recurrent_dropout):
+            return f"its backward pass does not know {key}"
+        if one == "scan" and not isinstance(cell, LinearCell):
+            return f"{name} is not linear in its state (not a LinearCell)"
+        if one == "compiled" and recurrent_dropout:
+            return "it cannot take model.recurrent_dropout"
+        return compiled.missing(device) if one == "compiled" else None
+
     if torch.compiler.is_exporting():
         # A program is to have PyTorch's own operations alone, and to run on any device.
-        native = backend in ("auto", "native") and why_not["native"] is None
+        native = backend in ("auto", "native") and why_not("native") is None
         return "native" if native else "eager"
     if backend == "auto":
         # Compiling takes tens of seconds, which a loop on a CPU does not win back in a short run;
@@ -77,9 +75,9 @@ def choose(
             order = ["native", "scan", "eager"]
             if not cell.native_suits(device, batch=batch, unequal=unequal):
                 order.remove("native")
-        return next(one for one in order if why_not[one] is None)
-    if (reason := why_not[backend]) is not None:
-        others = [one for one, why in why_not.items() if why is None]
+        return next(one for one in order if why_not(one) is None)
+    if (reason := why_not(backend)) is not None:
+        others = [one for one in BACKENDS[1:] if why_not(one) is None]
         raise ConfigError(f"cell.backend={backend}: {reason}; take auto or {' or '.join(others)}")
     return backend
 

@@ -82,6 +82,14 @@ class TaskModule(pl.LightningModule):
         self.first_bad_step: Tensor
         self.register_buffer("first_bad_step", torch.tensor(-1), persistent=False)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes which hook runs, dozens of times a step; a module's own way looks through
+        # its parameters each time.
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def training_state_dict(self) -> dict[str, Any]:
         """What the next step depends on besides the weights, as plain data: the recurrent state,
         and the sums of metrics under way."""
@@ -121,8 +129,12 @@ class TaskModule(pl.LightningModule):
         # Ranks average their gradients, and each sees its share of the batch's targets; this makes
         # the average exactly the gradient of the mean over the whole batch.
         world_size = self.trainer.world_size
-        self.since_log.add(loss.detach() * world_size, batch.size)
-        self.since_validation.add(loss.detach() * world_size, batch.size)
+        total = loss.detach() if world_size == 1 else loss.detach() * world_size
+        # Plain numbers where they are at hand: a dozen operations on a tensor of one number take
+        # longer than a small model's loss.
+        summed = total if total.is_cuda else total.item()
+        self.since_log.add(summed, batch.size)
+        self.since_validation.add(summed, batch.size)
         if scores is not None:
             self._log_training(scores, batch.targets)
         penalty = self.model.take_penalty()
@@ -162,8 +174,9 @@ class TaskModule(pl.LightningModule):
         """A step at the rate of the batch, which holds for this step alone."""
         rates = [group["lr"] for group in optimizer.param_groups]
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
+        if self.rate_factor != 1:
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
 
     def on_validation_epoch_start(self) -> None:
         for optimizer in self._averaging_optimizers():
@@ -279,11 +292,14 @@ class TaskModule(pl.LightningModule):
             logger.log_metrics(logged, self.global_step + 1)
 
     def _refuse_divergence(self, loss: Tensor) -> None:
-        bad = ~torch.isfinite(loss) & (self.first_bad_step < 0)
-        self.first_bad_step = torch.where(bad, self.global_step + 1, self.first_bad_step)
-        # On a GPU, reading the answer at every step would make the CPU wait for it.
-        due = not loss.is_cuda or (self.global_step + 1) % self.log_every_steps == 0
-        step = int(self.first_bad_step) if due else -1
+        if loss.is_cuda:
+            bad = ~torch.isfinite(loss) & (self.first_bad_step < 0)
+            self.first_bad_step = torch.where(bad, self.global_step + 1, self.first_bad_step)
+            # Reading the answer at every step would make the CPU wait for it.
+            due = (self.global_step + 1) % self.log_every_steps == 0
+            step = int(self.first_bad_step) if due else -1
+        else:
+            step = -1 if math.isfinite(loss) else self.global_step + 1
         if step == 1:
             raise DivergedError(
                 "the training loss is infinite or not a number at step 1, before any weight has "
@@ -305,12 +321,14 @@ class LossSum:
 
     def reset(self) -> None:
         """Begin anew."""
-        self.total: Tensor | None = None
+        self.total: Tensor | float | None = None
         self.count = 0
 
-    def add(self, loss: Tensor, count: int) -> None:
+    def add(self, loss: Tensor | float, count: int) -> None:
         """Add the loss of ``count`` targets together."""
-        self.total = loss.double() if self.total is None else self.total + loss
+        # In double precision, which a number of Python's is.
+        first = loss.double() if isinstance(loss, Tensor) else loss
+        self.total = first if self.total is None else self.total + loss
         self.count += count
 
     def mean(self) -> float:
@@ -319,7 +337,10 @@ class LossSum:
 
     def state(self) -> tuple[Tensor | None, int]:
         """The sum and its targets."""
-        return self.total, self.count
+        total = self.total
+        if total is not None:
+            total = torch.as_tensor(total, dtype=torch.float64)
+        return total, self.count
 
     def restore(self, state: tuple[Tensor | None, int]) -> None:
         """Put back what ``state`` gave."""

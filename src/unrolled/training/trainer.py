@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 
 from unrolled.training.checkpoints import AtomicCheckpoints, BestCheckpoint
+from unrolled.training.hooks import NoProfiler, leave_out_empty_hooks
 from unrolled.training.precision import Precision
 from unrolled.training.schedules import Length
 
@@ -43,6 +44,7 @@ def make_trainer(
                 check_finite=False,
             )
         )
+    leave_out_empty_hooks(*everything)
     by_steps = options.validate_every_steps is not None
     return pl.Trainer(
         default_root_dir=folder,
@@ -93,10 +95,10 @@ def make_evaluator(config: DictConfig, precision: Precision) -> pl.Trainer:
     )
 
 
-def _profiler(name: str | None, folder: Path) -> Profiler | None:
+def _profiler(name: str | None, folder: Path) -> Profiler:
     """A profiler that leaves its table in the run's folder."""
     if name is None:
-        return None
+        return NoProfiler()
     kind = SimpleProfiler if name == "simple" else AdvancedProfiler
     return kind(dirpath=folder, filename="profile")
 
