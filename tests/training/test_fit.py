@@ -255,7 +255,7 @@ def test_what_auto_chose_is_recorded_and_evaluated_in(
 ) -> None:
     assert train("cell=gru", "trainer.max_steps=20").model["precision"] == "fp32"
     # Large enough, and on a processor that multiplies in bf16.
-    monkeypatch.setattr(precision, "SMALLEST_FLOPS", 0)
+    monkeypatch.setattr(precision, "SMALLEST_PRODUCT", 0)
     monkeypatch.setattr(precision, "multiplies_bf16", lambda: True)
     record = train("cell=gru", "trainer.max_steps=20", "seed=2")
     explicit = train("cell=gru", "trainer.max_steps=20", "seed=2", "trainer.precision=bf16")
@@ -266,6 +266,17 @@ def test_what_auto_chose_is_recorded_and_evaluated_in(
     folder = run(configure("logger=none", "cell=gru", "trainer.max_steps=20", "seed=2")).folder
     assert folder is not None
     assert evaluate(folder, splits=["test"]).identical
+
+
+def test_auto_is_bf16_where_a_steps_product_is_large(
+    train: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "multiplies_bf16", lambda: True)
+    # Two million multiplications: 32 sequences and a matrix of 250 by 250.
+    wide = ["cell=rnn_tanh", "task.batch_size=32", "trainer.max_steps=1"]
+    assert train(*wide, "model.hidden_size=250").model["precision"] == "bf16"
+    assert train(*wide, "model.hidden_size=249").model["precision"] == "fp32"
+    assert train(*wide, "model.hidden_size=250", "cell=lstm").model["precision"] == "fp32"
 
 
 def test_a_gpu_and_bf16_are_refused_where_there_are_none(

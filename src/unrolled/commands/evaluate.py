@@ -280,7 +280,9 @@ def _evaluate(
     length = run_length(config, task, batches)
     module = make_module(run.of_its_width(config), task, data, length, run.trusted)
     load_weights(module, best_checkpoint(run.folder))
-    precision = resolved_precision(config.trainer, module.model, run.record.model.get("precision"))
+    precision = resolved_precision(
+        config.trainer, module.model, task.batch_size, run.record.model.get("precision")
+    )
     trainer = make_evaluator(config, precision)
     metrics = {}
     for split in splits:

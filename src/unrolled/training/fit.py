@@ -136,7 +136,7 @@ def fit_and_test(
     leave_out_empty_hooks(module)
     require_contract(task, data, module.model, batches)
     begun = content[EXTRA].get("precision") if content else None
-    precision = resolved_precision(config.trainer, module.model, begun)
+    precision = resolved_precision(config.trainer, module.model, task.batch_size, begun)
     loggers = make_loggers(config, plan.folder, _step(content), plan.identity) if record else []
     limit = config.time_limit_minutes
     share = config.trial.until

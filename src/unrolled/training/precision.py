@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from omegaconf import DictConfig
 
+from unrolled.cells.gated import GatedCell
 from unrolled.models.heads import MANY_CLASSES, LinearHead
 from unrolled.models.model import RecurrentModel
 from unrolled.training.devices import device_of
@@ -12,22 +13,26 @@ from unrolled.training.devices import device_of
 Precision = Literal["fp32", "bf16"]
 
 # Floating-point operations of a token's forward pass from which products, not the operations
-# between them, take the time of a step.
+# between them, take the time of a step whose output layer has many classes.
 SMALLEST_FLOPS = 250_000
+# Multiplications of a step's recurrent product, of all sequences together, from which a recurrence
+# gains.
+SMALLEST_PRODUCT = 2_000_000
 
 
 def resolved_precision(
-    trainer: DictConfig, model: RecurrentModel, recorded: object = None
+    trainer: DictConfig, model: RecurrentModel, batch: int, recorded: object = None
 ) -> Precision:
     """What ``trainer.precision`` stands for.
 
     ``auto`` is bf16 on a CPU that multiplies in it, where products take the time of a step: in an
-    output layer over many classes, and in a recurrence whose kernel gains by it. Parameters,
+    output layer over many classes, and in a wide recurrence whose backend gains by it. Parameters,
     optimizer, sums and losses are in fp32 either way.
 
     Args:
         trainer: the configuration's group.
         model: what is trained.
+        batch: how many sequences a step has.
         recorded: what ``auto`` stood for when the run began; None for a new run.
     """
     if trainer.precision != "auto":
@@ -37,8 +42,7 @@ def resolved_precision(
         return recorded
     if trainer.accelerator != "cpu" or not multiplies_bf16():
         return "fp32"
-    large = model.flops_per_token() >= SMALLEST_FLOPS
-    return "bf16" if large and (_many_classes(model) or _gains(model, trainer)) else "fp32"
+    return "bf16" if _many_classes(model) or _gains(model, trainer, batch) else "fp32"
 
 
 def multiplies_bf16() -> bool:
@@ -47,8 +51,12 @@ def multiplies_bf16() -> bool:
 
 
 def _many_classes(model: RecurrentModel) -> bool:
-    return isinstance(model.head, LinearHead) and model.head.classes >= MANY_CLASSES
+    large = model.flops_per_token() >= SMALLEST_FLOPS
+    return large and isinstance(model.head, LinearHead) and model.head.classes >= MANY_CLASSES
 
 
-def _gains(model: RecurrentModel, trainer: DictConfig) -> bool:
-    return model.recurrence.backend_on(device_of(trainer), half=True) == "analytic"
+def _gains(model: RecurrentModel, trainer: DictConfig, batch: int) -> bool:
+    if model.recurrence.backend_on(device_of(trainer), batch, half=True) != "analytic":
+        return False
+    cells = [cell for cell in model.recurrence.cells if isinstance(cell, GatedCell)]
+    return batch * min(cell.weight_hh.numel() for cell in cells) >= SMALLEST_PRODUCT
