@@ -84,20 +84,20 @@ def write_text(folder: Path, setting: Setting) -> None:
 def job_of(setting: Setting, text: Path, seed: int) -> Job:
     """An LSTM of the setting's sizes."""
     return Job(
-        str(text),
-        "word",
-        "lstm",
-        setting.width,
-        setting.width,
-        1,
-        setting.batch,
-        setting.length,
-        "sgd",
-        1.0,
-        0.25,
-        setting.steps,
-        setting.steps // 2,
-        seed,
+        folder=str(text),
+        unit="word",
+        cell="lstm",
+        embedding=setting.width,
+        hidden=setting.width,
+        layers=1,
+        batch=setting.batch,
+        length=setting.length,
+        optimizer="sgd",
+        lr=1.0,
+        clip=0.25,
+        steps=setting.steps,
+        validate_every=setting.steps // 2,
+        seed=seed,
     )
 
 

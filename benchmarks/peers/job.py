@@ -12,21 +12,17 @@ RANGE = 0.1
 EVALUATION_BATCH = 10
 
 
-@dataclass(frozen=True)
-class Job:
-    """A language model, its text, and how it is trained.
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A language model, and how it is trained.
 
     Attributes:
-        folder: holds ``train.txt``, ``valid.txt`` and ``test.txt``.
-        unit: what a token is.
         cell: of conf/cell: ``rnn_tanh``, ``lstm``, ``gru`` or ``min_gru``.
         batch, length: streams, and steps of truncated backpropagation through time.
         clip: the largest norm of the gradient.
-        steps, validate_every: how long, and after how many steps the validation text is read.
+        steps: how long.
     """
 
-    folder: str
-    unit: Literal["char", "word"]
     cell: str
     embedding: int
     hidden: int
@@ -37,6 +33,20 @@ class Job:
     lr: float
     clip: float
     steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Training):
+    """A training and its text.
+
+    Attributes:
+        folder: holds ``train.txt``, ``valid.txt`` and ``test.txt``.
+        unit: what a token is.
+        validate_every: after how many steps the validation text is read.
+    """
+
+    folder: str
+    unit: Literal["char", "word"]
     validate_every: int
     seed: int
     device: Literal["cpu", "cuda"] = "cpu"

@@ -1,12 +1,12 @@
 """What is trained: sizes of models, with the text and the optimizer that go with them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.peers.job import Job
+from benchmarks.peers.job import Job, Training
 
 CELLS = ("rnn_tanh", "lstm", "gru", "min_gru")
 # Of plain gradient descent over words: the largest at which the cell learns from the start.
@@ -14,49 +14,30 @@ RATES = {"rnn_tanh": 2.0, "lstm": 20.0, "gru": 5.0, "min_gru": 2.0}
 Text = Literal["characters", "words", "many_words"]
 
 
-@dataclass(frozen=True)
-class Work:
+@dataclass(frozen=True, kw_only=True)
+class Work(Training):
     """A model and its training, as yet without a text.
 
     Attributes:
         text: which of the prepared texts.
         budget: parameters that the hidden size is solved for; None: ``hidden`` stands.
-        steps, parts: the length of a training, and how many times the validation text is read.
+        parts: how many times the validation text is read.
     """
 
     name: str
     text: Text
-    cell: str
-    embedding: int
-    hidden: int
-    layers: int
-    batch: int
-    length: int
-    optimizer: Literal["sgd", "adam"]
-    lr: float
-    clip: float
-    steps: int
     parts: int = 4
     budget: int | None = None
 
     def job(self, folder: Path, seed: int, device: Literal["cpu", "cuda"]) -> Job:
         """The work on the text in ``folder``."""
         return Job(
-            str(folder.resolve()),
-            "char" if self.text == "characters" else "word",
-            self.cell,
-            self.embedding,
-            self.hidden,
-            self.layers,
-            self.batch,
-            self.length,
-            self.optimizer,
-            self.lr,
-            self.clip,
-            self.steps,
-            self.steps // self.parts,
-            seed,
-            device,
+            **{field.name: getattr(self, field.name) for field in fields(Training)},
+            folder=str(folder.resolve()),
+            unit="char" if self.text == "characters" else "word",
+            validate_every=self.steps // self.parts,
+            seed=seed,
+            device=device,
         )
 
     def smaller(self) -> "Work":
@@ -85,12 +66,38 @@ class Work:
 def _characters(cell: str, hidden: int, layers: int) -> Work:
     name = f"characters-{cell}-{layers}x{hidden}"
     steps = 400 if hidden * layers <= 256 else 160
-    return Work(name, "characters", cell, 64, hidden, layers, 32, 64, "adam", 2e-3, 1.0, steps)
+    return Work(
+        name=name,
+        text="characters",
+        cell=cell,
+        embedding=64,
+        hidden=hidden,
+        layers=layers,
+        batch=32,
+        length=64,
+        optimizer="adam",
+        lr=2e-3,
+        clip=1.0,
+        steps=steps,
+    )
 
 
 def _words(text: Text, cell: str, hidden: int, steps: int) -> Work:
     name = f"{text.replace('_', '-')}-{cell}-2x{hidden}"
-    return Work(name, text, cell, hidden, hidden, 2, 20, 35, "sgd", RATES[cell], 0.25, steps)
+    return Work(
+        name=name,
+        text=text,
+        cell=cell,
+        embedding=hidden,
+        hidden=hidden,
+        layers=2,
+        batch=20,
+        length=35,
+        optimizer="sgd",
+        lr=RATES[cell],
+        clip=0.25,
+        steps=steps,
+    )
 
 
 def _all() -> Iterator[Work]:
