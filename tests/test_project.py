@@ -1,8 +1,6 @@
 """The files by which others join: citation, changelog, issue forms, hooks and workflows."""
 
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -84,17 +82,6 @@ def test_the_workflow_runs_ci_on_every_python_that_is_supported() -> None:
     assert matrix["python"] == [f"3.{minor}" for minor in range(int(low), int(high))]
     assert {one["dependencies"] for one in matrix["include"]} == {"oldest", "newest"}
     assert ".ci/run" in [step.get("run") for step in job["steps"]]
-
-
-def test_the_oldest_versions_are_those_of_the_project() -> None:
-    printed = subprocess.run(
-        [sys.executable, str(ROOT / ".ci/oldest.py")], capture_output=True, text=True, check=True
-    ).stdout.split()
-    extras = PROJECT["optional-dependencies"].values()
-    every = [*PROJECT["dependencies"], *(one for extra in extras for one in extra)]
-    needed = {re.split(r"[><=\[]", one)[0] for one in every} - {"unrolled"}
-    assert {line.partition("==")[0] for line in printed} == needed
-    assert "hydra-core==1.3.2" in printed
 
 
 def test_every_dependency_is_pinned_for_the_tests() -> None:
