@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from unrolled.config.compose import PRIMARY, run_config
 from unrolled.config.groups import config_groups
@@ -73,6 +73,34 @@ def test_values_that_are_wrong_together_are_refused_before_any_run() -> None:
 def test_a_sweep_has_one_launcher() -> None:
     with pytest.raises(ConfigError, match=r"gpus_per_run=1,2: a sweep has one value"):
         plan(["hydra.launcher.gpus_per_run=1,2"], multirun=True)
+
+
+@pytest.mark.parametrize(
+    ("choice", "key", "typed", "value"),
+    [
+        ("hydra/sweeper=optuna", "hydra.sweeper.n_trials", "3e1", 30),
+        ("hydra/sweeper=fair", "hydra.sweeper.n_trials", "1.6e1", 16),
+        ("hydra/launcher=ray", "hydra.launcher.num_cpus", "2e0", 2),
+        ("hydra/launcher=submitit_local", "hydra.launcher.timeout_minutes", "1e2", 100),
+        # A fraction stays one.
+        ("hydra/launcher=local", "hydra.launcher.gpus_per_run", "2e0", 2.0),
+    ],
+)
+def test_a_whole_number_may_be_written_with_an_exponent(
+    choice: str, key: str, typed: str, value: float
+) -> None:
+    planned = plan(
+        [choice, f"{key}={typed}", "cell=lstm,gru", "optimizer.lr=0.1,0.2"], multirun=True
+    )
+    chosen = OmegaConf.select(OmegaConf.create({"hydra": planned.hydra}), key)
+    assert (chosen, type(chosen)) == (value, type(value))
+    # A launcher of others composes what was typed again.
+    by_hydra(planned.typed)
+
+
+def test_a_number_that_is_not_whole_is_refused_where_one_is_needed() -> None:
+    with pytest.raises(ConfigError, match=r"hydra\.sweeper\.n_trials=1\.5: "):
+        plan(["hydra/sweeper=optuna", "hydra.sweeper.n_trials=1.5", "seed=1,2"], multirun=True)
 
 
 def test_every_value_of_a_sweep_is_checked_before_it_begins() -> None:

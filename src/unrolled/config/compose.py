@@ -11,7 +11,7 @@ from typing import Any
 from hydra import compose
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, IntegerNode, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -100,6 +100,29 @@ def set_values(groups: ConfigGroups, config: DictConfig, overrides: Sequence[Ove
     for override in sorted(overrides, key=Override.is_add):
         require_allowed(config, override, groups.names)
         hints.set_value(config, override.key_or_group, override.value())
+
+
+def with_whole_numbers(groups: ConfigGroups, overrides: Sequence[str]) -> list[str]:
+    """Overrides with ``1e3`` written as ``1000`` where an option of Hydra's own part, such as
+    ``hydra.sweeper.n_trials``, is a whole number; our keys take ``1e3`` as it stands."""
+    parsed = [o for o in groups.parse(overrides) if not o.is_sweep_override()]
+    whole = {
+        str(override.input_line): (override.key_or_group, int(value))
+        for override in parsed
+        if override.key_or_group.startswith("hydra.")
+        and isinstance(value := override.value(), float)
+        and value.is_integer()
+    }
+    if not whole:
+        return [*overrides]
+    config = _attempt(groups, [o for o in parsed if _is_choice(groups, o)])
+    lines = {}
+    for line, (key, value) in whole.items():
+        parent, _, name = key.rpartition(".")
+        node = OmegaConf.select(config, parent)
+        if isinstance(node, DictConfig) and isinstance(node._get_node(name), IntegerNode):
+            lines[line] = f"{line.partition('=')[0]}={value}"
+    return [lines.get(line, line) for line in overrides]
 
 
 def _is_choice(groups: ConfigGroups, override: Override) -> bool:

@@ -16,6 +16,7 @@ from unrolled.config.compose import (
     refuse_sweeps,
     run_config,
     set_values,
+    with_whole_numbers,
     without_hydra,
 )
 from unrolled.config.groups import ConfigGroups, config_groups
@@ -76,8 +77,8 @@ def plan(
     Raises:
         ConfigError: an unknown key, choice or type, a missing value, or one out of range.
     """
-    typed = choose_custom(overrides)
     with config_groups(config_dir) as groups:
+        typed = with_whole_numbers(groups, choose_custom(overrides))
         parsed = groups.parse(typed)
         base = compose_checked(groups, [o for o in parsed if not o.is_sweep_override()])
         hydra: DictConfig = base.hydra
