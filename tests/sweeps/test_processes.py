@@ -1,8 +1,12 @@
 """Sweeps from the command line: what their processes say, and what disturbs them."""
 
+import contextlib
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +19,21 @@ Overrides = Callable[..., list[str]]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 COMMAND = [sys.executable, "-m", "unrolled", "train"]
 CELLS = """
+import os
+from pathlib import Path
+
 from unrolled.cells.lstm import LSTM
 
 class Exiter(LSTM):
     def native(self, x, state):
         raise SystemExit(0)
+
+class Leaver(LSTM):
+    # Ends its process as if all were well, once there is a checkpoint.
+    def native(self, x, state):
+        if not Path("stay").exists() and list(Path("outputs").rglob("last.ckpt")):
+            os._exit(0)
+        return super().native(x, state)
 """
 
 
@@ -27,6 +41,15 @@ def train(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     result = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
     assert result.returncode == code, result.stdout + result.stderr
     return result
+
+
+def server_of(command: int) -> int | None:
+    """The process from which a sweep's runs are forked."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for child in Path(f"/proc/{command}/task/{command}/children").read_text().split():
+            if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return int(child)
+    return None
 
 
 def told(output: str) -> tuple[dict[str, str], Counter[str]]:
@@ -62,6 +85,24 @@ def test_the_same_sweep_twice_at_once_tells_each_run_once(overrides: Overrides) 
 
 
 @pytest.mark.slow
+def test_a_server_that_is_killed_as_it_begins_is_begun_again(overrides: Overrides) -> None:
+    sweep = subprocess.Popen(
+        [*COMMAND, "-m", *overrides("seed=1")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while (server := server_of(sweep.pid)) is None and sweep.poll() is None:
+        time.sleep(0.02)
+    assert server is not None, sweep.communicate()
+    # It still imports what the runs need.
+    os.kill(server, signal.SIGKILL)
+    output, errors = sweep.communicate()
+    assert (sweep.returncode, errors) == (0, "")
+    assert told(output)[1] == {"finished": 1}
+
+
+@pytest.mark.slow
 def test_a_failure_is_told_once(overrides: Overrides, command: Command) -> None:
     failing = overrides("budget.parameters=10,11", "seed=1")
     output = command("train", "-m", *failing, code=1).stdout
@@ -76,12 +117,31 @@ def test_a_cell_that_exits_is_a_failure(overrides: Overrides, command: Command) 
     Path("my_cells.py").write_text(CELLS)
     exiting = overrides("cell._target_=my_cells.Exiter")
     errors = command("train", *exiting, code=2).stderr
-    assert re.fullmatch(r"unrolled: .*my_cells.py:6: SystemExit\(0\) was raised .*\n", errors)
+    assert re.fullmatch(r"unrolled: .*my_cells.py:9: SystemExit\(0\) was raised .*\n", errors)
     output = command("train", "-m", *exiting, "seed=1,2", "retry_failed=true", code=1).stdout
     assert output.count("SystemExit(0) was raised during the run") == 2
     records = [read_record(folder) for folder in find_runs(Path("outputs"))]
     assert [record.state for record in records] == ["failed", "failed"]
     assert {record.error["type"] for record in records if record.error} == {"SystemExit"}
+
+
+@pytest.mark.slow
+def test_a_process_that_ends_amid_its_run_is_no_finished_run(
+    overrides: Overrides, command: Command
+) -> None:
+    Path("my_cells.py").write_text(CELLS)
+    steps = "trainer.checkpoint_every_steps=5"
+    leaving = overrides("cell._target_=my_cells.Leaver", steps)
+    # Nothing of a process is left to choose another exit code; the record is what can be told by.
+    train(*leaving)
+    (folder,) = find_runs(Path("outputs"))
+    assert "1 run: 1 interrupted" in command("runs").stdout
+    # A sweep sees the end of the process, and says so.
+    output = command("train", "-m", *leaving, "seed=1,2", code=1).stdout
+    assert output.count("failed  Crashed: its process ended with exit code 0") == 2
+    Path("stay").touch()
+    assert "continued from step 5" in command("train", *leaving).stdout
+    assert read_record(folder).state == "finished"
 
 
 @pytest.mark.slow

@@ -29,6 +29,8 @@ from unrolled.training.variables import environment_variables
 
 # Seconds after which a run that is to end is interrupted again, and after which it is killed.
 INTERRUPT_AGAIN_SECONDS, KILL_SECONDS = 5.0, 15.0
+# How many servers are begun for one run before the sweep is given up.
+SERVERS = 5
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
@@ -75,8 +77,7 @@ class LocalPool(Pool):
         place = self.free.pop(0)
         receiver, sender = self.context.Pipe(duplex=False)
         process = self.context.Process(target=_work, args=(spec, place, self.threads, sender))
-        with without_main_module():
-            process.start()
+        _start(process)
         # Only the process holds the other end now, so its death ends the pipe.
         sender.close()
         self.running[spec] = _Running(process, receiver, place)
@@ -156,6 +157,26 @@ def visible_gpus() -> list[str]:
         import torch
 
         return [str(number) for number in range(torch.cuda.device_count())]
+
+
+def _start(process: ForkServerProcess) -> None:
+    """Start a run's process; where the server was killed meanwhile, by another one.
+
+    Raises:
+        DeviceError: each server is gone before it answers.
+    """
+    for attempt in range(SERVERS):
+        try:
+            with without_main_module():
+                process.start()
+            return
+        except (EOFError, ConnectionError):
+            # One that has just been killed may still count as there.
+            time.sleep(0.1 * (attempt + 1))
+    raise DeviceError(
+        f"the process that starts a sweep's runs was killed {SERVERS} times as it began; the "
+        "system does that when memory runs out: end other programs, and type the command again"
+    )
 
 
 def _work(spec: RunSpec, place: str | None, threads: int, sender: Connection) -> None:
