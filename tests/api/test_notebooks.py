@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client import KernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
@@ -37,10 +38,38 @@ def read(name: str) -> NotebookNode:
     return notebook
 
 
-def client(notebook: NotebookNode) -> NotebookClient:
-    return NotebookClient(
-        notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": "."}}
-    )
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the notebooks run, one beside the other as in examples/."""
+    return tmp_path_factory.mktemp("notebooks")
+
+
+@pytest.fixture(scope="module")
+def manager(folder: Path) -> Iterator[KernelManager]:
+    """Of one kernel for all notebooks, which imports torch and Lightning once."""
+    manager = KernelManager(kernel_name="python3")
+    cache = {"UNROLLED_CACHE": str(folder / "cache")}
+    manager.start_kernel(cwd=str(folder), env={**os.environ, **cache})
+    yield manager
+    manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture
+def kernel(manager: KernelManager) -> KernelManager:
+    """A kernel without variables, as it is before a notebook's first cell."""
+    run(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("%reset -f")]), manager)  # type: ignore[no-untyped-call]
+    return manager
+
+
+def run(notebook: NotebookNode, kernel: KernelManager) -> None:
+    """Run a notebook's cells in order."""
+    client = NotebookClient(notebook, km=kernel, timeout=TIMEOUT)
+    try:
+        client.execute()
+    finally:
+        # The kernel goes on; this is the connection to it.
+        if client.kc is not None:
+            client.kc.stop_channels()
 
 
 def outputs(notebook: NotebookNode) -> Iterator[NotebookNode]:
@@ -48,13 +77,13 @@ def outputs(notebook: NotebookNode) -> Iterator[NotebookNode]:
         yield from cell.get("outputs", [])
 
 
-def executed(name: str) -> NotebookNode:
+def executed(name: str, kernel: KernelManager) -> NotebookNode:
     """A notebook after its cells have run in order, on fewer steps."""
     notebook = read(name)
     for cell in notebook.cells:
         cell.source = LENGTH.sub(SHORT, cell.source)
     assert any(SHORT in cell.source for cell in notebook.cells)
-    client(notebook).execute()
+    run(notebook, kernel)
     # Nothing warns, and nothing that a library says gets into the cells.
     streams = [one for one in outputs(notebook) if one.output_type == "stream"]
     assert not [one.text for one in streams if one.name == "stderr"]
@@ -70,8 +99,10 @@ def test_a_stored_notebook_has_no_outputs(path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_three_cells_lead_from_an_empty_notebook_to_a_comparison() -> None:
-    notebook = executed("first_comparison.ipynb")
+def test_three_cells_lead_from_an_empty_notebook_to_a_comparison(
+    kernel: KernelManager,
+) -> None:
+    notebook = executed("first_comparison.ipynb", kernel)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert len(code) == 3
     progress, shown = code[1].outputs
@@ -87,46 +118,48 @@ def test_three_cells_lead_from_an_empty_notebook_to_a_comparison() -> None:
 
 
 @pytest.mark.slow
-def test_a_cell_of_ones_own_in_a_notebook() -> None:
-    notebook = executed("own_cell.ipynb")
+def test_a_cell_of_ones_own_in_a_notebook(kernel: KernelManager) -> None:
+    notebook = executed("own_cell.ipynb", kernel)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert "Leaky" in code[1].outputs[-1].data["text/html"]
     assert "LoadedRun" in code[2].outputs[-1].data["text/plain"]
 
 
 @pytest.mark.slow
-def test_runs_are_inspected_in_a_notebook() -> None:
-    notebook = executed("inspect_runs.ipynb")
+def test_runs_are_inspected_in_a_notebook(kernel: KernelManager, folder: Path) -> None:
+    notebook = executed("inspect_runs.ipynb", kernel)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert "optimizer.lr" in code[1].outputs[0].data["text/plain"]
     assert "image/png" in code[2].outputs[0].data
     assert "torch.Size([17, 1," in code[3].outputs[0].data["text/plain"]
-    assert len(unrolled.runs("outputs/inspected")) == 2
+    assert len(unrolled.runs(folder / "outputs/inspected")) == 2
 
 
 @pytest.mark.slow
-def test_the_interrupt_of_a_notebook_ends_a_run_that_can_go_on() -> None:
+def test_the_interrupt_of_a_notebook_ends_a_run_that_can_go_on(
+    kernel: KernelManager, folder: Path
+) -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(INTERRUPTED)])  # type: ignore[no-untyped-call]
     ended = threading.Event()
 
     def interrupt() -> None:
         """As the square in the notebook does, once the run has trained a while."""
         while not ended.wait(0.2):
-            if list(Path("outputs").rglob("best.ckpt")):
-                os.killpg(int(Path("kernel").read_text()), signal.SIGINT)
+            if list((folder / "outputs/default").rglob("best.ckpt")):
+                os.killpg(int((folder / "kernel").read_text()), signal.SIGINT)
                 return
 
     thread = threading.Thread(target=interrupt)
     thread.start()
     try:
         with pytest.raises(CellExecutionError, match="KeyboardInterrupt"):
-            client(notebook).execute()
+            run(notebook, kernel)
     finally:
         ended.set()
         thread.join()
-    (folder,) = find_runs(Path("outputs"))
-    run = unrolled.Run(folder)
-    assert run.status == "interrupted"
-    assert (folder / "checkpoints" / "last.ckpt").is_file()
-    assert run.record.error is not None
-    assert run.record.error["message"].startswith("stopped at step ")
+    (stopped,) = find_runs(folder / "outputs/default")
+    stopped_run = unrolled.Run(stopped)
+    assert stopped_run.status == "interrupted"
+    assert (stopped / "checkpoints" / "last.ckpt").is_file()
+    assert stopped_run.record.error is not None
+    assert stopped_run.record.error["message"].startswith("stopped at step ")
