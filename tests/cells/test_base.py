@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from unrolled.cells.base import Cell, State
@@ -53,8 +53,12 @@ def options_of(name: str) -> dict[str, Any]:
     return arguments_of(chosen(name), "name", "backend")
 
 
+@cache
 def type_of(name: str) -> type[Cell]:
-    cell_type = target_of(chosen(name))
+    # Of the file, since composing all cells takes seconds and this is asked at collection.
+    node = OmegaConf.load(config_directory() / "cell" / f"{name}.yaml")
+    assert isinstance(node, DictConfig)
+    cell_type = target_of(node)
     assert isinstance(cell_type, type) and issubclass(cell_type, Cell)
     return cell_type
 
