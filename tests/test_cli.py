@@ -89,7 +89,7 @@ def test_an_unsound_cell_is_refused_with_its_reason(
     mixing = documented_cell().replace("(self.leak * h +", "(self.leak * h.mean(0) +")
     Path("my_cells.py").write_text(mixing)
     reason = "Leaky: step mixes the sequences of a batch"
-    checked = unrolled("check", "my_cells.Leaky", code=1).stdout
+    checked = command("check", "my_cells.Leaky", code=1).stdout
     assert "FAILED" in checked
     assert reason in " ".join(checked.split())
     assert "Leaky is not sound: 1 check failed" in checked
@@ -339,14 +339,14 @@ def test_train_runs_compare_generate_evaluate(overrides: Overrides, command: Com
     again = command("train", "-m", *swept)
     assert "0 finished, 4 skipped, 0 failed" in again.stdout
 
-    compared = unrolled("compare", "outputs/s", "--by", "cell.name,optimizer.lr")
+    compared = command("compare", "outputs/s", "--by", "cell.name,optimizer.lr")
     assert "perplexity" in compared.stdout
     for name in ("comparison.md", "comparison.json", "learning_curves.png"):
         assert (Path("outputs/s/comparison") / name).stat().st_size > 0
     rows = json.loads(command("runs", "outputs", "--json").stdout)
     assert len(rows) == 4
 
-    text = unrolled("generate", *map(str, folders[:2]), "--prompt", "the cat", "--greedy")
+    text = command("generate", *map(str, folders[:2]), "--prompt", "the cat", "--greedy")
     assert text.stdout.count("the cat") == 2
     assert "exactly the recorded figures" in command("evaluate", str(folders[0])).stdout
     watched = command("runs", "outputs/s", "--watch")
