@@ -59,6 +59,18 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
             del sys.modules[name]
 
 
+@pytest.fixture(scope="session")
+def corpus_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache for tests of the embedded corpus, whose tokens and 8-grams take seconds."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def shared_cache(corpus_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what this test fits to a data set from the tests before it, and for those after it."""
+    monkeypatch.setenv("UNROLLED_CACHE", str(corpus_cache))
+
+
 @pytest.fixture
 def text_file(tmp_path: Path) -> Path:
     path = tmp_path / "text.txt"

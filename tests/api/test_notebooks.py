@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from jupyter_client import KernelManager
+from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
@@ -45,10 +45,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def manager(folder: Path) -> Iterator[KernelManager]:
+def manager(folder: Path, corpus_cache: Path) -> Iterator[KernelManager]:
     """Of one kernel for all notebooks, which imports torch and Lightning once."""
     manager = KernelManager(kernel_name="python3")
-    cache = {"UNROLLED_CACHE": str(folder / "cache")}
+    cache = {"UNROLLED_CACHE": str(corpus_cache)}
     manager.start_kernel(cwd=str(folder), env={**os.environ, **cache})
     yield manager
     manager.shutdown_kernel(now=True)

@@ -11,6 +11,7 @@ SHORT = '"max_steps": 4, "validate_every_steps": 2, "limit_batches": 2'
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("shared_cache")
 def test_the_code_of_the_page_runs() -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     names: dict[str, object] = {"__name__": "page"}

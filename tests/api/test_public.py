@@ -82,6 +82,7 @@ def test_each_name_is_documented_with_an_example(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("shared_cache")
 def test_each_example_runs() -> None:
     # In one folder, so that what an example has trained already another one skips.
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
