@@ -168,7 +168,7 @@ def run_config(composed: DictConfig) -> DictConfig:
     Raises:
         ConfigError: a value that is missing, of another type, or out of range.
     """
-    return _typed_and_checked(without_hydra(composed))
+    return _typed_and_checked(without_hydra(composed) if "hydra" in composed else composed)
 
 
 def _typed_and_checked(config: DictConfig, *, read_own: bool = True) -> DictConfig:

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import Any, Literal, Union, get_type_hints
 
 from unrolled.config.sources import Definition, Module, UnreadableError
@@ -71,6 +72,11 @@ def read_signature(target: str) -> Signature | None:
     Raises:
         ConfigError: the file is no Python, or has no such class or function.
     """
+    # This package does not change while it runs; a person's own file may, in a notebook.
+    return _read_once(target) if target.startswith("unrolled.") else _read(target)
+
+
+def _read(target: str) -> Signature | None:
     name, _, attribute = target.rpartition(".")
     try:
         module = Module.find(name)
@@ -81,6 +87,9 @@ def read_signature(target: str) -> Signature | None:
         return _of_function(found.module, attribute, found.node, skip=0)
     except (UnreadableError, RecursionError):
         return None
+
+
+_read_once = cache(_read)
 
 
 def _of_function(module: Module, name: str, node: ast.FunctionDef, skip: int) -> Signature:
