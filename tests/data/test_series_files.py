@@ -115,7 +115,7 @@ def test_what_is_left_out_and_steps_that_are_missing_are_said() -> None:
 
 BAD: Sequence[tuple[str, Sequence[str], str]] = [
     ("t,a\n1,2\n2,x\n3,4\n", ["time=t"], "data.csv, line 3: a is 'x', no number"),
-    ("t,a\n1,2\n2,-inf\n", ["time=t"], "data.csv, line 3: a is '-inf', infinite"),
+    ("t,a\n1,2\n2,-inf\n", ["time=t"], "line 3: a is '-inf', infinite; mend it, or leave"),
     ("t,a\n1,2\n3,2\n2,5\n", ["time=t"], "line 4: the time '2' is out of order, after '3'"),
     ("t,a\n1,2\n1,2\n", ["time=t"], "line 3: the time '1' is there already, after '1'"),
     ("t,a\n2001-02,2\n2001-01,2\n", ["time=t"], "line 3: the time '2001-01' is out of order"),

@@ -243,7 +243,10 @@ class _Table:
             number = math.nan if _is_absent(value) else _number(value)
             if number is None or math.isinf(number):
                 what = "no number" if number is None else "infinite"
-                raise DataError(f"{self._where(place)}: {column} is {_text(value)!r}, {what}")
+                raise DataError(
+                    f"{self._where(place)}: {column} is {_text(value)!r}, {what}; mend it, or "
+                    "leave it empty and choose dataset.missing=interpolate or dataset.missing=drop"
+                )
             values[place] = number
         return values
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -217,9 +218,13 @@ def encode(
         unseen = Counter(label for label in labels if label not in numbers)
         if unseen:
             label, count = unseen.most_common(1)[0]
+            first = ""
+            if examples.has_texts:
+                # Files and lines are no longer known here; a text can be searched for.
+                first = f", first for {shorten(inputs[labels.index(label)], 40)!r}"
             raise DataError(
                 f"dataset={examples.name}: the {split} split has the class {label!r} ({count} "
-                "times), which no training example has; leave it out, or split otherwise"
+                f"times{first}), which no training example has; leave it out, or split otherwise"
             )
         encoded, without = fitted.encode(inputs, f"dataset={examples.name}")
         treated["texts without a token"] += without
