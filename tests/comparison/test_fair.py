@@ -60,6 +60,16 @@ def test_cells_at_settings_of_their_own_are_rows_by_cell(make_run: Make, analyse
     assert np.asarray(panel.lines[0].get_xdata()).tolist() == [0.002, 0.03]
 
 
+def test_what_follows_from_a_searched_key_is_no_further_difference(
+    make_run: Make, analysed: Make
+) -> None:
+    """As ``model.layer_dropout`` follows from ``model.dropout``; what does not follow is said."""
+    for cell, rate, base in [("lstm", 0.03, 5.0), ("gru", 0.01, 5.5)]:
+        follows = {"optimizer.warm": rate, "optimizer.other": 2 * rate}
+        fair_runs(make_run, cell, rate, [base, base + 0.1, base + 0.2], **follows)
+    assert "differ in more than the cell: optimizer.other" in said(analysed())
+
+
 def test_searches_come_in_the_order_of_their_rows(make_run: Make, analysed: Make) -> None:
     for cell, figure in (("gru", 6.0), ("lstm", 5.0)):
         fair_runs(make_run, cell, 0.03, [figure, figure + 0.1])

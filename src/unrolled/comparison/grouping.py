@@ -186,16 +186,25 @@ def _settings(runs: Sequence[Run]) -> list[dict[str, str]]:
 
 def _without_tuned(runs: Sequence[Run]) -> list[dict[str, str]]:
     """The settings of each run; of a fair study's final runs without what was searched, in which
-    they differ by design."""
-    keys = {line.partition("=")[0] for run in runs if run.role == FINAL for line in run.searched}
-    if not keys:
-        return [run.settings for run in runs]
-    nodes = tuple(f"{key}." for key in keys)
+    they differ by design, and without what follows from it: a key that has the value of a searched
+    one in all of them, as ``model.layer_dropout`` has that of ``model.dropout``."""
+    settings = [run.settings for run in runs]
+    finals = [run.role == FINAL for run in runs]
+    lines = {line for run in runs if run.role == FINAL for line in run.searched}
+    searched = {line.partition("=")[0] for line in lines}
+    if not searched:
+        return settings
+    tuned = [one for one, final in zip(settings, finals, strict=True) if final]
+    columns = [[one.get(key) for one in tuned] for key in searched]
+    varied = [column for column in columns if len(set(column)) > 1]
+    keys = {key for one in tuned for key in one if [each.get(key) for each in tuned] in varied}
+    keys |= searched
+    nodes = tuple(f"{key}." for key in searched)
     return [
-        {k: v for k, v in run.settings.items() if k not in keys and not k.startswith(nodes)}
-        if run.role == FINAL
-        else run.settings
-        for run in runs
+        {k: v for k, v in one.items() if k not in keys and not k.startswith(nodes)}
+        if final
+        else one
+        for one, final in zip(settings, finals, strict=True)
     ]
 
 
