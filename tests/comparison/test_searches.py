@@ -69,6 +69,13 @@ def test_what_the_name_of_a_choice_implies_is_no_parameter(make_run: Make, analy
     assert only(analysed("loss")).parameters == ("optimizer.lr", "optimizer.name")
 
 
+def test_what_follows_from_a_key_is_no_parameter(make_run: Make, analysed: Make) -> None:
+    for number, rate in enumerate((0.1, 0.3, 0.1)):
+        config = {"model.dropout": rate, "model.layer_dropout": rate, "optimizer.lr": number}
+        trial(make_run, number, 4.0, config)
+    assert only(analysed("loss")).parameters == ("model.dropout", "optimizer.lr")
+
+
 def test_each_study_has_its_own_search_and_other_runs_have_none(
     make_run: Make, analysed: Make, tmp_path: Path
 ) -> None:

@@ -52,10 +52,16 @@ class Search:
 
     @cached_property
     def parameters(self) -> tuple[str, ...]:
-        """The keys that the trials differ in; what a choice's name stands for is left out."""
+        """The keys that the trials differ in. What a choice's name stands for is left out, and
+        what has a shorter key's values, as ``model.layer_dropout`` has those of
+        ``model.dropout``."""
         keys = {key for trial in self.trials for key in trial.settings}
-        values = {key: {json.dumps(t.settings.get(key)) for t in self.trials} for key in keys}
-        varied = {key for key, found in values.items() if len(found) > 1}
+        shortest: dict[tuple[str, ...], str] = {}
+        for key in sorted(keys, key=lambda key: (len(key), key)):
+            column = tuple(json.dumps(trial.settings.get(key)) for trial in self.trials)
+            if len(set(column)) > 1:
+                shortest.setdefault(column, key)
+        varied = set(shortest.values())
         named = tuple(key.removesuffix("name") for key in varied if key.endswith(".name"))
         return tuple(
             sorted(k for k in varied if k.endswith(".name") or not self._implied(k, named))
