@@ -1,13 +1,15 @@
 """A sweep that is killed again and again, and restarted until it is done, against one left alone.
 
-    python -m benchmarks.stress [--kills 50] [--steps 1200] [--seed 1] [--output FILE.json]
+    python -m benchmarks.stress [--kills 50] [--steps 1200] [--seed 1] [--fair] [--output FILE]
 
-Each round sweeps two cells over two seeds twice: once undisturbed, and once with a process of it
+Each round sweeps two cells over two seeds twice, or with ``--fair`` makes the study of
+``make compare`` on a small text twice: once undisturbed, and once with a process of it
 (the command, the server that forks its runs, or a run) killed by SIGKILL at a random moment, the
 command typed again whenever it has ended. In between, a record is cut off by hand, and a disk is
 full at a checkpoint (a limit on the size of files stands for it). At the end, every run of the two
 must be the same to the last bit: metrics, curves, weights, optimizer, logs; each run is there
-once, was not touched after it had finished, and nothing half written is left.
+once, was not touched after it had finished, and nothing half written is left. What ``unrolled
+compare`` says of the two must be the same but for their times.
 """
 
 import argparse
@@ -29,6 +31,8 @@ from typing import Any
 
 import torch
 
+from unrolled.comparison.export import to_json
+from unrolled.comparison.report import compare
 from unrolled.runs.files import write_json
 from unrolled.runs.record import Record, read_record
 from unrolled.training.checkpoints import best_checkpoint, read_content
@@ -48,8 +52,17 @@ WORDS = (
     "the",
     "a",
 )
-OVERRIDES = [
+SMALL = [
     "dataset=text",
+    "dataset.path=text.txt",
+    "task.batch_size=8",
+    "task.sequence_length=16",
+    "task.sample.length=20",
+    "trainer.log_every_steps=10",
+    "trainer.checkpoint_every_steps=15",
+    "paths.cache=cache",
+]
+SWEEP = [
     "model.embedding_size=8",
     "model.hidden_size=16",
     "model.layers=2",
@@ -57,17 +70,21 @@ OVERRIDES = [
     "model.zoneout=0.1",
     "scheduler=plateau",
     "scheduler.patience=0",
-    "task.batch_size=8",
-    "task.sequence_length=16",
-    "task.sample.length=20",
     "trainer.validate_every_steps=40",
-    "trainer.log_every_steps=10",
-    "trainer.checkpoint_every_steps=15",
     "cell=lstm,gru",
 ]
+FAIR = [
+    "experiment=first_comparison",
+    "budget.parameters=5000",
+    "task.evaluation_batch_size=4",
+    "task.evaluation_warm_up=20",
+    "trainer.validate_every_steps=30",
+]
 KINDS = ("command", "server", "run")
-# Seconds that a sweep is left alone for at most, before something of it is killed.
-LONGEST = 6.0
+# Seconds that a sweep, or a fair study, is left alone for at most, before something is killed.
+LONGEST = {False: 6.0, True: 18.0}
+# What differs between two comparisons of the same figures.
+TIMES = {"seconds", "tokens_per_second", "folder", "folders"}
 # A checkpoint of these models is larger, everything else is smaller.
 FULL = 30_000
 
@@ -76,26 +93,34 @@ class Sweep:
     """One command line, typed as often as it takes.
 
     Args:
+        overrides: all but where it writes to.
+        study: the name of its study.
+        longest: the seconds after which something of it is killed at the latest.
         earlier: how often each kind of process was killed in other sweeps.
 
     Attributes:
         kills: how often each was in this one.
+        moments: in which part of a fair study each kill fell.
         damage: how often a disk was full, and a record cut off.
     """
 
     def __init__(
         self,
         folder: Path,
-        seeds: list[int],
-        steps: int,
+        study: str,
+        overrides: list[str],
+        longest: float,
         chooser: random.Random,
         earlier: Counter[str],
     ) -> None:
         self.earlier = earlier
         self.folder = folder
-        self.own = [f"seed={','.join(map(str, seeds))}", f"trainer.max_steps={steps}"]
+        self.study = study
+        self.overrides = overrides
+        self.longest = longest
         self.chooser = chooser
         self.kills: Counter[str] = Counter()
+        self.moments: Counter[str] = Counter()
         self.damage: Counter[str] = Counter()
         self.starts = 0
         self.finished: dict[str, int] = {}
@@ -107,9 +132,9 @@ class Sweep:
             before = sum(self.kills.values())
             process = self.start(outputs, full)
             while kills > sum(self.kills.values()):
-                if self._ends(process, self.chooser.uniform(0.5, LONGEST)):
+                if self._ends(process, self.chooser.uniform(0.5, self.longest)):
                     break
-                self._kill(process)
+                self._kill(process, outputs)
             if process.wait() == 0:
                 return
             self._note(outputs)
@@ -127,9 +152,8 @@ class Sweep:
 
         self.starts += 1
         self.damage["full disk"] += full
-        command = [sys.executable, "-m", "unrolled", "train", "-m", *OVERRIDES]
-        command += [*self.own, "dataset.path=text.txt"]
-        command += [f"paths.outputs={outputs}", "paths.cache=cache"]
+        command = [sys.executable, "-m", "unrolled", "train", "-m", *self.overrides]
+        command += [f"study={self.study}", f"paths.outputs={outputs}"]
         log = (self.folder / f"{outputs}.log").open("ab")
         return subprocess.Popen(
             command,
@@ -148,7 +172,7 @@ class Sweep:
             return False
         return True
 
-    def _kill(self, process: "subprocess.Popen[bytes]") -> None:
+    def _kill(self, process: "subprocess.Popen[bytes]", outputs: str) -> None:
         """Kill the command, the server of its runs, or a run: each kind in its turn."""
         so_far = self.earlier + self.kills
         fewest = min(so_far[kind] for kind in KINDS)
@@ -157,16 +181,21 @@ class Sweep:
             # A sweep that has only begun has no server and no runs yet.
             if self._ends(process, self.chooser.uniform(0.1, 1.0)):
                 return
+        under_way = " and ".join(roles(self.folder / outputs / self.study))
         try:
             os.kill(self.chooser.choice(pids), signal.SIGKILL)
         except ProcessLookupError:
             return
         self.kills[kind] += 1
+        self.moments[under_way or "no run under way"] += 1
+
+    def _record(self, outputs: str, name: str) -> Path:
+        return self.folder / outputs / self.study / name / "record.json"
 
     def _note(self, outputs: str) -> None:
         """Remember when each finished run's record was written: it must not be again."""
-        for name, record in records(self.folder / outputs):
-            written = (self.folder / outputs / "default" / name / "record.json").stat().st_mtime_ns
+        for name, record in records(self.folder / outputs / self.study):
+            written = self._record(outputs, name).stat().st_mtime_ns
             if record is not None and record.state == "finished":
                 before = self.finished.setdefault(name, written)
                 if before != written:
@@ -176,12 +205,12 @@ class Sweep:
         """Cut off the record of a run that is not finished, as a person or a bad disk might."""
         there = [
             name
-            for name, record in records(self.folder / outputs)
+            for name, record in records(self.folder / outputs / self.study)
             if record is not None and record.state != "finished"
         ]
         if there:
             name = self.chooser.choice(there)
-            path = self.folder / outputs / "default" / name / "record.json"
+            path = self._record(outputs, name)
             path.write_bytes(path.read_bytes()[: self.chooser.randrange(200)])
             self.damage["cut record"] += 1
 
@@ -208,9 +237,15 @@ def children(pid: int) -> Iterator[int]:
             yield int(path.parent.name)
 
 
-def records(outputs: Path) -> Iterator[tuple[str, Record | None]]:
+def roles(study: Path) -> list[str]:
+    """What the runs under way are: of a fair study ``search`` and ``final``."""
+    there = [record for _, record in records(study) if record and record.state == "running"]
+    return sorted({str(record.config["trial"]["role"]) for record in there})
+
+
+def records(study: Path) -> Iterator[tuple[str, Record | None]]:
     """Each run folder's name and record; None where it is damaged."""
-    for path in sorted((outputs / "default").glob("*/record.json")):
+    for path in sorted(study.glob("*/record.json")):
         try:
             yield path.parent.name, read_record(path.parent)
         except Exception as error:
@@ -223,7 +258,9 @@ def differences(whole: Path, cut: Path) -> list[str]:
     """What is not the same in the two folders of the same run."""
     one, other = read_record(whole), read_record(cut)
     wrong = []
-    if one.metrics != other.metrics or other.state != "finished":
+    if one.state != other.state or other.state not in ("finished", "pruned"):
+        wrong.append("state")
+    if one.metrics != other.metrics:
         wrong.append("metrics")
     if [untimed(entry) for entry in one.history] != [untimed(entry) for entry in other.history]:
         wrong.append("history")
@@ -243,9 +280,22 @@ def differences(whole: Path, cut: Path) -> list[str]:
     return wrong
 
 
-def untimed(entry: dict[str, float]) -> dict[str, float]:
-    """A validation without the time it took to get there."""
-    return {key: value for key, value in entry.items() if key != "seconds"}
+def names(study: Path) -> set[str]:
+    """The folders of a study's runs."""
+    return {path.parent.name for path in study.glob("*/config.yaml")}
+
+
+def answer(study: Path) -> Any:
+    """What ``unrolled compare`` says of a study, without times."""
+    comparison, _ = compare([study])
+    return untimed(to_json(comparison))
+
+
+def untimed(value: Any) -> Any:
+    """A nest of plain data without the times it took."""
+    if isinstance(value, dict):
+        return {key: untimed(each) for key, each in value.items() if key not in TIMES}
+    return [untimed(each) for each in value] if isinstance(value, list) else value
 
 
 def same(one: Any, other: Any) -> bool:
@@ -259,8 +309,11 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def stress(kills: int, steps: int, seed: int, folder: Path) -> dict[str, Any]:
+def stress(kills: int, steps: int, seed: int, folder: Path, fair: bool) -> dict[str, Any]:
     """Make rounds until there were so many kills.
+
+    Args:
+        fair: whether each round is a fair study in place of a sweep.
 
     Returns:
         What was done, and ``different``: for each run that came out otherwise, in what.
@@ -269,32 +322,40 @@ def stress(kills: int, steps: int, seed: int, folder: Path) -> dict[str, Any]:
     text = "".join(" ".join(chooser.choices(WORDS, k=8)) + ".\n" for _ in range(300))
     (folder / "text.txt").write_text(text, encoding="utf-8")
     done: Counter[str] = Counter()
+    moments: Counter[str] = Counter()
     damage: Counter[str] = Counter()
     different: dict[str, list[str]] = {}
     rounds = runs = starts = 0
     while sum(done.values()) < kills:
-        seeds = [2 * rounds + 1, 2 * rounds + 2]
-        Sweep(folder, seeds, steps, chooser, done).run("whole", 0)
-        disturbed = Sweep(folder, seeds, steps, chooser, done)
+        rounds += 1
+        study = f"round{rounds}"
+        own = [f"seed={2 * rounds - 1},{2 * rounds}", f"trainer.max_steps={steps}"]
+        # What a fair study tries differs from round to round.
+        overrides = [*FAIR, f"hydra.sweeper.seed={rounds}"] if fair else SWEEP
+        given = (folder, study, [*overrides, *SMALL, *own], LONGEST[fair], chooser, done)
+        Sweep(*given).run("whole", 0)
+        disturbed = Sweep(*given)
         disturbed.run("cut", kills - sum(done.values()))
         done += disturbed.kills
+        moments += disturbed.moments
         damage += disturbed.damage
         starts += disturbed.starts
-        rounds += 1
-        names = {f"{cell}-seed{n}" for cell in ("lstm", "gru") for n in seeds}
-        folders = [path for path in (folder / "cut/default").glob("*-seed*") if path.is_dir()]
-        mine = [path for path in folders if path.name.rpartition("-")[0] in names]
-        if len(mine) != len(names):
-            different[f"round {rounds}"] = [f"{len(mine)} folders for {len(names)} runs"]
-        for path in mine:
-            if wrong := differences(folder / "whole/default" / path.name, path):
-                different[path.name] = wrong
-        runs += len(mine)
-        told = f"round {rounds}: {dict(done)}, {dict(damage)}, {starts} starts"
+        whole, cut = folder / "whole" / study, folder / "cut" / study
+        made, made_again = names(whole), names(cut)
+        if made != made_again:
+            different[study] = [f"there once: {', '.join(sorted(made ^ made_again))}"]
+        for name in made & made_again:
+            if wrong := differences(whole / name, cut / name):
+                different[f"{study}/{name}"] = wrong
+        if answer(whole) != answer(cut):
+            different.setdefault(study, []).append("comparison")
+        runs += len(made_again)
+        told = f"{study}: {dict(done)}, {dict(damage)}, {starts} starts"
         print(f"{told}, different: {different or 'none'}", flush=True)
     return {
         "kills": dict(done),
         "total_kills": sum(done.values()),
+        **({"under_way": dict(moments)} if fair else {}),
         "damage": dict(damage),
         "rounds": rounds,
         "runs": runs,
@@ -309,6 +370,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--steps", type=int, default=1200, help="how long each run is")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--fair", action="store_true", help="fair studies in place of sweeps")
     parser.add_argument("--output", type=Path, help="where to write the result, as JSON")
     parser.add_argument("--folder", type=Path, help="where to work, and leave everything")
     options = parser.parse_args()
@@ -316,7 +378,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        result = stress(options.kills, options.steps, options.seed, folder)
+        result = stress(options.kills, options.steps, options.seed, folder, options.fair)
     result |= {
         "seed": options.seed,
         "steps": options.steps,
