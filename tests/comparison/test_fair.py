@@ -94,6 +94,23 @@ def test_an_optimum_at_the_edge_is_said_with_the_way_to_widen(
     assert "'optimizer.lr=tag(log, interval(0.0001, 0.1))'" in below
 
 
+def test_the_best_of_all_trials_with_none_beyond_it_is_said(
+    make_run: Make, analysed: Make
+) -> None:
+    for cell, best in (("lstm", 0.003), ("gru", 0.04), ("mgu", 0.01)):
+        fair_runs(make_run, cell, best, [5.0, 5.1], trials=3)
+        for number, lr in enumerate([0.003, 0.01, 0.04]):
+            config = trial("search", cell, number, trials=3) | {"optimizer.lr": lr}
+            make_run(cell, 0, 5.0, config=config, folder=f"search-{cell}-{number}")
+    edges = [note.text for note in analysed().notes if "widen it" in note.text]
+    assert [text.partition(" (")[0] for text in edges] == [
+        "gru: optimizer.lr=0.04 is the highest of the 3 tried",
+        "lstm: optimizer.lr=0.003 is the lowest of the 3 tried",
+    ]
+    assert "'optimizer.lr=tag(log, interval(0.001, 1))'" in edges[0]
+    assert "'optimizer.lr=tag(log, interval(0.0001, 0.1))'" in edges[1]
+
+
 def test_final_runs_of_a_setting_that_a_longer_search_left_are_superseded(
     make_run: Make, analysed: Make
 ) -> None:

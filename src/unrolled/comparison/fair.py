@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.comparison.grouping import FINAL, SEARCH, Run, flatten
+from unrolled.comparison.searches import Trial
 from unrolled.runs.record import look_up
 
 # A share of a searched interval, from an end, within which an optimum may lie beyond it.
 EDGE = 0.05
+# Of two trials one is always the lowest and the other the highest.
+_FEWEST_TRIALS = 3
 _INTERVAL = re.compile(r"interval\(\s*([^,]+?)\s*,\s*([^)]+?)\s*\)")
 
 
@@ -65,10 +68,16 @@ def chosen_in_words(run: Run) -> str:
     return " ".join(f"{key}={_word(value)}" for key, value in chosen(run).items())
 
 
-def at_an_edge(run: Run) -> Iterable[str]:
-    """For each searched interval whose end the chosen value is at, a sentence with the way to
-    widen it."""
+def at_an_edge(run: Run, trials: Sequence[Trial] = ()) -> Iterable[str]:
+    """For each searched interval whose end the chosen value is at, or beyond which nothing was
+    tried, a sentence with the way to widen it.
+
+    Args:
+        trials: of the search behind the run; unless all of them came to a figure, only the ends
+            of the interval count, since one that failed may have tried what lies beyond.
+    """
     values = chosen(run)
+    whole = len(trials) == trials_of(run) and len(trials) >= _FEWEST_TRIALS
     for line in run.searched:
         key = line.partition("=")[0]
         match, value = _INTERVAL.search(line), values[key]
@@ -76,15 +85,24 @@ def at_an_edge(run: Run) -> Iterable[str]:
             continue
         low, high = map(float, match.groups())
         log = "log" in line.partition("interval")[0]
+        tried = (
+            [float(trial.settings.get(key, value)) for trial in trials] if whole else [low, high]
+        )
+        below = (low / (high / low) ** 0.5 if log else low - (high - low) / 2, high)
+        above = (low, high * (high / low) ** 0.5 if log else high + (high - low) / 2)
         if value <= _between(low, high, EDGE, log):
-            wider = (low / (high / low) ** 0.5 if log else low - (high - low) / 2, high)
+            where, wider = "at the end of what was searched", below
         elif value >= _between(low, high, 1 - EDGE, log):
-            wider = (low, high * (high / low) ** 0.5 if log else high + (high - low) / 2)
+            where, wider = "at the end of what was searched", above
+        elif value <= min(tried):
+            where, wider = f"the lowest of the {len(tried)} tried", below
+        elif value >= max(tried):
+            where, wider = f"the highest of the {len(tried)} tried", above
         else:
             continue
         interval = f"interval({wider[0]:.3g}, {wider[1]:.3g})"
         yield (
-            f"{key}={_word(value)} is at the end of what was searched ({low:g} to {high:g}), so "
+            f"{key}={_word(value)} is {where} ({low:g} to {high:g}), so "
             f"something better may lie beyond; widen it: "
             f"'{key}={f'tag(log, {interval})' if log else interval}'"
         )

@@ -2,13 +2,13 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from unrolled.comparison.answer import data_name, last_gain
 from unrolled.comparison.evidence_notes import evidence_notes
 from unrolled.comparison.fair import at_an_edge, chosen_in_words, trials_of
 from unrolled.comparison.formats import listed
-from unrolled.comparison.grouping import CELL, DATA, FINAL, SEARCH, added_keys
+from unrolled.comparison.grouping import CELL, DATA, FINAL, SEARCH, Run, added_keys
 from unrolled.comparison.metrics import (
     differences_within,
     metric_in_words,
@@ -17,6 +17,7 @@ from unrolled.comparison.metrics import (
 )
 from unrolled.comparison.references import baseline_over
 from unrolled.comparison.results import Comparison, Note
+from unrolled.comparison.searches import Trial
 from unrolled.runs.record import Record, look_up
 
 
@@ -170,8 +171,14 @@ def _tuned(comparison: Comparison) -> Iterable[Note]:
     if untuned := [row.label for row in comparison.rows if row.label not in tuned]:
         yield Note(f"Not tuned as the others were: {listed(untuned)}.", loud=True)
     for label, run in tuned.items():
-        for sentence in at_an_edge(run):
+        for sentence in at_an_edge(run, _trials_behind(run, comparison)):
             yield Note(f"{label}: {sentence}.", loud=True)
+
+
+def _trials_behind(run: Run, comparison: Comparison) -> Sequence[Trial]:
+    """The trials of the search that chose a final run's setting."""
+    name = look_up(run.record, "config.trial.search")
+    return next((each.trials for each in comparison.searches if each.name == name), ())
 
 
 def _sizes(comparison: Comparison) -> Iterable[Note]:
