@@ -32,6 +32,7 @@ docs: $(INSTALLED)
 # Minutes of killing; `make test` does a little of it.
 stress: $(INSTALLED)
 	$(BIN)/python -m benchmarks.stress --kills 50 --output benchmarks/results/stress.json
+	$(BIN)/python -m benchmarks.stress --fair --kills 10 --steps 240 --output benchmarks/results/stress_fair.json
 
 # Hours of training, on a machine that does nothing else. BENCHMARK adds options, such as
 # make benchmark BENCHMARK="--only 'words-*' --threads 1,2 --ptb data/ptb"
