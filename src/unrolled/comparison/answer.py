@@ -86,7 +86,9 @@ def next_steps(comparison: Comparison, files: Sequence[Path]) -> list[str]:
     best = comparison.rows[0]
     sign = 1 if comparison.about.lower_is_better else -1
     run = min(best.runs, key=lambda run: sign * best.by_replicate[run.replicate])
-    steps += [f"every curve: unrolled tensorboard {each}" for each in dict.fromkeys(comparison.folders)]
+    steps += [
+        f"every curve: unrolled tensorboard {each}" for each in dict.fromkeys(comparison.folders)
+    ]
     comparable = comparison.no_headline is None
     if comparable and look_up(run.record, "config.task.sample") is not None:
         steps.append(f'text from the best run: unrolled generate {run.folder} --prompt "The "')

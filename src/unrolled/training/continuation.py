@@ -82,6 +82,9 @@ class Continuation(pl.Callback):
         if self.content is not None:
             self._put_back(trainer, pl_module, self.content)
             self.content = None
+            if self.stop.pauses_at(trainer.global_step):
+                # It had come here before it was cut off; another step would go beyond.
+                self.stop.end(trainer.global_step)
             return
         # All ranks know the step to pause at, and need not ask each other.
         pause = self.stop.pauses_at(trainer.global_step)

@@ -20,6 +20,7 @@ from unrolled.errors import ConfigError
 from unrolled.runs.record import Record, find_runs, read_record
 from unrolled.sweeps.expansion import plan
 from unrolled.sweeps.sweep import dry_run, sweep
+from unrolled.training.checkpoints import read_content
 from unrolled.training.run import Outcome
 
 Overrides = Callable[..., list[str]]
@@ -186,6 +187,18 @@ def test_folds_are_searched_by_their_mean(signs: list[str]) -> None:
         means.setdefault(record.config["optimizer"]["lr"], []).append(min(losses))
     best = min(means, key=lambda lr: sum(means[lr]))
     assert {r.config["optimizer"]["lr"] for r in by_role("final", "signs")} == {best}
+
+
+def test_a_trial_whose_record_is_damaged_waits_where_it_did(overrides: Overrides) -> None:
+    options = overrides("cell=gru", "seed=1", LR, *STEPS, "hydra.sweeper.give_up_at=[0.5]")
+    fair(options, trials=2)
+    (pruned,) = [record for record in records() if record.state == "pruned"]
+    before = figures()
+    folder = Path("outputs/default") / pruned.name
+    (folder / "record.json").write_text("{")
+    fair(options, trials=2)
+    assert figures() == before
+    assert read_content(folder / "checkpoints" / "last.ckpt")["global_step"] == 20
 
 
 @pytest.mark.slow
