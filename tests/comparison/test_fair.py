@@ -70,6 +70,21 @@ def test_what_follows_from_a_searched_key_is_no_further_difference(
     assert "differ in more than the cell: optimizer.other" in said(analysed())
 
 
+def test_many_searches_have_a_legend_that_fits(make_run: Make, analysed: Make) -> None:
+    for index in range(21):
+        cell = f"lstm_with_a_long_name_{index:02}"
+        fair_runs(make_run, cell, 0.03, [5.0 + index, 5.1 + index])
+        for number, lr in enumerate([0.002, 0.03]):
+            config = trial("search", cell, number) | {"optimizer.lr": lr}
+            make_run(cell, 0, 5.0 + index, config=config, folder=f"search-{cell}-{number}")
+    figure = tuning(analysed().searches)
+    assert figure is not None
+    figure.canvas.draw()
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names[0] == "lstm_with_a_long_name_00"
+    assert names[-1] == f"{21 - len(names) + 1} others"
+
+
 def test_searches_come_in_the_order_of_their_rows(make_run: Make, analysed: Make) -> None:
     for cell, figure in (("gru", 6.0), ("lstm", 5.0)):
         fair_runs(make_run, cell, 0.03, [figure, figure + 0.1])

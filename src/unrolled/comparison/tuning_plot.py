@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from unrolled.comparison.metrics import metric_in_words
 from unrolled.comparison.searches import Search
-from unrolled.figures.style import colour, literal, new_figure, set_scale, tidy
+from unrolled.figures.style import COLOURS, colour, literal, new_figure, set_scale, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 # A ratio of the largest to the smallest value from which a log axis reads better.
 _LOG = 5.0
 _MOST = 3
+# So many names fit beside one another.
+_IN_ONE_LINE = 4
 
 
 def tuning(searches: Sequence[Search]) -> "Figure | None":
@@ -55,7 +57,16 @@ def tuning(searches: Sequence[Search]) -> "Figure | None":
             panel.set_ylabel(f"{metric_in_words(fair[0].objectives[0])} (ring: given up)")
         tidy(panel)
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=8, frameon=False)
+    if len(labels) > (shown := len(COLOURS)):
+        # The rest are of one colour, and their names would not fit.
+        labels = [*labels[:shown], f"{len(labels) - shown} others"]
+    figure.legend(
+        handles[: len(labels)],
+        labels,
+        loc="outside upper left",
+        ncols=8 if len(labels) <= _IN_ONE_LINE else 4,
+        frameon=False,
+    )
     return figure
 
 
