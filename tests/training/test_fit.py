@@ -12,6 +12,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from unrolled.commands.evaluate import evaluate
 from unrolled.config.compose import compose_run
 from unrolled.errors import DeviceError
+from unrolled.recurrence import backends
 from unrolled.runs.record import Record, read_record
 from unrolled.tasks.build import build_task, prepare_data
 from unrolled.training import devices, precision
@@ -255,7 +256,7 @@ def test_what_auto_chose_is_recorded_and_evaluated_in(
 ) -> None:
     assert train("cell=gru", "trainer.max_steps=20").model["precision"] == "fp32"
     # Large enough, and on a processor that multiplies in bf16.
-    monkeypatch.setattr(precision, "SMALLEST_PRODUCT", 0)
+    monkeypatch.setattr(backends, "HALF_STEP", 0)
     monkeypatch.setattr(precision, "multiplies_bf16", lambda: True)
     record = train("cell=gru", "trainer.max_steps=20", "seed=2")
     explicit = train("cell=gru", "trainer.max_steps=20", "seed=2", "trainer.precision=bf16")

@@ -15,7 +15,7 @@ from unrolled.cells.base import Cell, State, recurrent_parameters
 from unrolled.cells.cost import flops, state_size
 from unrolled.cells.linear import LinearCell
 from unrolled.errors import ConfigError
-from unrolled.recurrence.backends import choose
+from unrolled.recurrence.backends import choose, gains_by_half
 from unrolled.recurrence.dropout import RecurrentRegularization
 from unrolled.recurrence.layer import run_layer
 from unrolled.recurrence.steps import Steps
@@ -96,6 +96,11 @@ class Recurrence(nn.Module):
             ConfigError: the backend asked for cannot run there.
         """
         return self._choose(device, Steps([batch]), training=True, half=half)
+
+    def gains_by_half(self, device: torch.device, batch: int) -> bool:
+        """Whether every layer is faster on a CPU with products in half precision."""
+        backend = self.backend_on(device, batch, half=True)
+        return all(gains_by_half(cell, backend, batch) for cell in self._cells())
 
     def forward(
         self, x: Tensor, states: States | None = None, lengths: Tensor | None = None

@@ -5,7 +5,6 @@ from typing import Literal
 import torch
 from omegaconf import DictConfig
 
-from unrolled.cells.gated import GatedCell
 from unrolled.models.heads import MANY_CLASSES, LinearHead
 from unrolled.models.model import RecurrentModel
 from unrolled.training.devices import device_of
@@ -15,9 +14,6 @@ Precision = Literal["fp32", "bf16"]
 # Floating-point operations of a token's forward pass from which products, not the operations
 # between them, take the time of a step whose output layer has many classes.
 SMALLEST_FLOPS = 250_000
-# Multiplications of a step's recurrent product, of all sequences together, from which a recurrence
-# gains.
-SMALLEST_PRODUCT = 2_000_000
 
 
 def resolved_precision(
@@ -42,7 +38,8 @@ def resolved_precision(
         return recorded
     if trainer.accelerator != "cpu" or not multiplies_bf16():
         return "fp32"
-    return "bf16" if _many_classes(model) or _gains(model, trainer, batch) else "fp32"
+    gains = model.recurrence.gains_by_half(device_of(trainer), batch)
+    return "bf16" if gains or _many_classes(model) else "fp32"
 
 
 def multiplies_bf16() -> bool:
@@ -53,10 +50,3 @@ def multiplies_bf16() -> bool:
 def _many_classes(model: RecurrentModel) -> bool:
     large = model.flops_per_token() >= SMALLEST_FLOPS
     return large and isinstance(model.head, LinearHead) and model.head.classes >= MANY_CLASSES
-
-
-def _gains(model: RecurrentModel, trainer: DictConfig, batch: int) -> bool:
-    if model.recurrence.backend_on(device_of(trainer), batch, half=True) != "analytic":
-        return False
-    cells = [cell for cell in model.recurrence.cells if isinstance(cell, GatedCell)]
-    return batch * min(cell.weight_hh.numel() for cell in cells) >= SMALLEST_PRODUCT
