@@ -4,12 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import overhead
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT)
 
 
 def test_the_bare_loop_learns_what_the_run_learns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from benchmarks import overhead
+
     monkeypatch.setattr(overhead, "SIZES", {"tiny": ("lstm", 8, 4, 8)})
     monkeypatch.setattr(overhead, "STEPS", {"tiny": 20})
     seconds, loss = overhead.run("tiny", tmp_path)
@@ -22,6 +29,8 @@ def test_the_bare_loop_learns_what_the_run_learns(
 def test_medians_of_both_are_compared(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from benchmarks import overhead
+
     times = {"run": iter([0.011, 0.3, 0.0105]), "bare": iter([0.010, 0.2, 0.009])}
     monkeypatch.setattr(overhead, "seconds", lambda kind, size, threads: next(times[kind]))
     row = overhead.measure("middle", threads=1, repeats=3)
