@@ -1,8 +1,10 @@
 """Files that a person names: found, read and decoded, or refused in a sentence."""
 
 import codecs
+import contextlib
 import gzip
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from unrolled.errors import DataError
@@ -63,9 +65,20 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         DataError: it cannot be read, or is not whole.
     """
-    try:
+    with told_when_unreadable(path):
         content = path.read_bytes()
         return gzip.decompress(content) if path.suffix == ".gz" else content
+
+
+@contextlib.contextmanager
+def told_when_unreadable(path: Path) -> Iterator[None]:
+    """Say of which file it is that it cannot be read, or is not whole.
+
+    Raises:
+        DataError: reading it in the block failed.
+    """
+    try:
+        yield
     except gzip.BadGzipFile as error:
         raise DataError(f"{path}: ends in .gz, and is not compressed by gzip") from error
     except (EOFError, zlib.error) as error:
@@ -103,9 +116,7 @@ def decoded(content: bytes, name: str, encoding: str | None) -> str:
             )
         text = content.decode(kind)
     except LookupError as error:
-        raise DataError(
-            f"dataset.encoding={encoding}: no such encoding; try utf-8 or latin-1"
-        ) from error
+        raise no_such_encoding(encoding) from error
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         byte = error.start - content.rfind(b"\n", 0, error.start)
@@ -117,6 +128,11 @@ def decoded(content: bytes, name: str, encoding: str | None) -> str:
         raise DataError(f"{name}, line {line}: byte {byte} of it is not {kind}; {hint}") from error
     # Some editors put a byte order mark before the text.
     return text.removeprefix("\ufeff").replace("\r\n", "\n")
+
+
+def no_such_encoding(encoding: str | None) -> DataError:
+    """What to raise where Python knows no encoding of this name."""
+    return DataError(f"dataset.encoding={encoding}: no such encoding; try utf-8 or latin-1")
 
 
 def read_lines(path: Path, encoding: str) -> list[str]:

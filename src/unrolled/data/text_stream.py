@@ -3,11 +3,11 @@
 import codecs
 import contextlib
 import gzip
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
+from unrolled.data.files import no_such_encoding, told_when_unreadable
 from unrolled.errors import DataError
 
 # Bytes that are read at a time.
@@ -25,9 +25,7 @@ def text_blocks(path: Path, encoding: str) -> Iterator[str]:
         decoder: Any = codecs.getincrementaldecoder(encoding)()
         zeros = codecs.lookup(encoding).name[:6] in ("utf-16", "utf-32")
     except LookupError as error:
-        raise DataError(
-            f"dataset.encoding={encoding}: no such encoding; try utf-8 or latin-1"
-        ) from error
+        raise no_such_encoding(encoding) from error
     read, started, held = 0, False, ""
     for content in _contents(path):
         if not zeros and b"\0" in content:
@@ -57,19 +55,12 @@ def text_blocks(path: Path, encoding: str) -> Iterator[str]:
 
 def _contents(path: Path) -> Iterator[bytes]:
     """The bytes of a file in blocks, the last of them empty."""
-    try:
-        with contextlib.ExitStack() as stack:
-            raw = stack.enter_context(path.open("rb"))
-            file: IO[bytes] = raw
-            if path.suffix == ".gz":
-                file = cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=raw)))
-            content = b"-"
-            while content:
-                content = file.read(BLOCK)
-                yield content
-    except gzip.BadGzipFile as error:
-        raise DataError(f"{path}: ends in .gz, and is not compressed by gzip") from error
-    except (EOFError, zlib.error) as error:
-        raise DataError(f"{path}: the compressed file is damaged ({error})") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    with told_when_unreadable(path), contextlib.ExitStack() as stack:
+        raw = stack.enter_context(path.open("rb"))
+        file: IO[bytes] = raw
+        if path.suffix == ".gz":
+            file = cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=raw)))
+        content = b"-"
+        while content:
+            content = file.read(BLOCK)
+            yield content
