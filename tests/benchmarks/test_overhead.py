@@ -4,13 +4,6 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT)
-
 
 def test_the_bare_loop_learns_what_the_run_learns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -16,11 +16,6 @@ ROOT = Path(__file__).parents[2]
 CELLS = ("rnn_tanh", "lstm", "gru", "min_gru")
 
 
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT)
-
-
 @pytest.fixture
 def job_of(tmp_path: Path) -> Callable[[str], Any]:
     """A tiny job of a cell, on prepared words."""

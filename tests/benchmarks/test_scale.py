@@ -6,13 +6,6 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT)
-
 
 def test_a_text_has_the_vocabulary_and_the_size_that_are_asked_for(tmp_path: Path) -> None:
     from benchmarks.peers.corpus import Corpus
