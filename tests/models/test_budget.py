@@ -1,5 +1,5 @@
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -29,7 +29,26 @@ def test_the_search_counts_a_few_models_only() -> None:
         return 3 * size * (64 + size + 2)
 
     solve_hidden_size(count, 1_000_000, 0.01)
-    assert len(asked) < 40
+    assert len(asked) <= 10
+
+
+@pytest.mark.parametrize(
+    "cost",
+    [
+        lambda size: 7 * size,
+        lambda size: size**3,
+        lambda size: 2 ** min(size, 60) + size,
+        lambda size: 1_000 * (size > 300) + size,
+        lambda size: 10 * round(size**0.5) + size,
+    ],
+    ids=["line", "cube", "exponential", "step", "root"],
+)
+def test_whatever_the_shape_of_the_cost_the_nearest_size_is_found(
+    cost: Callable[[int], int],
+) -> None:
+    for budget in (30, 299, 500, 1_299, 2_000):
+        nearest = min(range(1, 2_001), key=lambda size: (abs(cost(size) - budget), size))
+        assert solve_hidden_size(cost, budget, 1e9) == nearest
 
 
 def test_a_budget_below_one_unit_is_refused() -> None:

@@ -1,6 +1,7 @@
 """Equal budgets: the hidden size at which a model has so many parameters, or costs so much."""
 
 from collections.abc import Callable
+from math import sqrt
 
 from unrolled.errors import BudgetError
 
@@ -57,9 +58,18 @@ def solve_hidden_size(
                 f"{key} is too large: a hidden size of {at(high):,} has {cost(at(high)):,} "
                 f"{unit}; ask for less, or for more model.layers"
             )
-        low, high = high, min(2 * high + 1, len(sizes) - 1)
+        low, high = high, min(16 * high + 16, len(sizes) - 1)
+    guesses = 0
     while high - low > 1:
-        middle = (low + high) // 2
+        guesses += 1
+        # Every third halves what is left, whatever the cost's shape.
+        if guesses % 3:
+            # Most costs grow as the square of the size.
+            below_root, root, above_root = map(sqrt, (cost(at(low)), budget, cost(at(high))))
+            guess = low + round((high - low) * (root - below_root) / (above_root - below_root))
+            middle = min(max(guess, low + 1), high - 1)
+        else:
+            middle = (low + high) // 2
         low, high = (middle, high) if cost(at(middle)) < budget else (low, middle)
     candidates = {at(low), at(high)} | ({special} if special is not None else set())
     best = min(candidates, key=lambda size: (abs(cost(size) - budget), size))
