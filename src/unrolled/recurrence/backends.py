@@ -3,9 +3,9 @@
 import torch
 
 from unrolled.cells.base import Cell
-from unrolled.cells.fused import OneStateCell
 from unrolled.cells.gated import GatedCell
 from unrolled.cells.linear import LinearCell
+from unrolled.cells.lstm import LSTM
 from unrolled.errors import ConfigError
 from unrolled.recurrence import compiled
 from unrolled.recurrence.analytic import has_analytic
@@ -17,6 +17,8 @@ BACKENDS = ("auto", "native", "analytic", "eager", "compiled", "scan")
 LARGE_STEP = 6_000_000
 # From so many, ``analytic`` gains by products in half precision.
 HALF_STEP = 2_000_000
+# From so many, it is then faster than oneDNN's kernel for the LSTM, which stays in fp32.
+HALF_LSTM_STEP = 12_000_000
 
 
 def choose(
@@ -71,8 +73,7 @@ def choose(
         # on a GPU the loop waits for the launch of every kernel.
         if device.type == "cuda":
             order = ["native", "scan", "compiled", "eager"]
-        elif has_analytic(cell) and (unequal or half or _large_step(cell, batch)):
-            # PyTorch's kernels would also round the state to half precision at each step.
+        elif _analytic_is_faster(cell, batch, unequal=unequal, half=half):
             order = ["analytic", "eager"]
         else:
             order = ["native", "scan", "eager"]
@@ -97,10 +98,13 @@ def gains_by_half(cell: Cell, backend: str, batch: int) -> bool:
     return batch * cell.weight_hh.numel() >= HALF_STEP
 
 
-def _large_step(cell: Cell, batch: int) -> bool:
-    """Whether a step's product is large, of a cell that oneDNN has no kernel for."""
-    return (
-        isinstance(cell, OneStateCell)
-        and batch >= SMALLEST_ROWS
-        and batch * cell.weight_hh.numel() >= LARGE_STEP
-    )
+def _analytic_is_faster(cell: Cell, batch: int, *, unequal: bool, half: bool) -> bool:
+    """Whether a CPU runs a cell faster by passes that are written out."""
+    if not has_analytic(cell) or unequal:
+        return has_analytic(cell)
+    assert isinstance(cell, GatedCell)
+    step = batch * cell.weight_hh.numel()
+    if isinstance(cell, LSTM):
+        return half and step >= HALF_LSTM_STEP
+    # oneDNN has no kernel for it, and PyTorch's would round the state to half precision, too.
+    return half or (batch >= SMALLEST_ROWS and step >= LARGE_STEP)

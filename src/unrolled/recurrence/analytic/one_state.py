@@ -1,5 +1,4 @@
-"""Cells of one state whose backward pass over time is written out: forward and backward of a whole
-layer with the fewest operations a step.
+"""Cells of one state: forward and backward of a whole layer.
 
 In these cells the gradient of every pre-activation of step t is dL/dh_t times a factor that is
 known once the forward pass has run. So a step of the backward pass is one elementwise product and
@@ -9,7 +8,7 @@ operations, and of so few that what they read and write stays in the processor's
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import repeat
 from typing import Any
 
@@ -24,14 +23,9 @@ from unrolled.cells.gru import GRU
 from unrolled.cells.irnn import IRNN
 from unrolled.cells.rnn_relu import RnnRelu
 from unrolled.cells.rnn_tanh import RnnTanh
+from unrolled.recurrence.analytic.spans import SMALLEST_PRODUCT, cached_spans, first_rows
 from unrolled.recurrence.products import PackedWeight
 from unrolled.recurrence.steps import Steps
-
-# oneDNN cannot add a product to what is there, which takes another pass and another 10 µs.
-SMALLEST_PRODUCT = 4_000_000
-# How many numbers of a state the factors are computed for at a time.
-CACHED = 1 << 17
-
 
 Parts = tuple[Tensor, ...]
 
@@ -126,23 +120,8 @@ EQUATIONS: dict[type[Cell], type[Equations]] = {
 }
 
 
-def has_analytic(cell: Cell) -> bool:
-    """Whether a cell's passes over time are written out."""
-    return type(cell) in EQUATIONS
-
-
-def analytic_steps(cell: Cell, z: Tensor, steps: Steps, state: State) -> tuple[State, State]:
-    """All steps of a cell that ``has_analytic``.
-
-    Under autocast the recurrent products are of its type, everything else is as without.
-
-    Args:
-        z: ``[rows, gates * hidden_size]``.
-        state: before the first step, ``[batch, hidden_size]``.
-
-    Returns:
-        The states of all steps, ``[rows, hidden_size]``, and each sequence's final one.
-    """
+def one_state_steps(cell: Cell, z: Tensor, steps: Steps, state: State) -> tuple[State, State]:
+    """All steps of a cell of ``EQUATIONS``; as ``analytic_steps``."""
     assert isinstance(cell, GatedCell)
     half = half_type(z.device)
     y: Tensor = _Layer.apply(  # type: ignore[no-untyped-call]
@@ -184,7 +163,7 @@ class _Layer(torch.autograd.Function):
             steps.split(y),
             strict=True,
         ):
-            equations.step(z_t, packed, _first(now, len(y_t)), kept_t, y_t)
+            equations.step(z_t, packed, first_rows(now, len(y_t)), kept_t, y_t)
             now = y_t
         ctx.steps, ctx.equations, ctx.packed = steps, equations, packed
         ctx.save_for_backward(h, kept, y)
@@ -205,14 +184,14 @@ class _Layer(torch.autograd.Function):
         grad_u_of, flat_of = steps.split(grad_u), steps.split(grad_u.flatten(1))
         total_of, spread_of = steps.split(total), steps.split(total[:, None])
         grad_z: Tensor | None = None
-        for span, rows in reversed([*_cached_spans(steps, y.shape[-1])]):
+        for span, rows in reversed([*cached_spans(steps, y.shape[-1])]):
             some = steps.span(span.start, span.stop)
             to_u, to_z, direct = ctx.equations.factors(before[rows], kept[rows], y[rows])
             to_u_of = some.split(to_u)
             direct_of = None if direct is None else some.split(direct)
             for t in reversed(span):
                 torch.mul(to_u_of[t - span.start], spread_of[t], out=grad_u_of[t])
-                earlier = _first(total_of[t - 1] if t > 0 else at_start, steps.sizes[t])
+                earlier = first_rows(total_of[t - 1] if t > 0 else at_start, steps.sizes[t])
                 packed.add_input_gradient(flat_of[t], earlier)
                 if direct_of is not None:
                     earlier.addcmul_(total_of[t], direct_of[t - span.start])
@@ -242,19 +221,4 @@ def _parts(steps: Steps, x: Tensor, widths: tuple[int, ...]) -> Iterable[Parts]:
     columns = x.split([width * size for width in widths], -1)
     if len(x) == steps.rows:
         return zip(*map(steps.split, columns), strict=True)
-    return (tuple(_first(part, rows) for part in columns) for rows in steps.sizes)
-
-
-def _first(x: Tensor, rows: int) -> Tensor:
-    return x if len(x) == rows else x[:rows]
-
-
-def _cached_spans(steps: Steps, size: int) -> Iterator[tuple[range, slice]]:
-    """Runs of steps whose states stay in the cache, and their rows."""
-    start = first = last = 0
-    for stop, rows in enumerate(steps.sizes, 1):
-        last += rows
-        full = stop == len(steps.sizes) or (last - first + steps.sizes[stop]) * size > CACHED
-        if full:
-            yield range(start, stop), slice(first, last)
-            start, first = stop, last
+    return (tuple(first_rows(part, rows) for part in columns) for rows in steps.sizes)
