@@ -3,6 +3,7 @@
 import os
 import random
 import resource
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ pytest_plugins = ["fake_folds", "fake_records"]
 # Before torch is imported: two test processes with two threads each on two cores wait for one
 # another.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# A shell that starts the tests in its background has them, and all they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WORDS = [
     "the",

@@ -260,18 +260,9 @@ def stand_ins() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["ray", "submitit_local"])
-def test_a_file_of_the_working_folder_stands_in_for_no_library_in_a_worker(
-    launcher: str, overrides: Overrides
+def test_a_file_of_the_working_folder_is_no_library_in_a_rank(
+    overrides: Overrides,
 ) -> None:
-    stand_ins()
-    own = overrides("cell._target_=my_cells.Leaky", "trainer.max_steps=2", "seed=1,2")
-    swept = unrolled("train", "-m", f"hydra/launcher={launcher}", *own)
-    assert "2 finished" in swept.stdout
-
-
-@pytest.mark.slow
-def test_nor_in_the_command_itself_or_another_rank(overrides: Overrides) -> None:
     stand_ins()
     ranks = overrides("trainer=ddp", "cell._target_=my_cells.Leaky", "trainer.max_steps=2")
     assert "validation/perplexity" in unrolled("train", *ranks).stdout

@@ -20,6 +20,13 @@ pytestmark = [
 ]
 
 
+@pytest.fixture
+def chunk(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A chunk of three steps: what compiling takes grows with them."""
+    monkeypatch.setattr("unrolled.recurrence.compiled.CHUNK", 3)
+    return 3
+
+
 def both(make: Any, dtype: torch.dtype, **options: Any) -> tuple[Recurrence, Recurrence]:
     torch.manual_seed(1)
     compiled = Recurrence(make, 3, 8, backend="compiled", **options).to(dtype)
@@ -35,11 +42,11 @@ def both(make: Any, dtype: torch.dtype, **options: Any) -> tuple[Recurrence, Rec
 # an output of its own; a state from a window.
 @pytest.mark.parametrize("name", ["lstm", "gru_reset_before", "slstm", "sru"])
 def test_compiled_chunks_are_the_loop(
-    name: str, named: Fixture, with_gradients: Fixture, same: Fixture
+    name: str, chunk: int, named: Fixture, with_gradients: Fixture, same: Fixture
 ) -> None:
     compiled, eager = both(named(name), torch.float64)
     # Two chunks and a rest; the second call takes what the first has compiled.
-    x = torch.randn(2 * CHUNK + 3, 4, 3, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(2 * chunk + 2, 4, 3, dtype=torch.float64, requires_grad=True)
     for _ in range(2):
         results = []
         for layer in (compiled, eager):
@@ -63,12 +70,12 @@ def test_compiled_chunks_round_as_the_loop_does(named: Fixture) -> None:
 
 
 def test_compiled_chunks_with_unequal_lengths_zoneout_and_dropped_weights(
-    named: Fixture, with_gradients: Fixture, same: Fixture
+    chunk: int, named: Fixture, with_gradients: Fixture, same: Fixture
 ) -> None:
     regularization = RecurrentRegularization(weight_dropout=0.3, zoneout=0.2)
     compiled, eager = both(named("mgu"), torch.float64, regularization=regularization)
-    lengths = torch.tensor([CHUNK + 2, 2 * CHUNK + 3, CHUNK + 2])
-    x = torch.randn(2 * CHUNK + 3, 3, 3, dtype=torch.float64, requires_grad=True)
+    lengths = torch.tensor([chunk + 2, 2 * chunk + 3, chunk + 2])
+    x = torch.randn(2 * chunk + 3, 3, 3, dtype=torch.float64, requires_grad=True)
     results: list[list[Tensor]] = []
     for layer in (compiled, eager):
         torch.manual_seed(2)

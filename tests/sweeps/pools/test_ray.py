@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -33,23 +34,25 @@ OPTIONS: dict[str, Any] = {
 }
 
 CELLS = """
-import os, time
+import os, time, torch
 from pathlib import Path
 from unrolled.cells.lstm import LSTM
 
 class Seer(LSTM):
-    # Says which GPUs it sees, and waits until all others have.
+    # Says which GPU it sees, and waits until all others have.
     def reset_parameters(self):
         super().reset_parameters()
         seen = Path(os.environ["SEEN"])
-        (seen / str(os.getpid())).write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+        mine = seen / str(torch.initial_seed())
+        if not mine.exists():
+            mine.write_text(os.environ["CUDA_VISIBLE_DEVICES"])
         for _ in range(1200):
             if len(list(seen.iterdir())) >= 4:
                 return
             time.sleep(0.05)
         raise TimeoutError("the others did not run at the same time")
 
-class Raiser(LSTM):
+class Raiser(Seer):
     def native(self, x, state):
         raise ValueError("no such step")
 """
@@ -57,11 +60,13 @@ class Raiser(LSTM):
 
 @pytest.fixture
 def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cells in the working folder, which the workers find."""
+    """Cells in the working folder, which the workers find, beside files named as libraries."""
     (tmp_path / "my_ray_runs.py").write_text(CELLS)
+    for name in ("tokenizers", "torch", "rich", "random"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('not the library')")
     (tmp_path / "seen").mkdir()
     monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
 
 
 @pytest.fixture(autouse=True)
@@ -81,21 +86,15 @@ def run_all(configs: list[DictConfig], **options: Any) -> list[Outcome]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("cells")
-def test_four_runs_share_two_gpus_two_to_each(configure: Configure, tmp_path: Path) -> None:
-    configs = [configure(f"seed={n}", "cell._target_=my_ray_runs.Seer") for n in range(4)]
-    outcomes = run_all(configs, num_cpus=4, num_gpus=2, gpus_per_run=0.5)
-    assert Counter(outcome.status for outcome in outcomes) == {"finished": 4}
-    seen = Counter(path.read_text() for path in (tmp_path / "seen").iterdir())
-    assert seen == {"0": 2, "1": 2}
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("cells")
-def test_a_killed_worker_s_run_goes_on_and_a_failing_one_is_alone(configure: Configure) -> None:
+def test_four_runs_share_two_gpus_one_is_killed_and_goes_on_and_one_fails_alone(
+    configure: Configure, tmp_path: Path
+) -> None:
+    steps = ["trainer.max_steps=1500", "trainer.checkpoint_every_steps=50"]
     configs = [
-        configure("seed=1", "trainer.max_steps=1500", "trainer.checkpoint_every_steps=50"),
+        configure("seed=1", "cell._target_=my_ray_runs.Seer", *steps),
         configure("seed=2", "cell._target_=my_ray_runs.Raiser"),
-        configure("seed=3"),
+        configure("seed=3", "cell._target_=my_ray_runs.Seer"),
+        configure("seed=4", "cell._target_=my_ray_runs.Seer"),
     ]
 
     ended = threading.Event()
@@ -103,7 +102,7 @@ def test_a_killed_worker_s_run_goes_on_and_a_failing_one_is_alone(configure: Con
     def kill_once() -> None:
         # Ray may need half a minute to start on a busy machine.
         while not ended.is_set():
-            for folder in Path("outputs/default").glob("lstm-seed1-*"):
+            for folder in Path("outputs/default").glob("Seer-seed1-*"):
                 progress = read_progress(folder)
                 if progress and progress.pid and progress.step >= 200:
                     os.kill(progress.pid, signal.SIGKILL)
@@ -112,10 +111,13 @@ def test_a_killed_worker_s_run_goes_on_and_a_failing_one_is_alone(configure: Con
 
     killer = threading.Thread(target=kill_once)
     killer.start()
-    outcomes = run_all(configs, num_cpus=2)
+    outcomes = run_all(configs, num_cpus=4, num_gpus=2, gpus_per_run=0.5)
     ended.set()
     killer.join()
-    assert [outcome.status for outcome in outcomes] == ["finished", "failed", "finished"]
+    seen = Counter(path.read_text() for path in (tmp_path / "seen").iterdir())
+    assert seen == {"0": 2, "1": 2}
+    ends = [outcome.status for outcome in outcomes]
+    assert ends == ["finished", "failed", "finished", "finished"]
     assert "ValueError: no such step" in outcomes[1].message
     records = {record.seed: record for record in map(read_record, find_runs(Path("outputs")))}
     assert records[1].timing["continued"][0]["step"] >= 50

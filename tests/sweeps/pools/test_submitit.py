@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,11 +70,15 @@ def run_all(configs: list[DictConfig], **options: Any) -> list[Outcome]:
 
 @pytest.fixture
 def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cells in the working folder, which the jobs find."""
+    """Cells in the working folder, which the jobs find, beside files named as libraries."""
     (tmp_path / "my_jobs.py").write_text(CELLS)
+    for name in ("tokenizers", "torch", "rich", "random"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('not the library')")
     for name in ("now", "most"):
         (tmp_path / name).mkdir()
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    # As the command sets it.
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
 
 
 @pytest.mark.slow
