@@ -120,6 +120,11 @@ def test_keys_that_need_each_other() -> None:
         compose_run(["optimizer=sgd", "optimizer.nesterov=true"])
     with pytest.raises(ConfigError, match=r"model\.residual=true: needs model\.layers of 2"):
         compose_run(["model.residual=true"])
+    narrower = "model.last_layer_size=4"
+    with pytest.raises(ConfigError, match=r"model\.last_layer_size=4: needs model\.layers of 2"):
+        compose_run([narrower])
+    with pytest.raises(ConfigError, match=r"all layers must be equally wide; set one of them"):
+        compose_run([narrower, "model.layers=2", "model.residual=true"])
     with pytest.raises(ConfigError, match=r"model\.zoneout=1\.0: must be at least 0 and below 1"):
         compose_run(["model.zoneout=1"])
     with pytest.raises(ConfigError, match=r"budget\.parameters=100000 and budget\.flops=5"):

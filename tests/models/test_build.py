@@ -100,6 +100,17 @@ def test_the_width_at_which_a_tied_head_needs_no_projection_can_be_solved_for(ke
     assert solved.recurrence.hidden_size == 64
 
 
+def test_a_last_layer_as_wide_as_the_embedding_needs_no_projection_at_any_budget() -> None:
+    recipe = ("model.layers=3", "model.tied_weights=true", "model.embedding_size=24")
+    last = "model.last_layer_size=24"
+    model = build("cell=lstm", *recipe, last, "budget.parameters=200000")
+    assert isinstance(model.head, TiedHead)
+    assert model.head.projection is None
+    widths = [cell.hidden_size for cell in model.recurrence.cells]  # type: ignore[union-attr]
+    assert widths == [model.recurrence.hidden_size] * 2 + [24]
+    assert abs(model.parameter_count() - 200_000) <= 0.02 * 200_000
+
+
 def test_a_projection_and_the_output_are_part_of_the_budget() -> None:
     options = ("cell.projection_size=30", "model.tied_weights=true", "budget=equal_flops")
     model = build("cell=lstm", *options)

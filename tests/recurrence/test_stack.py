@@ -167,6 +167,34 @@ def test_a_residual_connection_goes_around_each_layer_but_the_first() -> None:
     torch.testing.assert_close(y, expected)
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("name", CELLS)
+def test_a_last_layer_of_its_own_width_is_a_layer_on_top_of_the_others(
+    name: str, bidirectional: bool, named: Fixture
+) -> None:
+    stack = double(named(name), layers=3, bidirectional=bidirectional, last_size=4)
+    below = Recurrence(named(name), 3, 8, 2, bidirectional=bidirectional).double()
+    above = Recurrence(named(name), below.output_size, 4, bidirectional=bidirectional).double()
+    split = len(below.cells)
+    below.cells = stack.cells[:split]
+    above.cells = stack.cells[split:]
+    x = inputs(5, 2)
+    y, states = stack(x)
+    assert stack.output_size == above.output_size == y.shape[-1]
+    lower, first = below(x)
+    expected, last = above(lower)
+    torch.testing.assert_close(y, expected)
+    for one, other in zip(flat(states), flat(first) + flat(last), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_locked_dropout_is_as_wide_as_the_layer_below_a_narrower_one() -> None:
+    stack = double(LSTM, layers=3, last_size=4, dropout=0.5, locked=True)
+    y, _ = stack(inputs(5, 2))
+    assert y.shape == (5, 2, 4)
+    assert not torch.equal(y, stack.eval()(inputs(5, 2))[0])
+
+
 def test_a_projection_narrows_what_the_next_layer_reads() -> None:
     stack = Recurrence(lambda i, h: LSTM(i, h, projection_size=5), 3, 8, 2, bidirectional=True)
     products = [4 * 8 * (width + 5) + 8 * 5 for width in (3, 3, 10, 10)]

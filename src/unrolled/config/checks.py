@@ -19,6 +19,7 @@ LIMITS: dict[str, tuple[float | None, float | None]] = {
     "workers": (1, None),
     "model.embedding_size": (1, None),
     "model.hidden_size": (1, None),
+    "model.last_layer_size": (1, None),
     "model.layers": (1, 10_000),
     "model.initialization_range": (0, None),
     "model.activation_regularization": (0, None),
@@ -118,6 +119,17 @@ def check(config: DictConfig) -> None:
             "model.residual=true: needs model.layers of 2 or more, since each layer but the first "
             "adds its input to its output"
         )
+    if (last := config.model.last_layer_size) is not None:
+        if config.model.layers < 2:
+            raise ConfigError(
+                f"model.last_layer_size={last}: needs model.layers of 2 or more; one layer is "
+                "model.hidden_size wide"
+            )
+        if config.model.residual:
+            raise ConfigError(
+                f"model.last_layer_size={last}: model.residual=true adds each layer's input to "
+                "its output, so all layers must be equally wide; set one of them to its default"
+            )
     parameters, flops = config.budget.parameters, config.budget.flops
     if parameters is not None and flops is not None:
         raise ConfigError(

@@ -81,6 +81,7 @@ class Model:
     name: str
     embedding_size: int
     hidden_size: int
+    last_layer_size: int | None
     layers: int
     tied_weights: bool
     dropout: float

@@ -111,11 +111,13 @@ def _summary(record: Record) -> str:
     cell = look_up(record, "config.cell.name")
     precision = model.get("precision") or look_up(record, "config.trainer.precision")
     layers = model.get("layers", 1)
+    last = model.get("last_layer_size")
+    widths = f"{model['hidden_size']:,}" + (f", the last of {last:,}" if last else "")
     step, steps = record.best.get("step", 0), record.timing.get("total_steps", 0)
     return (
         f"A recurrent network of the cell `{cell}` for the task `{task.name}`: "
         f"{model['parameters']:,} parameters, {layers} layer{'s' * (layers != 1)} of "
-        f"{model['hidden_size']:,}. The weights are those of the best checkpoint by "
+        f"{widths}. The weights are those of the best checkpoint by "
         f"`{task.monitor}`, after {step:,} of {steps:,} steps, with seed {record.seed} and "
         f"precision {precision}. Trained by Unrolled {environment.get('unrolled')} with PyTorch "
         f"{environment.get('torch')} on {environment.get('gpu') or environment.get('cpu')}."

@@ -70,7 +70,7 @@ def build_model(config: DictConfig, parts: Parts, trusted: Iterable[str] = OURS)
     for of in UNITS:
         if config.budget[of] is not None:
             hidden_size = _solve(config, make, parts, of)
-    if max(hidden_size, parts.input_size) >= WIDE:
+    if max(hidden_size, config.model.last_layer_size or 0, parts.input_size) >= WIDE:
         count = _count(config, make, parts, hidden_size, "parameters")
         require_memory(config, count, hidden_size)
     model = _assemble(config, make, parts, hidden_size)
@@ -119,7 +119,9 @@ def _solve(config: DictConfig, make: "partial[Cell]", parts: Parts, of: str) -> 
         budget.tolerance,
         of=of,
         multiple=multiple,
-        without_projection=model.embedding_size if model.tied_weights else None,
+        without_projection=(
+            model.embedding_size if model.tied_weights and model.last_layer_size is None else None
+        ),
     )
 
 
@@ -184,6 +186,7 @@ def _assemble(
         locked=model.locked_dropout,
         backend=config.cell.backend,
         bidirectional=parts.bidirectional,
+        last_size=model.last_layer_size,
         residual=model.residual,
         regularization=RecurrentRegularization(
             model.recurrent_dropout, model.weight_dropout, model.zoneout

@@ -37,6 +37,7 @@ class Recurrence(nn.Module):
         backend: ``auto``, ``native``, ``eager``, ``compiled`` or ``scan``.
         bidirectional: each layer also reads backwards in time, by a cell of its own; the outputs
             of both stand side by side.
+        last_size: the last layer's hidden size; None for as wide as the others.
         residual: each layer but the first adds its input to its output.
         regularization: dropout inside the recurrence, and zoneout.
         recompute: keep only the states between spans of √time steps, and compute the rest of a
@@ -60,6 +61,7 @@ class Recurrence(nn.Module):
         locked: bool = False,
         backend: str = "auto",
         bidirectional: bool = False,
+        last_size: int | None = None,
         residual: bool = False,
         regularization: RecurrentRegularization | None = None,
         recompute: bool = False,
@@ -67,9 +69,10 @@ class Recurrence(nn.Module):
         super().__init__()
         self.directions = 2 if bidirectional else 1
         self.cells = nn.ModuleList()
-        for _ in range(layers):
+        for layer in range(layers):
+            size = last_size if last_size is not None and layer == layers - 1 else hidden_size
             for _ in range(self.directions):
-                self.cells.append(make_cell(input_size, hidden_size))
+                self.cells.append(make_cell(input_size, size))
             input_size = self._cells()[-1].output_size * self.directions
         self.hidden_size = hidden_size
         self.output_size = input_size
@@ -256,8 +259,8 @@ class Recurrence(nn.Module):
         """Locked masks, drawn once for all steps."""
         if not (self.training and self.locked and self.dropout):
             return []
-        width = self.output_size
-        ones = [x.new_ones(batch, width) for _ in range(self.layers - 1)]
+        below = self._cells()[: -self.directions : self.directions]
+        ones = [x.new_ones(batch, self.directions * cell.output_size) for cell in below]
         return [F.dropout(one, self.dropout) for one in ones]
 
     def _choose(self, device: torch.device, steps: Steps, *, training: bool, half: bool) -> str:

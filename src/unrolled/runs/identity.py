@@ -53,6 +53,7 @@ ADDED_LATER: dict[str, Any] = {
     "task.evaluation_warm_up": 0,
     "task.variable_length": False,
     "head": {"name": "linear", "_target_": "unrolled.models.token_heads.linear"},
+    "model.last_layer_size": None,
     "model.word_dropout": 0.0,
     "model.activation_regularization": 0.0,
     "model.temporal_activation_regularization": 0.0,

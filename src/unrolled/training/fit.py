@@ -279,6 +279,7 @@ def describe(
         "state_size": model.recurrence.state_size(),
         "embedding_size": model.encoder.output_size,
         "hidden_size": model.recurrence.hidden_size,
+        "last_layer_size": config.model.last_layer_size,
         "layers": model.recurrence.layers,
         "backend": model.recurrence.backend_on(device, task.batch_size, half=half),
         "precision": precision,
