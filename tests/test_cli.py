@@ -206,7 +206,7 @@ ANSWERED: list[tuple[list[str], int, str]] = [
     (["predict", "absent", "x.txt"], 2, "no such run folder"),
     (["train", "task=classification", "dataset=text", "dataset.path=x"], 2, "takes labelled"),
     (["train", "task=copying", "dataset=sotu"], 2, "take dataset=none"),
-    (["train", "task=adding", "validation=kfold"], 2, "task=adding generates its examples"),
+    (["train", "task=parity", "validation=kfold"], 2, "task=parity generates its examples"),
     (["train", "fold=1"], 2, "add validation=kfold"),
     ([], 2, "usage"),
 ]

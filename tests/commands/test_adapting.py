@@ -98,8 +98,8 @@ def test_options_that_cannot_be(words: list[str], message: str) -> None:
 def test_what_cannot_adapt_is_refused(trained: Path) -> None:
     with pytest.raises(ConfigError, match="--tune: add what is to be tuned"):
         make_request(None, None, tune=True)
-    config = compose_run(["task=adding"])
-    with pytest.raises(ConfigError, match="task=adding reads no running text"):
+    config = compose_run(["task=parity"])
+    with pytest.raises(ConfigError, match="task=parity reads no running text"):
         require_adapts(build_task(config.task), config)
     with pytest.raises(ConfigError, match=r"add trainer\.limit_batches=null"):
         evaluate(trained, ["trainer.limit_batches=1"], adaptation=make_request([], None))

@@ -235,10 +235,10 @@ def test_a_task_that_writes_no_text_is_named(
     copy = tmp_path / "copy"
     shutil.copytree(trained, copy)
     record = json.loads((copy / "record.json").read_text())
-    adding = compose_run(["task=adding", "dataset=none", "tokenizer=none"]).task
-    record["config"]["task"] = OmegaConf.to_container(adding)
+    parity = compose_run(["task=parity", "dataset=none", "tokenizer=none"]).task
+    record["config"]["task"] = OmegaConf.to_container(parity)
     (copy / "record.json").write_text(json.dumps(record))
     for command in (["surprisal", "--text", "a"], ["generate", "--prompts", "absent"]):
         Path("absent").write_text("a")
         assert main([command[0], str(copy), *command[1:]]) == 2
-        assert "task=adding writes no text" in capsys.readouterr().err
+        assert "task=parity writes no text" in capsys.readouterr().err

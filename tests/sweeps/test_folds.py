@@ -67,7 +67,7 @@ def test_the_data_is_read_once_for_all_folds(
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["task=adding"], "validation=kfold: task=adding generates its examples"),
+        (["task=parity"], "validation=kfold: task=parity generates its examples"),
         ([], "validation=kfold: task=language_modeling takes data that is split already"),
     ],
 )
