@@ -2,10 +2,10 @@
 
     python -m benchmarks.gpu [--quick] [--output benchmarks/results/gpu.json]
 
-Runs the tests marked ``gpu``, the benchmark of cells and that against peers on the device, and a
-sweep with one and with two runs a GPU against the script run after run. A part that fails is
-recorded with the end of what it printed, and the others go on; the exit code is then 1. Without a
-device it says so, and that is no failure.
+Runs the tests marked ``gpu``, the benchmarks of cells, of stacked runs and against peers
+on the device, and a sweep with one and with two runs a GPU against the script run after run.
+A part that fails is recorded with the end of what it printed, and the others go on; the exit code
+is then 1. Without a device it says so, and that is no failure.
 """
 
 import argparse
@@ -68,6 +68,14 @@ def cells(folder: Path, quick: bool) -> dict[str, Any]:
     return _read(folder / "cells.json")
 
 
+def stacked(folder: Path, quick: bool) -> dict[str, Any]:
+    """Whether several runs as one program would be faster on the device."""
+    path = folder / "stacked.json"
+    size = ["--sizes", "8", "--length", "4", "--repeats", "1"] if quick else ["--models", "16"]
+    _python(["-m", "benchmarks.stacked", "--device", "cuda", "--output", str(path), *size])
+    return _read(path)
+
+
 def peers(folder: Path, quick: bool) -> dict[str, Any]:
     """The benchmark against peers on the device."""
     path = folder / "peers.json"
@@ -100,6 +108,7 @@ def sweep(folder: Path, quick: bool) -> dict[str, Any]:
 PARTS: dict[str, Callable[[Path, bool], dict[str, Any]]] = {
     "tests": tests,
     "cells": cells,
+    "stacked": stacked,
     "peers": peers,
     "sweep": sweep,
 }

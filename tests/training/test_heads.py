@@ -155,5 +155,5 @@ def test_what_no_head_could_do_is_refused(
 
 def test_a_task_without_tokens_brings_its_own_head() -> None:
     config = compose_run(["task=regression", "head=adaptive"])
-    with pytest.raises(ConfigError, match="head=adaptive: task=regression has no tokens to predict"):
+    with pytest.raises(ConfigError, match="task=regression has no tokens to predict"):
         check_task(config)

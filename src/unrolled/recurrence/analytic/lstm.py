@@ -60,8 +60,8 @@ class _Layer(torch.autograd.Function):
         ):
             rows = len(y_t)
             packed.add_product(first_rows(now_h, rows), z_t, gates_t)
-            to_keep, g, o = gates_t.split([2 * size, size, size], -1)
-            i, f = to_keep.sigmoid_().chunk(2, -1)
+            i_and_f, g, o = gates_t.split([2 * size, size, size], -1)
+            i, f = i_and_f.sigmoid_().chunk(2, -1)
             torch.mul(f, first_rows(now_c, rows), out=c_t).addcmul_(i, g.tanh_())
             torch.tanh(c_t, out=y_t).mul_(o.sigmoid_())
             now_h, now_c = y_t, c_t
