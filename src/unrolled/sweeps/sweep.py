@@ -194,7 +194,8 @@ def dry_run(plan: Plan, console: Console) -> None:
         line = printable(f"{status.folder.name}  {would}")
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     words = ", ".join(f"{count:,} {word}" for word, count in counts.items())
-    console.print(f"{counts.total():,} runs: {words}", highlight=False)
+    total = counts.total()
+    console.print(f"{total:,} run{'s' * (total != 1)}: {words}", highlight=False)
 
 
 def require_sweeper(plan: Plan) -> None:
