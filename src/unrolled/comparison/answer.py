@@ -16,7 +16,7 @@ from unrolled.comparison.metrics import (
 from unrolled.comparison.ranking import rank_answer
 from unrolled.comparison.results import Comparison
 from unrolled.comparison.rows import Row
-from unrolled.comparison.statistics import NO_DIFFERENCE, Margin
+from unrolled.comparison.statistics import NO_DIFFERENCE, Difference, Margin
 from unrolled.runs.record import Record, look_up
 from unrolled.runs.task import Metric
 
@@ -64,8 +64,8 @@ def answer(comparison: Comparison) -> str:
         return f"No row has a finite {name}."
     if comparison.ranking is not None:
         return rank_answer(comparison.ranking, base.label)
-    others = [row for row in rows if row is not base]
-    said = [f"{row.label} {_claim(row, figures, comparison.margin)}" for row in others[:_NAMED]]
+    others = [(row.label, row.difference) for row in rows if row.difference is not None]
+    said = [f"{label} {claim(one, figures, comparison.margin)}" for label, one in others[:_NAMED]]
     more = len(others) - _NAMED
     rest = f"; {more} more in the table" if more > 0 else ""
     extreme = "lowest" if comparison.about.lower_is_better else "highest"
@@ -131,9 +131,9 @@ def data_name(record: Record) -> str:
     return f"{record.data.get('name')} {str(record.data.get('fingerprint', ''))[:6]}"
 
 
-def _claim(row: Row, figures: Figures, margin: Margin | None) -> str:
-    difference = row.difference
-    assert difference is not None
+def claim(difference: Difference, figures: Figures, margin: Margin | None = None) -> str:
+    """What a difference says in a few words: its size, interval and p-value, or why it says
+    nothing."""
     if difference.p_corrected is None or difference.mean is None:
         return difference.verdict
     bounds = figures.interval(difference.low, difference.high)

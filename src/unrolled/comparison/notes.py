@@ -15,6 +15,7 @@ from unrolled.comparison.metrics import (
     path_in_words,
     same_data,
 )
+from unrolled.comparison.published import published_notes
 from unrolled.comparison.references import baseline_over
 from unrolled.comparison.results import Comparison, Note
 from unrolled.comparison.searches import Trial
@@ -36,6 +37,7 @@ def notes(comparison: Comparison) -> tuple[Note, ...]:
         *_no_better_than_a_baseline(comparison),
         *_left_out(comparison),
         *evidence_notes(comparison),
+        *published_notes(comparison),
         *_still_learning(comparison),
         *_hardware(comparison),
     ]

@@ -92,14 +92,20 @@ def _distinguished(label: str, records: list[Record]) -> list[str]:
     return [f"{label} ({', '.join(row)})" for row in zip(*differing, strict=True)]
 
 
-def _published(runs: Sequence[Run], metric: str, other: str) -> Iterable[Reference]:
-    found: dict[Reference, None] = {}
-    for run in runs:
-        entries: Any = run.record.config.get("published")
-        for entry in entries if isinstance(entries, list) else []:
-            if isinstance(entry, dict):
-                value, of_other = number(entry.get(metric)), number(entry.get(other))
-                if value is not None or of_other is not None:
-                    source = str(entry.get("source", "published"))
-                    found[Reference(source, "published", value, of_other)] = None
+def published_in(record: Record, metric: str, other: str) -> list[Reference]:
+    """What a record's configuration names as published of either metric."""
+    entries: Any = record.config.get("published")
+    found = []
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, dict):
+            value, of_other = number(entry.get(metric)), number(entry.get(other))
+            if value is not None or of_other is not None:
+                source = str(entry.get("source", "published"))
+                found.append(Reference(source, "published", value, of_other))
     return found
+
+
+def _published(runs: Sequence[Run], metric: str, other: str) -> Iterable[Reference]:
+    return dict.fromkeys(
+        level for run in runs for level in published_in(run.record, metric, other)
+    )

@@ -1,0 +1,75 @@
+"""Rows against figures that others published: a test of each row's seeds against one number."""
+
+from collections.abc import Iterable
+
+from unrolled.comparison.answer import claim
+from unrolled.comparison.formats import Figures, listed
+from unrolled.comparison.references import Reference, published_in
+from unrolled.comparison.results import Comparison, Note
+from unrolled.comparison.rows import Row, overlap
+from unrolled.comparison.statistics import Difference, paired_differences
+from unrolled.comparison.statistics.means import Values
+
+
+def published_notes(comparison: Comparison) -> Iterable[Note]:
+    """A sentence for each published figure and the rows whose configurations name it, and one on
+    how they were tested; none where a row has too few seeds for a claim.
+
+    A figure of the test split goes before one of the validation split. P-values are corrected for
+    all rows and figures together.
+    """
+    if comparison.ranking is not None:
+        # A row is of several data sets, and a published figure of one.
+        return
+    levels = [level for level in comparison.references if level.kind == "published"]
+    pairs = [
+        (level, row)
+        for level in levels
+        for row in comparison.rows
+        if _is_named(comparison, level, row)
+    ]
+    values = [_against(level, row) for level, row in pairs]
+    share = overlap(comparison.base.runs, comparison.other)
+    found = paired_differences(values, comparison.about.lower_is_better, share)
+    tested = [
+        (level, row, difference)
+        for (level, row), difference in zip(pairs, found, strict=True)
+        if difference.p is not None
+    ]
+    for level in dict.fromkeys(level for level, _, _ in tested):
+        told = [(row, difference) for of, row, difference in tested if of is level]
+        yield Note(_sentence(comparison, level, told))
+    if tested:
+        count = len(tested)
+        corrected = f", corrected (Holm) for all {count} such tests" if count > 1 else ""
+        yield Note(
+            f"A published figure is taken as exact, though it is mostly that of one run: the test "
+            f"is a t-test of a row's seeds against it{corrected}."
+        )
+
+
+def _is_named(comparison: Comparison, level: Reference, row: Row) -> bool:
+    return level in published_in(row.runs[0].record, comparison.metric, comparison.other)
+
+
+def _against(level: Reference, row: Row) -> tuple[Values, Values]:
+    """A row's values, and the published one beside each."""
+    if level.other is not None:
+        return row.other_by_replicate, dict.fromkeys(row.other_by_replicate, level.other)
+    assert level.value is not None
+    return row.by_replicate, dict.fromkeys(row.by_replicate, level.value)
+
+
+def _sentence(comparison: Comparison, level: Reference, told: list[tuple[Row, Difference]]) -> str:
+    metric, figure = comparison.other, level.other
+    if figure is None:
+        metric, figure = comparison.metric, level.value
+    figures = Figures.of(comparison.about, [row.other or row.value for row, _ in told])
+    parts = []
+    for row, difference in told:
+        verdict = f" is {difference.verdict}," if difference.shown else ""
+        parts.append(f"{row.label}{verdict} {claim(difference, figures)}")
+    return (
+        f"Against the published {metric} of {figures.number(figure)} ({level.label}): "
+        f"{listed(parts)}."
+    )
