@@ -43,6 +43,15 @@ def test_each_row_is_tested_against_the_figures_that_its_configuration_names(
     assert how.endswith("against it, corrected (Holm) for all 3 such tests.")
 
 
+@pytest.mark.parametrize("shown", ["validation/perplexity", "test/perplexity"])
+def test_the_test_split_goes_first_whichever_is_shown(
+    make_runs: Make, analysed: Make, shown: str
+) -> None:
+    make_runs("lstm", [5.0, 5.1, 4.9], config={"published": [TUTORIAL]})
+    told, _ = said(analysed(shown))
+    assert told.startswith("Against the published test/perplexity of 6.0")
+
+
 def test_a_figure_of_the_validation_split_alone_is_tested_there(
     make_runs: Make, analysed: Make
 ) -> None:

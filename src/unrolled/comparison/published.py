@@ -28,7 +28,7 @@ def published_notes(comparison: Comparison) -> Iterable[Note]:
         for row in comparison.rows
         if _is_named(comparison, level, row)
     ]
-    values = [_against(level, row) for level, row in pairs]
+    values = [_against(comparison, level, row) for level, row in pairs]
     share = overlap(comparison.base.runs, comparison.other)
     found = paired_differences(values, comparison.about.lower_is_better, share)
     tested = [
@@ -52,19 +52,25 @@ def _is_named(comparison: Comparison, level: Reference, row: Row) -> bool:
     return level in published_in(row.runs[0].record, comparison.metric, comparison.other)
 
 
-def _against(level: Reference, row: Row) -> tuple[Values, Values]:
+def _measured(comparison: Comparison, level: Reference) -> tuple[str, float, bool]:
+    """Which metric the figure is of, of the test split if it can be, the figure, and whether that
+    is the comparison's other metric."""
+    levels = ((comparison.metric, level.value, False), (comparison.other, level.other, True))
+    known = [(name, figure, other) for name, figure, other in levels if figure is not None]
+    return min(known, key=lambda one: not one[0].startswith("test/"))
+
+
+def _against(comparison: Comparison, level: Reference, row: Row) -> tuple[Values, Values]:
     """A row's values, and the published one beside each."""
-    if level.other is not None:
-        return row.other_by_replicate, dict.fromkeys(row.other_by_replicate, level.other)
-    assert level.value is not None
-    return row.by_replicate, dict.fromkeys(row.by_replicate, level.value)
+    _, figure, other = _measured(comparison, level)
+    values = row.other_by_replicate if other else row.by_replicate
+    return values, dict.fromkeys(values, figure)
 
 
 def _sentence(comparison: Comparison, level: Reference, told: list[tuple[Row, Difference]]) -> str:
-    metric, figure = comparison.other, level.other
-    if figure is None:
-        metric, figure = comparison.metric, level.value
-    figures = Figures.of(comparison.about, [row.other or row.value for row, _ in told])
+    metric, figure, other = _measured(comparison, level)
+    estimates = [(row.other if other else None) or row.value for row, _ in told]
+    figures = Figures.of(comparison.about, estimates)
     parts = []
     for row, difference in told:
         verdict = f" is {difference.verdict}," if difference.shown else ""
