@@ -65,6 +65,11 @@ def test_issue_forms_are_what_github_reads() -> None:
         assert len(names) == len(set(names)), path.name
 
 
+def test_the_readme_is_short() -> None:
+    # Detail is for docs/.
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
 def test_hooks_run_what_the_tests_run() -> None:
     (local,) = load(".pre-commit-config.yaml")["repos"]
     entries = [hook["entry"] for hook in local["hooks"]]
