@@ -260,16 +260,7 @@ def stand_ins() -> None:
 
 
 @pytest.mark.slow
-def test_a_file_of_the_working_folder_is_no_library_in_a_rank(
-    overrides: Overrides,
-) -> None:
-    stand_ins()
-    ranks = overrides("trainer=ddp", "cell._target_=my_cells.Leaky", "trainer.max_steps=2")
-    assert "validation/perplexity" in unrolled("train", *ranks).stdout
-
-
-@pytest.mark.slow
-def test_nor_in_a_sweep_over_an_own_cell_s_hyperparameter_or_where_it_is_trusted(
+def test_a_file_of_the_working_folder_stands_in_for_no_library(
     overrides: Overrides, command: Command
 ) -> None:
     stand_ins()

@@ -40,10 +40,10 @@ def by_hydra(overrides: list[str]) -> list[DictConfig]:
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["cell=lstm,gru", "seed=1,2", "model.dropout=0.1,0.2", "optimizer=adam,sgd"],
+        ["cell=lstm,gru", "seed=1,2", "optimizer=adam,sgd"],
         ["seed=range(1,4)", "optimizer.lr=choice(0.1,1e-3)", "task.sample.prompt='a b','c'"],
         ["cell._target_=my_cells.A,my_cells.B", "+cell.leak=0.5,0.9", "model.layers=2"],
-        ["experiment=rnnlm", "trainer.max_steps=7,8"],
+        ["experiment=rnnlm", "trainer.max_steps=7,8", "seed=1"],
         ["model.output_dropout=${model.dropout}", "model.dropout=0.1,0.2", "workers=null,2"],
         ["optimizer.betas=[0.8,0.9],[0.9,0.99]", "optimizer=adam", "scheduler=step,plateau"],
     ],
