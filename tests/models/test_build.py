@@ -106,7 +106,7 @@ def test_a_last_layer_as_wide_as_the_embedding_needs_no_projection_at_any_budget
     model = build("cell=lstm", *recipe, last, "budget.parameters=200000")
     assert isinstance(model.head, TiedHead)
     assert model.head.projection is None
-    widths = [cell.hidden_size for cell in model.recurrence.cells]  # type: ignore[union-attr]
+    widths = [cell.hidden_size for cell in model.recurrence.cells]
     assert widths == [model.recurrence.hidden_size] * 2 + [24]
     assert abs(model.parameter_count() - 200_000) <= 0.02 * 200_000
 
