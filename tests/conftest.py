@@ -63,6 +63,13 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
             del sys.modules[name]
 
 
+@pytest.fixture
+def stand_ins() -> None:
+    """Files in the working folder with the names of libraries, which none may be taken for."""
+    for name in ("tokenizers", "torch", "rich", "random"):
+        Path(f"{name}.py").write_text("raise RuntimeError('not the library')")
+
+
 @pytest.fixture(scope="session")
 def corpus_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache for tests of the embedded corpus, whose tokens and 8-grams take seconds."""

@@ -252,18 +252,12 @@ def test_help_and_mistakes_are_answered_before_anything_heavy(
         assert answer["err"].count("\n") <= 2
 
 
-def stand_ins() -> None:
-    """Files in the working folder with the names of libraries, and a cell of a person's own."""
-    for name in ("tokenizers", "torch", "rich", "random"):
-        Path(f"{name}.py").write_text("raise RuntimeError('not the library')")
-    Path("my_cells.py").write_text(OWN_CELL)
-
-
 @pytest.mark.slow
+@pytest.mark.usefixtures("stand_ins")
 def test_a_file_of_the_working_folder_stands_in_for_no_library(
     overrides: Overrides, command: Command
 ) -> None:
-    stand_ins()
+    Path("my_cells.py").write_text(OWN_CELL)
     own = ["cell._target_=my_cells.Leaky", "+cell.leak=0.5,0.9"]
     assert "2 finished" in unrolled("train", "-m", *overrides(*own)).stdout
     folder = find_runs(Path("outputs"))[0]

@@ -170,12 +170,11 @@ def test_two_runs_share_a_gpu_where_a_fraction_says_so(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("stand_ins")
 def test_runs_of_several_ranks_equal_one_process_and_give_up_their_turn(
     configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Beside files that are named as libraries, which the command keeps from standing in for them.
-    for name in ("tokenizers", "torch", "rich", "random"):
-        Path(f"{name}.py").write_text("raise RuntimeError('not the library')")
+    # As the command sets it.
     monkeypatch.setenv("PYTHONSAFEPATH", "1")
     ranks = ["trainer.strategy=ddp", "trainer.devices=2"]
     single = run_all([configure("seed=1", "study=single")])

@@ -59,11 +59,9 @@ class Raiser(Seer):
 
 
 @pytest.fixture
-def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_ins: None) -> None:
     """Cells in the working folder, which the workers find, beside files named as libraries."""
     (tmp_path / "my_ray_runs.py").write_text(CELLS)
-    for name in ("tokenizers", "torch", "rich", "random"):
-        (tmp_path / f"{name}.py").write_text("raise RuntimeError('not the library')")
     (tmp_path / "seen").mkdir()
     monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])

@@ -69,11 +69,9 @@ def run_all(configs: list[DictConfig], **options: Any) -> list[Outcome]:
 
 
 @pytest.fixture
-def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_ins: None) -> None:
     """Cells in the working folder, which the jobs find, beside files named as libraries."""
     (tmp_path / "my_jobs.py").write_text(CELLS)
-    for name in ("tokenizers", "torch", "rich", "random"):
-        (tmp_path / f"{name}.py").write_text("raise RuntimeError('not the library')")
     for name in ("now", "most"):
         (tmp_path / name).mkdir()
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
