@@ -50,10 +50,10 @@ def test_the_loss_is_that_of_the_targets_log_probabilities(kind: str) -> None:
     kept = targets != IGNORE
     expected = -logs[kept].gather(-1, targets[kept][:, None]).sum()
     torch.testing.assert_close(head.loss(hidden, targets), expected, rtol=1e-12, atol=0)
-    loss, scores = head.loss_and_scores(hidden, targets)
+    loss, predicted = head.loss_and_predictions(hidden, targets)
     assert torch.equal(loss, head.loss(hidden, targets))
-    assert not scores.requires_grad
-    torch.testing.assert_close(scores, logs, rtol=1e-12, atol=0)
+    assert torch.equal(predicted, logs.argmax(-1))
+    scores = head.scores(hidden)
     torch.testing.assert_close(head.loss_of_scores(scores, targets), expected, rtol=1e-12, atol=0)
     # Scores are logits of themselves, so that whoever draws from them need not know the head.
     torch.testing.assert_close(scores.softmax(-1), logs.exp(), rtol=1e-12, atol=0)
@@ -167,7 +167,7 @@ def test_few_tokens_are_scored_where_the_frequent_ones_are_probable() -> None:
     nn.init.constant_(head.gates.bias, -50.0)
     scored: list[int] = []
     for place in (1, 2):
-        head.outputs[place].register_forward_hook(
+        head.projections[place].register_forward_hook(
             lambda _, inputs, __: scored.append(len(*inputs))
         )
     hidden = torch.randn(30, HIDDEN)
@@ -191,12 +191,21 @@ def test_half_precision_comes_close() -> None:
     head = made("own")
     hidden, targets = batch()
     exact = head.loss(hidden, targets)
+    expected = torch.autograd.grad(exact, [*head.parameters()])
     with torch.autocast("cpu", torch.bfloat16):
         rounded = head.loss(hidden, targets)
         logs = head.log_probabilities(hidden)
     assert rounded.dtype == logs.dtype == torch.float32
     assert rounded.item() != exact.item()
     assert rounded.item() == pytest.approx(exact.item(), rel=0.02)
+    for parameter, gradient, wanted in zip(
+        head.parameters(),
+        torch.autograd.grad(rounded, [*head.parameters()]),
+        expected,
+        strict=True,
+    ):
+        assert gradient.dtype == parameter.dtype
+        assert (gradient - wanted).norm() < 0.02 * wanted.norm()
 
 
 def test_an_embedding_gives_each_token_the_vector_of_its_cluster() -> None:

@@ -29,11 +29,10 @@ def test_the_loss_is_the_sum_of_the_targets_log_probabilities(place: int) -> Non
     kept = targets != IGNORE
     expected = -logs[kept].gather(-1, targets[kept][:, None]).sum()
     torch.testing.assert_close(head.loss(hidden, targets), expected)
-    loss, scores = head.loss_and_scores(hidden, targets)
+    loss, predicted = head.loss_and_predictions(hidden, targets)
     assert torch.equal(loss, head.loss(hidden, targets))
-    assert torch.equal(scores, head.scores(hidden))
-    assert not scores.requires_grad
-    torch.testing.assert_close(F.log_softmax(scores.float(), -1), logs)
+    assert torch.equal(predicted, logs.argmax(-1))
+    torch.testing.assert_close(F.log_softmax(head.scores(hidden).float(), -1), logs)
 
 
 def test_a_head_of_values_has_the_squared_error() -> None:
@@ -41,6 +40,10 @@ def test_a_head_of_values_has_the_squared_error() -> None:
     hidden, targets = torch.randn(BATCH, HIDDEN), torch.randn(BATCH, 2)
     expected = sum(F.mse_loss(head.scores(hidden)[i], targets[i]) for i in range(BATCH))
     torch.testing.assert_close(head.loss(hidden, targets), torch.as_tensor(expected))
+    loss, predicted = head.loss_and_predictions(hidden, targets)
+    assert torch.equal(loss, head.loss(hidden, targets))
+    assert torch.equal(predicted, head.scores(hidden))
+    assert not predicted.requires_grad
 
 
 def test_arithmetic_is_that_of_the_products() -> None:

@@ -21,7 +21,7 @@ from unrolled.errors import ConfigError
 from unrolled.models.clusters import choose_cutoffs
 from unrolled.runs.record import read_record
 from unrolled.tasks.build import check_task, prepare_data
-from unrolled.training import devices
+from unrolled.training import devices, precision
 from unrolled.training.load import load_run
 from unrolled.training.run import run
 
@@ -122,6 +122,25 @@ def test_half_precision_and_budgets(options: list[str], tmp_path: Path) -> None:
     # Above that of the unigram after so few steps, and far below that of a guess.
     assert record.metrics["test/perplexity"] < 500
     assert evaluate(folder).identical
+
+
+@pytest.mark.parametrize("head", ["linear", "adaptive"])
+def test_auto_is_bf16_where_many_tokens_are_scored(
+    head: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "multiplies_bf16", lambda: True)
+    monkeypatch.setattr(precision, "SMALLEST_FLOPS", 0)
+    assert recorded_precision(tmp_path / "few", f"head={head}") == "fp32"
+    monkeypatch.setattr(precision, "MANY_CLASSES", len(WORDS))
+    assert recorded_precision(tmp_path / "many", f"head={head}") == "bf16"
+
+
+def recorded_precision(folder: Path, *options: str) -> str:
+    folder.mkdir()
+    made = run(configured(folder, "trainer.max_steps=1", *options)).folder
+    assert made is not None
+    chosen: str = read_record(made).model["precision"]
+    return chosen
 
 
 @pytest.mark.parametrize(

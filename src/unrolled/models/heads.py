@@ -40,10 +40,15 @@ class Head(nn.Module, ABC):
         """The loss of all targets together, in fp32."""
         return self.loss_of_scores(self.scores(hidden), targets)
 
-    def loss_and_scores(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Both, for whoever needs both; the scores have no gradient."""
+    def loss_and_predictions(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss as in ``loss``, and without a gradient what is predicted: the most probable
+        classes ``[...]``, or values ``[..., outputs]``."""
         scores = self.scores(hidden)
-        return self.loss_of_scores(scores, targets), scores.detach()
+        return self.loss_of_scores(scores, targets), self.predictions(scores.detach())
+
+    def predictions(self, scores: Tensor) -> Tensor:
+        """What dense scores say."""
+        return scores
 
     def describe(self) -> dict[str, Any]:
         """What a record keeps of the head: what was solved for when it was made."""
@@ -87,6 +92,10 @@ class LinearHead(Distribution):
             hidden = self.projection(hidden)
         logits: Tensor = self.linear(hidden)
         return logits
+
+    def predictions(self, scores: Tensor) -> Tensor:
+        """The most probable classes ``[...]``."""
+        return scores.argmax(-1)
 
     def log_probabilities(self, hidden: Tensor) -> Tensor:
         """Logarithms of the classes' probabilities ``[..., classes]``, in fp32."""
@@ -159,6 +168,10 @@ class BinaryHead(ClassHead):
         """Logarithms of both classes' probabilities ``[..., 2]``, in fp32."""
         score = self.scores(hidden).float()
         return torch.cat([F.logsigmoid(-score), F.logsigmoid(score)], -1)
+
+    def predictions(self, scores: Tensor) -> Tensor:
+        """The more probable classes ``[batch]``."""
+        return (scores[..., 0] > 0).long()
 
     def loss_of_scores(self, scores: Tensor, targets: Tensor) -> Tensor:
         """The binary cross-entropy of all targets together, in nats.

@@ -73,10 +73,10 @@ class SampledHead(LinearHead):
         estimated in training."""
         return self._estimate(hidden, targets) if self.training else super().loss(hidden, targets)
 
-    def loss_and_scores(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def loss_and_predictions(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         loss = self.loss(hidden, targets)
         with torch.no_grad():
-            return loss, self.scores(hidden)
+            return loss, self.predictions(self.scores(hidden))
 
     def flops(self) -> int:
         """Floating-point operations of a target's loss in training, two for each

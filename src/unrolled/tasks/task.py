@@ -241,13 +241,13 @@ class Task(ABC):
         return {}
 
     def training_metrics(
-        self, data: Any, loss: float, scores: "Tensor", targets: "Tensor"
+        self, data: Any, loss: float, predicted: "Tensor", targets: "Tensor"
     ) -> dict[str, float]:
         """What is logged of training now and then, by names without a split.
 
         Args:
             loss: the mean since it was last logged.
-            scores, targets: of the latest batch.
+            predicted, targets: of the latest batch: the most probable classes, or values.
         """
         return {"loss": loss}
 

@@ -140,14 +140,14 @@ class TokenTask(TextTask):
         return TokenMetrics(data.fitted.vocabulary_size, rate)
 
     def training_metrics(
-        self, data: TokenizedCorpus, loss: float, scores: "Tensor", targets: "Tensor"
+        self, data: TokenizedCorpus, loss: float, predicted: "Tensor", targets: "Tensor"
     ) -> dict[str, float]:
         from unrolled.data.batches import IGNORE
         from unrolled.tasks.token_metrics import from_loss
 
         # The accuracy is this one batch's: counting every batch's would cost more than it tells.
         kept = targets != IGNORE
-        accuracy = float((scores.argmax(-1) == targets)[kept].float().mean())
+        accuracy = float((predicted == targets)[kept].float().mean())
         return {**from_loss(loss, self.tokens_per_character(data, "train")), "accuracy": accuracy}
 
     def encode_prompt(self, fitted: TextTokenizer, request: Request) -> list[int]:

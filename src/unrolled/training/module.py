@@ -120,9 +120,9 @@ class TaskModule(pl.LightningModule):
         hidden, states = self.model(batch.inputs, self.states, batch.lengths, batch.padded)
         if self.task.carries_state:
             self.states = detach(states)
-        head, scores = self.model.head, None
+        head, predicted = self.model.head, None
         if (self.global_step + 1) % self.log_every_steps == 0:
-            loss, scores = head.loss_and_scores(hidden, batch.targets)
+            loss, predicted = head.loss_and_predictions(hidden, batch.targets)
         else:
             loss = head.loss(hidden, batch.targets)
         self._refuse_divergence(loss.detach())
@@ -135,8 +135,8 @@ class TaskModule(pl.LightningModule):
         summed = total if total.is_cuda else total.item()
         self.since_log.add(summed, batch.size)
         self.since_validation.add(summed, batch.size)
-        if scores is not None:
-            self._log_training(scores, batch.targets)
+        if predicted is not None:
+            self._log_training(predicted, batch.targets)
         penalty = self.model.take_penalty()
         mean = loss * (world_size / batch.size)
         return mean if penalty is None else mean + penalty
@@ -277,8 +277,8 @@ class TaskModule(pl.LightningModule):
             return value
         return math.inf if self.task.metrics[name].lower_is_better else -math.inf
 
-    def _log_training(self, scores: Tensor, targets: Tensor) -> None:
-        values = self.task.training_metrics(self.data, self.since_log.mean(), scores, targets)
+    def _log_training(self, predicted: Tensor, targets: Tensor) -> None:
+        values = self.task.training_metrics(self.data, self.since_log.mean(), predicted, targets)
         self.since_log.reset()
         logged = {f"train/{name}": value for name, value in values.items()}
         optimizer = self.optimizers()

@@ -206,10 +206,8 @@ class Classification(ExampleTask, PredictingTask):
         return ClassificationMetrics(data.fitted.classes)
 
     def training_metrics(
-        self, data: ClassifiedData, loss: float, scores: "Tensor", targets: "Tensor"
+        self, data: ClassifiedData, loss: float, predicted: "Tensor", targets: "Tensor"
     ) -> dict[str, float]:
-        one = scores.shape[-1] == 1
-        predicted = (scores[..., 0] > 0).long() if one else scores.argmax(-1)
         return {"loss": loss, "accuracy": float((predicted == targets).float().mean())}
 
     def baselines(self, data: ClassifiedData) -> dict[str, dict[str, float]]:
