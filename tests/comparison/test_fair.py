@@ -60,6 +60,22 @@ def test_cells_at_settings_of_their_own_are_rows_by_cell(make_run: Make, analyse
     assert np.asarray(panel.lines[0].get_xdata()).tolist() == [0.002, 0.03]
 
 
+def test_trials_of_one_choice_are_drawn_beside_one_another(make_run: Make, analysed: Make) -> None:
+    for cell, rate, base in [("lstm", 0.03, 5.0), ("gru", 0.01, 5.5)]:
+        fair_runs(make_run, cell, rate, [base, base + 0.1, base + 0.2])
+        for number, rate in enumerate([0.01, 0.03, 0.01]):
+            config = trial("search", cell, number) | {"optimizer.lr": rate}
+            make_run(cell, 0, base + number, config=config, folder=f"search-{cell}-{number}")
+    figure = tuning(analysed().searches)
+    assert figure is not None
+    (panel,) = figure.axes
+    # A line would go up and down at one place.
+    assert not panel.lines
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["0.01", "0.03"]
+    places = np.concatenate([np.asarray(dots.get_offsets())[:, 0] for dots in panel.collections])
+    assert np.unique(places.round(6)).tolist() == [-0.15, 0.15, 0.85, 1.15]
+
+
 def test_what_follows_from_a_searched_key_is_no_further_difference(
     make_run: Make, analysed: Make
 ) -> None:

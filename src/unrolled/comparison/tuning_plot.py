@@ -13,12 +13,17 @@ if TYPE_CHECKING:
 # A ratio of the largest to the smallest value from which a log axis reads better.
 _LOG = 5.0
 _MOST = 3
+# Of the space of a choice, what the rows' dots take beside one another.
+_WIDTH = 0.6
 # So many names fit beside one another.
 _IN_ONE_LINE = 4
 
 
 def tuning(searches: Sequence[Search]) -> "Figure | None":
     """The objective of every trial against each number that all searches varied, a colour a row.
+
+    A line joins the trials of a row. Where several have the same value, it is a choice among few:
+    no line, and rows beside one another.
 
     A dot is a trial that went to its end, a ring one that was given up, at its last validation.
     None where there is no such number.
@@ -31,13 +36,17 @@ def tuning(searches: Sequence[Search]) -> "Figure | None":
     for place, key in enumerate(keys):
         panel = figure.add_subplot(1, len(keys), place + 1)
         values = []
+        choices = _choices(fair, key)
         for rank, search in enumerate(fair):
             shade = colour(rank)
             points = sorted((float(t.settings[key]), t.values[0], t.pruned) for t in search.trials)
             values += [value for _, value, _ in points]
-            panel.plot(
-                [x for x, *_ in points], [y for _, y, _ in points], color=shade, lw=0.8, alpha=0.5
-            )
+            if choices:
+                aside = (rank - (len(fair) - 1) / 2) * _WIDTH / len(fair)
+                points = [(choices.index(x) + aside, y, pruned) for x, y, pruned in points]
+            else:
+                line = [x for x, *_ in points], [y for _, y, _ in points]
+                panel.plot(*line, color=shade, lw=0.8, alpha=0.5)
             for pruned, fill in ((True, "none"), (False, shade)):
                 chosen = [(x, y) for x, y, was_pruned in points if was_pruned is pruned]
                 panel.scatter(
@@ -50,7 +59,12 @@ def tuning(searches: Sequence[Search]) -> "Figure | None":
                     zorder=3,
                     label=None if pruned else literal(search.name),
                 )
-        set_scale(panel, "x", [float(t.settings[key]) for s in fair for t in s.trials], _LOG)
+        if choices:
+            panel.set_xticks(range(len(choices)), [f"{choice:g}" for choice in choices])
+            panel.set_xlim(-0.5, len(choices) - 0.5)
+        else:
+            tried = [float(t.settings[key]) for s in fair for t in s.trials]
+            set_scale(panel, "x", tried, _LOG)
         set_scale(panel, "y", values, _LOG)
         panel.set_xlabel(literal(key))
         if place == 0:
@@ -73,3 +87,11 @@ def tuning(searches: Sequence[Search]) -> "Figure | None":
 def _is_number(searches: Sequence[Search], key: str) -> bool:
     values = [trial.settings.get(key) for search in searches for trial in search.trials]
     return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+
+
+def _choices(searches: Sequence[Search], key: str) -> list[float]:
+    """The values of a key that trials of one search share; empty where all are different."""
+    tried = [[float(trial.settings[key]) for trial in search.trials] for search in searches]
+    if all(len({*values}) == len(values) for values in tried):
+        return []
+    return sorted({value for values in tried for value in values})
