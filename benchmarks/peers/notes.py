@@ -49,17 +49,17 @@ def unequal(where: str, contestants: Mapping[str, Mapping[str, Any]]) -> Iterato
 
 
 def environments(measurements: Sequence[Mapping[str, Any]]) -> list[str]:
-    """On what the measurements were made, each machine once."""
-    found = []
+    """On what the measurements were made, and on which days: each machine once."""
+    found: dict[str, list[str]] = {}
     for measurement in measurements:
         about = measurement["environment"]
         where = about["gpu"] if measurement["device"] == "cuda" else about["cpu"]
         line = (
             f"{where}, PyTorch {about['torch']}, Python {about['python']}, "
-            f"unrolled {about['unrolled']}, {measurement['date'][:10]}"
+            f"unrolled {about['unrolled']}"
         )
-        found.append(line)
-    return list(dict.fromkeys(found))
+        found.setdefault(line, []).append(measurement["date"][:10])
+    return [f"{line}, {' and '.join(sorted({*days}))}" for line, days in found.items()]
 
 
 def _shares(seconds: Mapping[str, float]) -> str:
