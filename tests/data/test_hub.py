@@ -226,7 +226,6 @@ def test_classes_with_names_are_called_by_them(
         ({}, ["dataset.label=class"], r"dataset.label=class: json has the columns text, label, m"),
         ({}, ["dataset.text=label"], r"dataset.text=label: holds int64, not text"),
         ({"label": 0.5}, [], r"dataset.label=label: holds float64, and classes are words"),
-        ({"label": {"a": 1}}, [], r"dataset.label=label: holds no single value, and"),
         ({"text": None}, [], r"json, train split, row 21: no text; .*dataset.missing=drop"),
         ({"label": None}, [], r"json, train split, row 21: no label"),
     ],
@@ -239,4 +238,13 @@ def test_labelled_columns_that_cannot_be_used(
         load(
             "dataset=hub_labeled", "dataset.path=json", "dataset.test_split=null",
             f"dataset.data_files={{train: {made}}}", *options,
+        )  # fmt: skip
+
+
+def test_a_label_of_several_values_is_refused(load: Load) -> None:
+    made = rows("json", [{**row, "label": {"a": 1}} for row in TRAIN])
+    with pytest.raises(DataError, match=r"dataset.label=label: holds no single value, and"):
+        load(
+            "dataset=hub_labeled", "dataset.path=json", "dataset.test_split=null",
+            f"dataset.data_files={{train: {made}}}",
         )  # fmt: skip
