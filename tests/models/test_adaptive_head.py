@@ -167,7 +167,7 @@ def test_few_tokens_are_scored_where_the_frequent_ones_are_probable() -> None:
     nn.init.constant_(head.gates.bias, -50.0)
     scored: list[int] = []
     for place in (1, 2):
-        head.projections[place].register_forward_hook(
+        head.outputs[place].register_forward_hook(
             lambda _, inputs, __: scored.append(len(*inputs))
         )
     hidden = torch.randn(30, HIDDEN)

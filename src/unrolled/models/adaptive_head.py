@@ -88,11 +88,12 @@ class AdaptiveHead(Distribution):
             x, targets = x[kept], targets[kept]
         ranks = self.ranks[targets]
         cluster = torch.bucketize(ranks, self.cutoffs, right=True)
-        total = self._cross_entropy(0, x, self._gated(ranks, cluster))
+        total = self._first_loss(x, self._gated(ranks, cluster))
         for place, (low, _) in enumerate(self.clusters.bounds[1:], 1):
             # A cluster without a target takes part, so that its gradient is zero and not None.
             rows = (cluster == place).nonzero()[:, 0]
-            total = total + self._cross_entropy(place, x.index_select(0, rows), ranks[rows] - low)
+            scores = self._within(place, x.index_select(0, rows))
+            total = total + F.cross_entropy(scores, ranks[rows] - low, reduction="sum")
         return total
 
     def loss_and_predictions(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,11 +117,11 @@ class AdaptiveHead(Distribution):
     def log_probabilities(self, hidden: Tensor) -> Tensor:
         """Logarithms of the tokens' probabilities ``[..., tokens]`` by their ids, in fp32."""
         x = hidden.reshape(-1, hidden.shape[-1])
-        first = self._scores(0, x).log_softmax(-1)
+        first = self._first(x).log_softmax(-1)
         size = self.clusters.cutoffs[0]
         parts = [first[:, :size]]
         for place in range(1, len(self.outputs)):
-            within = self._scores(place, x).log_softmax(-1)
+            within = self._within(place, x).log_softmax(-1)
             parts.append(within + first[:, size + place - 1, None])
         by_id = torch.cat(parts, -1).index_select(-1, self.ranks)
         return by_id.unflatten(0, hidden.shape[:-1]) if hidden.dim() != 2 else by_id
@@ -141,7 +142,7 @@ class AdaptiveHead(Distribution):
         """
         ranks = self.ranks[targets]
         cluster = torch.bucketize(ranks, self.cutoffs, right=True)
-        first = self._scores(0, hidden).log_softmax(-1)
+        first = self._first(hidden).log_softmax(-1)
         losses = -first.gather(1, self._gated(ranks, cluster)[:, None])[:, 0]
         size = self.clusters.cutoffs[0]
         values, places = first[:, :size].topk(min(best, size))
@@ -153,7 +154,7 @@ class AdaptiveHead(Distribution):
             wanted = cluster == place
             due = (wanted | (of_cluster > values[:, -1])).nonzero()[:, 0]
             for rows in due.split(ROWS):
-                within = self._scores(place, hidden.index_select(0, rows)).log_softmax(-1)
+                within = self._within(place, hidden.index_select(0, rows)).log_softmax(-1)
                 mine = wanted[rows]
                 targeted = (ranks[rows] - low)[mine]
                 losses[rows[mine]] -= within[mine].gather(1, targeted[:, None])[:, 0]
@@ -175,31 +176,33 @@ class AdaptiveHead(Distribution):
             total += share * sum(2 * layer.in_features * layer.out_features for layer in layers)
         return round(total)
 
-    def _cross_entropy(self, place: int, x: Tensor, targets: Tensor) -> Tensor:
-        """The loss of a cluster's outputs, all targets together, in nats and fp32."""
+    def _first_loss(self, x: Tensor, targets: Tensor) -> Tensor:
+        """The loss of the first cluster's tokens and of the other clusters, all targets together,
+        in nats and fp32."""
         half = half_type(x.device)
-        if place == 0 and half is not None and x.device.type == "cpu":
-            weight, bias = self._layer(0)
-            return linear_cross_entropy(self.projections[0](x), weight, bias, targets, half)
-        return F.cross_entropy(self._scores(place, x), targets, reduction="sum")
+        if half is None or x.device.type != "cpu":
+            return F.cross_entropy(self._first(x), targets, reduction="sum")
+        weight, bias = self._first_layer()
+        return linear_cross_entropy(self.projections[0](x), weight, bias, targets, half)
 
-    def _scores(self, place: int, x: Tensor) -> Tensor:
-        """What a cluster's outputs say, in fp32."""
-        # A CPU's products in half precision are made for one number of rows each, kept, and slow
-        # to make; the further clusters have another number at each step, and little to multiply.
-        half = half_type(x.device) is not None and not (place and x.device.type == "cpu")
-        with torch.autocast(x.device.type, enabled=half):
-            x = x if half else _wide(x)
-            return _wide(F.linear(self.projections[place](x), *self._layer(place)))
+    def _first(self, x: Tensor) -> Tensor:
+        """Scores of the first cluster's tokens and of the other clusters, one product for all."""
+        return _wide(F.linear(self.projections[0](x), *self._first_layer()))
 
-    def _layer(self, place: int) -> tuple[Tensor, Tensor]:
-        """Weight and bias of a cluster's tokens; of the first one's tokens and of the other
-        clusters, for one product."""
-        words = cast(nn.Linear, self.outputs[place])
-        if place:
-            return words.weight, words.bias
+    def _first_layer(self) -> tuple[Tensor, Tensor]:
+        words = cast(nn.Linear, self.outputs[0])
         weight = torch.cat([words.weight, self.gates.weight])
         return weight, torch.cat([words.bias, self.gates.bias])
+
+    def _within(self, place: int, x: Tensor) -> Tensor:
+        """Scores of a further cluster's tokens."""
+        if x.device.type != "cpu":
+            return _wide(self.outputs[place](self.projections[place](x)))
+        # A CPU's products in half precision are made for one number of rows each, kept, and slow
+        # to make; these have another number at each step, and little to multiply.
+        with torch.autocast("cpu", enabled=False):
+            scores: Tensor = self.outputs[place](self.projections[place](_wide(x)))
+        return scores
 
     def _gated(self, ranks: Tensor, cluster: Tensor) -> Tensor:
         """Where the first product scores a target: itself, or its cluster."""

@@ -5,8 +5,7 @@ from typing import Literal
 import torch
 from omegaconf import DictConfig
 
-from unrolled.models.adaptive_head import AdaptiveHead
-from unrolled.models.heads import MANY_CLASSES, LinearHead
+from unrolled.models.heads import MANY_CLASSES, Distribution
 from unrolled.models.model import RecurrentModel
 from unrolled.training.devices import device_of
 
@@ -51,4 +50,4 @@ def multiplies_bf16() -> bool:
 def _many_classes(model: RecurrentModel) -> bool:
     head = model.head
     large = model.flops_per_token() >= SMALLEST_FLOPS
-    return large and isinstance(head, LinearHead | AdaptiveHead) and head.classes >= MANY_CLASSES
+    return large and isinstance(head, Distribution) and head.classes >= MANY_CLASSES
