@@ -8,7 +8,7 @@ import pytest
 
 from unrolled.errors import TimeLimitError
 from unrolled.training import stopping
-from unrolled.training.stopping import StopRequest, signals_as_before, watchdog
+from unrolled.training.stopping import StopRequest, interrupts_stay, signals_as_before, watchdog
 
 
 def test_a_second_signal_ends_at_once() -> None:
@@ -17,9 +17,34 @@ def test_a_second_signal_ends_at_once() -> None:
         stop.listen()
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.due
-        with pytest.raises(KeyboardInterrupt, match="at once"):
+        with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_a_library_turns_into_an_error_is_one(number: int) -> None:
+    with pytest.raises(KeyboardInterrupt) as caught, interrupts_stay():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError from None
+    assert isinstance(caught.value.__cause__, ImportError)
+    with pytest.raises(KeyboardInterrupt, match="at once"), interrupts_stay():
+        StopRequest().listen()
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            os.kill(os.getpid(), number)
+        except KeyboardInterrupt:
+            raise SystemError from None
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_error_after_a_wish_to_end_is_an_error() -> None:
+    with pytest.raises(ValueError, match="of its own"), interrupts_stay():
+        StopRequest().listen()
+        os.kill(os.getpid(), signal.SIGINT)
+        raise ValueError("of its own")
 
 
 def test_the_first_signal_says_what_happens_next(capfd: pytest.CaptureFixture[str]) -> None:

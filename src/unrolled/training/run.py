@@ -29,7 +29,7 @@ from unrolled.runs.spec import RunSpec
 from unrolled.runs.status import RunStatus, run_status
 from unrolled.tasks.build import check_task, describe_task, prepare_data
 from unrolled.training.imports import quick_imports
-from unrolled.training.stopping import watchdog
+from unrolled.training.stopping import interrupts_stay, watchdog
 from unrolled.training.trackers.packages import require_packages
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ def recording(record: Record, folder: Path, limit_minutes: float | None = None) 
         progress.write(folder)
 
     try:
-        with watchdog(60 * limit_minutes if limit_minutes else None, stuck):
+        with watchdog(60 * limit_minutes if limit_minutes else None, stuck), interrupts_stay():
             yield
     except BaseException as error:
         record.status = "failed"

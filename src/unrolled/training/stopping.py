@@ -32,6 +32,7 @@ class StopRequest:
         self.pause_at = pause_at
         self.deadline = None if time_limit is None else time.monotonic() + time_limit
         self.asked = False
+        self.at_once: Any = signal.default_int_handler
 
     @property
     def due(self) -> bool:
@@ -51,6 +52,7 @@ class StopRequest:
         """Take Ctrl-C and SIGTERM as requests; a second one ends the run at once."""
         # Python allows handlers in the main thread alone; elsewhere the caller has its own.
         if threading.current_thread() is threading.main_thread():
+            self.at_once = signal.getsignal(signal.SIGINT)
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self._ask)
 
@@ -72,14 +74,47 @@ class StopRequest:
             "retry_failed=true goes on from there"
         )
 
-    def _ask(self, *_: Any) -> None:
+    def _ask(self, number: int, frame: Any) -> None:
         if self.asked:
-            raise KeyboardInterrupt("stopped at once")
+            if callable(self.at_once):
+                self.at_once(number, frame)
+            raise KeyboardInterrupt
         self.asked = True
         # A run of a sweep is stopped by the sweep, which says so once for all. Not by print, which
         # a handler may interrupt in the middle of another.
         if multiprocessing.parent_process() is None:
             os.write(2, b"stopping after this step; again to end now\n")
+
+
+@contextlib.contextmanager
+def interrupts_stay() -> Iterator[None]:
+    """Let an interrupt that ends the block do so as one, whatever a library made of it.
+
+    A C extension that is being imported may say ImportError, and a trainer that is torn down
+    before it is set up may lack an attribute.
+
+    Raises:
+        KeyboardInterrupt: in place of an error that came after an interrupt.
+    """
+    raised = False
+
+    def interrupt(*_: Any) -> None:
+        nonlocal raised
+        raised = True
+        raise KeyboardInterrupt
+
+    with signals_as_before():
+        if (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        ):
+            signal.signal(signal.SIGINT, interrupt)
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            if raised:
+                raise KeyboardInterrupt("stopped at once") from error
+            raise
 
 
 @contextlib.contextmanager

@@ -153,7 +153,8 @@ def test_the_first_failure_ends_a_sweep_that_fails_fast(configure: Configure) ->
     ]
     outcomes = run_all(configs, fail_fast=True)
     assert [o.status for o in outcomes] == ["interrupted", "failed"]
-    assert states() == {1: "interrupted", 2: "failed"}
+    errors = [read_record(folder).error for folder in find_runs(Path("outputs"))]
+    assert states() == {1: "interrupted", 2: "failed"}, errors
 
 
 @pytest.mark.slow
