@@ -20,7 +20,7 @@ from unrolled.models.heads import Distribution
 from unrolled.models.linear_cross_entropy import linear_cross_entropy
 
 # Rows whose scores in a further cluster are made at a time, where there is no gradient.
-ROWS = 64
+ROWS = 32
 
 
 class AdaptiveHead(Distribution):
@@ -92,8 +92,8 @@ class AdaptiveHead(Distribution):
         for place, (low, _) in enumerate(self.clusters.bounds[1:], 1):
             # A cluster without a target takes part, so that its gradient is zero and not None.
             rows = (cluster == place).nonzero()[:, 0]
-            scores = self._within(place, x.index_select(0, rows))
-            total = total + F.cross_entropy(scores, ranks[rows] - low, reduction="sum")
+            loss = self._further_loss(place, x.index_select(0, rows), ranks[rows] - low)
+            total = total + loss
         return total
 
     def loss_and_predictions(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -193,6 +193,16 @@ class AdaptiveHead(Distribution):
         words = cast(nn.Linear, self.outputs[0])
         weight = torch.cat([words.weight, self.gates.weight])
         return weight, torch.cat([words.bias, self.gates.bias])
+
+    def _further_loss(self, place: int, x: Tensor, targets: Tensor) -> Tensor:
+        """The loss within a further cluster, whose targets are all of these, together."""
+        if half_type(x.device) is None or x.device.type != "cpu":
+            return F.cross_entropy(self._within(place, x), targets, reduction="sum")
+        output = cast(nn.Linear, self.outputs[place])
+        with torch.autocast("cpu", enabled=False):
+            inputs = self.projections[place](_wide(x))
+            # Not for its products, which stay in fp32, but since it keeps few scores at a time.
+            return linear_cross_entropy(inputs, output.weight, output.bias, targets, torch.float32)
 
     def _within(self, place: int, x: Tensor) -> Tensor:
         """Scores of a further cluster's tokens."""
