@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from unrolled.runs.record import find_runs, read_record
+from unrolled.runs.processes import process_is_alive
+from unrolled.runs.record import Record, find_runs, read_record
 
 Overrides = Callable[..., list[str]]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -100,6 +101,31 @@ def test_a_server_that_is_killed_as_it_begins_is_begun_again(overrides: Override
     output, errors = sweep.communicate()
     assert (sweep.returncode, errors) == (0, "")
     assert told(output)[1] == {"finished": 1}
+
+
+@pytest.mark.slow
+def test_the_runs_of_a_sweep_that_is_killed_end_with_it(overrides: Overrides) -> None:
+    def records() -> list[Record]:
+        return [read_record(path.parent) for path in Path("outputs").rglob("record.json")]
+
+    sweep = subprocess.Popen([*COMMAND, "-m", *overrides("seed=1,2", "trainer.max_steps=100_000")])
+    while len(list(Path("outputs").rglob("best.ckpt"))) < 2:
+        assert sweep.poll() is None
+        time.sleep(0.1)
+    sweep.kill()
+    sweep.wait()
+    processes = [record.process for record in records()]
+    try:
+        for _ in range(200):
+            if not any(map(process_is_alive, processes)):
+                break
+            time.sleep(0.1)
+        # They have written that they were stopped, and are not in the way of the same command.
+        errors = [record.error and record.error["type"] for record in records()]
+        assert errors == ["KeyboardInterrupt", "KeyboardInterrupt"]
+    finally:
+        for process in filter(process_is_alive, processes):
+            os.kill(process["pid"], signal.SIGKILL)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ starts at once, and takes nothing down with it when it dies.
 import contextlib
 import multiprocessing
 import os
+import select
 import signal
 import threading
 import time
@@ -185,8 +186,7 @@ def _work(spec: RunSpec, place: str | None, threads: int, sender: Connection) ->
     # The server may have started for an earlier sweep of this process, with another count.
     os.environ.update(dict.fromkeys(VARIABLES, str(threads)))
     torch.set_num_threads(threads)
-    # The server that forked this process ends with the sweep.
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with_sweep, args=(sender,), daemon=True).start()
     if place is not None:
         # CUDA reads it when it is first used, which is after this.
         os.environ[VISIBLE] = place
@@ -196,10 +196,13 @@ def _work(spec: RunSpec, place: str | None, threads: int, sender: Connection) ->
         sender.send(outcome)
 
 
-def _end_with(parent: int) -> None:
+def _end_with_sweep(sender: Connection) -> None:
     """End this run when the sweep is gone: it could train on for hours, and in the way."""
-    while os.getppid() == parent:
-        time.sleep(0.2)
+    # The sweep alone holds the other end. The server says nothing of it: it lasts for as long as
+    # the processes that it forked.
+    gone = select.poll()
+    gone.register(sender, 0)
+    gone.poll()
     # It writes a checkpoint first, if it can.
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(KILL_SECONDS)
