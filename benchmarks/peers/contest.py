@@ -15,6 +15,8 @@ from benchmarks.peers.job import Job
 from benchmarks.peers.process import environment, watch
 
 PLAIN = "script"
+# The clusters of experiments/adaptive_softmax that keep dense scores' perplexity at 10,000 words.
+WIDE = ("head=adaptive", "head.cutoffs=[2000]", "head.div_value=2")
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ CONTESTANTS = {
         Contestant("unrolled"),
         Contestant("unrolled fp32", extra=("trainer.precision=fp32",)),
         Contestant("unrolled adaptive", extra=("head=adaptive",), words_only=True),
+        Contestant("unrolled adaptive wide", extra=WIDE, words_only=True),
         Contestant(PLAIN, "benchmarks.peers.plain"),
         Contestant("lightning", "benchmarks.peers.lightning"),
         Contestant("keras", "benchmarks.peers.keras_torch", needs="keras"),
