@@ -17,7 +17,7 @@ def test_a_second_signal_ends_at_once() -> None:
         stop.listen()
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.due
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt, match="at once"):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

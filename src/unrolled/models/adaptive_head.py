@@ -92,8 +92,8 @@ class AdaptiveHead(Distribution):
         for place, (low, _) in enumerate(self.clusters.bounds[1:], 1):
             # A cluster without a target takes part, so that its gradient is zero and not None.
             rows = (cluster == place).nonzero()[:, 0]
-            loss = self._further_loss(place, x.index_select(0, rows), ranks[rows] - low)
-            total = total + loss
+            mine = x.index_select(0, rows)
+            total = total + self._further_loss(place, mine, ranks[rows] - low)
         return total
 
     def loss_and_predictions(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -179,8 +179,8 @@ class AdaptiveHead(Distribution):
     def _first_loss(self, x: Tensor, targets: Tensor) -> Tensor:
         """The loss of the first cluster's tokens and of the other clusters, all targets together,
         in nats and fp32."""
-        half = half_type(x.device)
-        if half is None or x.device.type != "cpu":
+        half = _half_type_on_cpu(x)
+        if half is None:
             return F.cross_entropy(self._first(x), targets, reduction="sum")
         weight, bias = self._first_layer()
         return linear_cross_entropy(self.projections[0](x), weight, bias, targets, half)
@@ -196,7 +196,7 @@ class AdaptiveHead(Distribution):
 
     def _further_loss(self, place: int, x: Tensor, targets: Tensor) -> Tensor:
         """The loss within a further cluster, whose targets are all of these, together."""
-        if half_type(x.device) is None or x.device.type != "cpu":
+        if _half_type_on_cpu(x) is None:
             return F.cross_entropy(self._within(place, x), targets, reduction="sum")
         output = cast(nn.Linear, self.outputs[place])
         with torch.autocast("cpu", enabled=False):
@@ -221,6 +221,10 @@ class AdaptiveHead(Distribution):
 
 def _matrix(inputs: int, outputs: int) -> nn.Linear:
     return nn.Linear(inputs, outputs, bias=False)
+
+
+def _half_type_on_cpu(x: Tensor) -> torch.dtype | None:
+    return half_type(x.device) if x.device.type == "cpu" else None
 
 
 def _wide(scores: Tensor) -> Tensor:

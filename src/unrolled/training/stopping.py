@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from unrolled.errors import PausedError, TimeLimitError
 
@@ -32,7 +32,7 @@ class StopRequest:
         self.pause_at = pause_at
         self.deadline = None if time_limit is None else time.monotonic() + time_limit
         self.asked = False
-        self.at_once: Any = signal.default_int_handler
+        self.interrupt = _Interrupt()
 
     @property
     def due(self) -> bool:
@@ -51,8 +51,9 @@ class StopRequest:
     def listen(self) -> None:
         """Take Ctrl-C and SIGTERM as requests; a second one ends the run at once."""
         # Python allows handlers in the main thread alone; elsewhere the caller has its own.
-        if threading.current_thread() is threading.main_thread():
-            self.at_once = signal.getsignal(signal.SIGINT)
+        if _in_main_thread():
+            if isinstance(before := signal.getsignal(signal.SIGINT), _Interrupt):
+                self.interrupt = before
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self._ask)
 
@@ -74,11 +75,9 @@ class StopRequest:
             "retry_failed=true goes on from there"
         )
 
-    def _ask(self, number: int, frame: Any) -> None:
+    def _ask(self, *_: Any) -> None:
         if self.asked:
-            if callable(self.at_once):
-                self.at_once(number, frame)
-            raise KeyboardInterrupt
+            self.interrupt.end("stopped at once")
         self.asked = True
         # A run of a sweep is stopped by the sweep, which says so once for all. Not by print, which
         # a handler may interrupt in the middle of another.
@@ -96,31 +95,36 @@ def interrupts_stay() -> Iterator[None]:
     Raises:
         KeyboardInterrupt: in place of an error that came after an interrupt.
     """
-    raised = False
-
-    def interrupt(*_: Any) -> None:
-        nonlocal raised
-        raised = True
-        raise KeyboardInterrupt
-
+    interrupt = _Interrupt()
     with signals_as_before():
-        if (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        ):
+        if _in_main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, interrupt)
         try:
             yield
         except (Exception, SystemExit) as error:
-            if raised:
+            if interrupt.raised:
                 raise KeyboardInterrupt("stopped at once") from error
             raise
+
+
+class _Interrupt:
+    """Python's own handler of Ctrl-C, which remembers that it has raised."""
+
+    def __init__(self) -> None:
+        self.raised = False
+
+    def __call__(self, *_: Any) -> None:
+        self.end()
+
+    def end(self, said: str = "") -> NoReturn:
+        self.raised = True
+        raise KeyboardInterrupt(said)
 
 
 @contextlib.contextmanager
 def signals_as_before() -> Iterator[None]:
     """Put the handlers of Ctrl-C and SIGTERM back at the end of the block."""
-    if threading.current_thread() is not threading.main_thread():
+    if not _in_main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -153,3 +157,7 @@ def watchdog(time_limit: float | None, last_words: Callable[[str], None]) -> Ite
         yield
     finally:
         timer.cancel()
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
