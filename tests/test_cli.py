@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from unrolled.cli import main
-from unrolled.runs.record import find_runs, read_record
+from unrolled.config.compose import compose_run
+from unrolled.runs.identity import as_dict
+from unrolled.runs.record import Record, find_runs, read_record
 
 Overrides = Callable[..., list[str]]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -204,6 +206,11 @@ ANSWERED: list[tuple[list[str], int, str]] = [
     (["surprisal", "absent", "--text", "x"], 2, "no such run folder"),
     (["surprisal", "absent", "--file", "absent.txt"], 2, "absent.txt: cannot be read"),
     (["predict", "absent", "x.txt"], 2, "no such run folder"),
+    (["evaluate", "untrained"], 2, "best.ckpt: no such checkpoint"),
+    (["generate", "untrained", "--prompt", "x"], 2, "best.ckpt: no such checkpoint"),
+    (["surprisal", "untrained", "--text", "x"], 2, "best.ckpt: no such checkpoint"),
+    (["predict", "untrained", "x.txt"], 2, "best.ckpt: no such checkpoint"),
+    (["diagnose", "untrained"], 2, "best.ckpt: no such checkpoint"),
     (["train", "task=classification", "dataset=text", "dataset.path=x"], 2, "takes labelled"),
     (["train", "task=copying", "dataset=sotu"], 2, "take dataset=none"),
     (["train", "task=parity", "validation=kfold"], 2, "task=parity generates its examples"),
@@ -222,6 +229,8 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     (folder / "torn/cell/torn.yaml").write_text("name: torn\n\tleak: 1\n")
     for name, source in OWN_CODE.items():
         (folder / f"{name}.py").write_text(source)
+    config = as_dict(compose_run())
+    Record("0" * 64, config["study"], "gru-seed1", 1, config).write(folder / "untrained")
     result = subprocess.run(
         [sys.executable, "-c", HEAVY],
         cwd=folder,

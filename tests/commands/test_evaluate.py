@@ -99,11 +99,11 @@ def test_folders_that_hold_no_trained_run(trained: Path, tmp_path: Path) -> None
     (copy / "checkpoints" / "best.ckpt").write_bytes(b"not a checkpoint")
     with pytest.raises(RunError, match=r"best\.ckpt: damaged"):
         evaluate(copy)
-    (copy / "checkpoints" / "best.ckpt").unlink()
-    with pytest.raises(RunError, match="no such checkpoint"):
-        evaluate(copy)
     (copy / "tokenizer.json").write_text("{}")
     with pytest.raises(RunError, match=r"tokenizer\.json: .*damaged"):
+        evaluate(copy)
+    (copy / "checkpoints" / "best.ckpt").unlink()
+    with pytest.raises(RunError, match="no such checkpoint"):
         evaluate(copy)
     record = json.loads((copy / "record.json").read_text())
     record["config"] = {"cell": {"name": "lstm"}}

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from unrolled.errors import RunError, StorageError
+from unrolled.runs.record import CHECKPOINTS
 from unrolled.training.checkpoints import (
-    FOLDER,
     AtomicCheckpoints,
     Checkpoint,
     best_checkpoint,
@@ -30,7 +30,7 @@ def whole(module: nn.Module, step: int = 7) -> dict[str, Any]:
 
 def test_the_best_checkpoint_has_its_step_and_its_weights(tmp_path: Path) -> None:
     module = nn.Linear(2, 3)
-    save(tmp_path / FOLDER / "best.ckpt", whole(module))
+    save(tmp_path / CHECKPOINTS / "best.ckpt", whole(module))
     found = best_checkpoint(tmp_path)
     assert found.step == 7
     other = nn.Linear(2, 3)

@@ -95,12 +95,12 @@ def load(run: Run | Path | str, *, trust: str | Iterable[str] = ()) -> LoadedRun
     (4665, 1)
     """
     from unrolled.data.text_tokenizer import TextTokenizer
-    from unrolled.training.load import load_run
+    from unrolled.training.load import load_trained_run
 
     run = run if isinstance(run, Run) else Run(Path(run))
     modules = [trust] if isinstance(trust, str) else [*trust]
     trusted = [*OURS, *(f"{module}." for module in modules)]
-    stored = load_run(run.folder, trusted)
+    stored = load_trained_run(run.folder, trusted)
     with host_as_before(), own_code_as_it_is_now([stored.config] if modules else []):
         model = stored.best_model().eval()
     fitted = stored.fitted

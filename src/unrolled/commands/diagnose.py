@@ -15,7 +15,7 @@ from unrolled.runs.diagnostics import write_diagnostics
 from unrolled.runs.files import json_text
 from unrolled.runs.text import one_line, printable
 from unrolled.tasks.build import sources
-from unrolled.training.load import StoredRun, load_run
+from unrolled.training.load import StoredRun, load_trained_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     failures: list[UnrolledError] = []
     for folder in dict.fromkeys(options.folders):
         try:
-            run = load_run(folder, trusted)
+            run = load_trained_run(folder, trusted)
             examined.append(examine(run, only, options.split, options.tokens))
         except UnrolledError as error:
             failures.append(error)

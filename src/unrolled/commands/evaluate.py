@@ -30,7 +30,7 @@ from unrolled.runs.task import TaskDescription
 from unrolled.runs.text import printable
 from unrolled.tasks.build import sources
 from unrolled.tasks.task import Data
-from unrolled.training.load import StoredRun, load_run
+from unrolled.training.load import StoredRun, load_trained_run
 
 # What an evaluation can change; anything else would be another model, or training.
 CHANGEABLE = (
@@ -152,7 +152,7 @@ def evaluate(
         DataError: the data cannot be read.
     """
     trusted = tuple(trusted)
-    run = load_run(folder, trusted)
+    run = load_trained_run(folder, trusted)
     config = changed_config(run.config, overrides)
     if adaptation is not None:
         require_adapts(run.task, config)

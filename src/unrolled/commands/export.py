@@ -10,7 +10,7 @@ from unrolled.config.build import EVERYTHING, OURS
 from unrolled.errors import ConfigError
 from unrolled.export.packages import require_packages
 from unrolled.runs.text import printable
-from unrolled.training.load import load_run
+from unrolled.training.load import load_trained_run
 
 
 def add_parser(subparsers: Any, summary: str) -> argparse.ArgumentParser:
@@ -103,7 +103,7 @@ def export(
     require_packages(onnx=onnx)
     from unrolled.export.folder import Options, export_run
 
-    run = load_run(folder, trusted)
+    run = load_trained_run(folder, trusted)
     config = changed_config(run.config, overrides, ("dataset",), "an export")
     named = any(o.startswith(("dataset=", "dataset._target_=")) for o in overrides)
     options = Options(onnx, weights_only, license_id, EVERYTHING if named else trusted)

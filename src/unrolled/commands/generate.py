@@ -13,7 +13,7 @@ from unrolled.config.build import OURS
 from unrolled.errors import ConfigError, DataError
 from unrolled.runs.text import one_line, printable
 from unrolled.tasks.generation import Request, TextTask
-from unrolled.training.load import StoredRun, load_run
+from unrolled.training.load import StoredRun, load_trained_run
 
 
 def add_parser(subparsers: Any, summary: str) -> argparse.ArgumentParser:
@@ -100,7 +100,7 @@ def generate_side_by_side(
         ConfigError: a run's task writes no text, or a value that no draw could use.
     """
     trusted = tuple(trusted)
-    runs = [load_run(folder, trusted) for folder in folders]
+    runs = [load_trained_run(folder, trusted) for folder in folders]
     tasks = [text_task(run) for run in runs]
     prompts = [
         task.encode_prompt(run.fitted, request) for run, task in zip(runs, tasks, strict=True)
@@ -154,7 +154,7 @@ def generate_batch(
         RunError, DataError, ConfigError: as ``generate_side_by_side``.
     """
     trusted = tuple(trusted)
-    runs = [load_run(folder, trusted) for folder in folders]
+    runs = [load_trained_run(folder, trusted) for folder in folders]
     tasks = [text_task(run) for run in runs]
     encoded: list[list[list[int]]] = [[] for _ in runs]
     for line, prompt in enumerate(prompts, start=1):

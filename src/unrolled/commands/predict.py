@@ -15,7 +15,7 @@ from unrolled.errors import ConfigError
 from unrolled.runs.files import atomic_path
 from unrolled.runs.text import one_line
 from unrolled.tasks.prediction import NewData, PredictingTask
-from unrolled.training.load import load_run
+from unrolled.training.load import load_trained_run
 
 
 def add_parser(subparsers: Any, summary: str) -> argparse.ArgumentParser:
@@ -81,7 +81,7 @@ def predict(
         ConfigError: the run's task answers for no new data.
         DataError: the file cannot be read, or is not what the model reads.
     """
-    run = load_run(folder, trusted)
+    run = load_trained_run(folder, trusted)
     if not isinstance(run.task, PredictingTask):
         raise ConfigError(f"{folder}: task={run.task.name} predicts nothing for new data")
     inputs = run.task.read_new(run.fitted, NewData(path, column, run.config.dataset))

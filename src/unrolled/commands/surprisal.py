@@ -16,7 +16,7 @@ from unrolled.runs.files import atomic_path
 from unrolled.runs.text import one_line, printable
 from unrolled.tasks.build import sources
 from unrolled.tasks.generation import Surprisal, TextTask, Totals
-from unrolled.training.load import StoredRun, load_run
+from unrolled.training.load import StoredRun, load_trained_run
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     if not text:
         raise DataError(f"{name}: empty; there is no text to read")
     trusted = trusted_prefixes(options)
-    runs = [load_run(folder, trusted) for folder in options.folders]
+    runs = [load_trained_run(folder, trusted) for folder in options.folders]
     readers = [Reader(run, text) for run in runs]
     console = make_console()
     if options.no_color:

@@ -19,6 +19,8 @@ from unrolled.runs.task import TaskDescription
 
 SCHEMA_VERSION = 2
 RECORD = "record.json"
+# The folder of a run's checkpoints, and the one with the best monitored metric.
+CHECKPOINTS, BEST = "checkpoints", "best.ckpt"
 # Of error types: the run itself is sound, and the same command goes on with it.
 INTERRUPTED = ("KeyboardInterrupt", "Killed", "StorageError")
 # Of error types: a search has stopped the run.
@@ -152,6 +154,19 @@ def read_record(folder: Path) -> Record:
     for figures in (record.metrics, record.best, *record.history):
         _restore_non_finite(figures)
     return record
+
+
+def require_checkpoint(path: Path) -> None:
+    """Refuse a checkpoint that is not there.
+
+    Raises:
+        RunError: it is not.
+    """
+    if not path.is_file():
+        raise RunError(
+            f"{path}: no such checkpoint; a run writes it at its first validation, so this run "
+            "did not get there, or the file was removed"
+        )
 
 
 def look_up(record: Record, path: str) -> Any:

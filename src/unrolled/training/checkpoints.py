@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from unrolled.errors import RunError
 from unrolled.runs.files import atomic_path
+from unrolled.runs.record import BEST, CHECKPOINTS, require_checkpoint
 
-FOLDER = "checkpoints"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 # What the weights' names began with in checkpoints of the first versions.
 RENAMED = {
@@ -48,7 +48,7 @@ class Checkpoint:
 
 def best_checkpoint(folder: Path) -> Checkpoint:
     """The checkpoint with the best monitored validation metric."""
-    return read_checkpoint(folder / FOLDER / "best.ckpt")
+    return read_checkpoint(folder / CHECKPOINTS / BEST)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -57,11 +57,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         RunError: it is missing, damaged, or holds more than plain data.
     """
-    if not path.is_file():
-        raise RunError(
-            f"{path}: no such checkpoint; a run writes it at its first validation, so this run "
-            "did not get there, or the file was removed"
-        )
+    require_checkpoint(path)
     content = read_content(path)
     return Checkpoint(path, int(content["global_step"]), content["state_dict"])
 
@@ -118,7 +114,7 @@ def last_checkpoint(folder: Path, identity: str) -> tuple[Path, dict[str, Any]] 
 
     A damaged one is said so, and the one before is taken; None where there is none.
     """
-    for path in (folder / FOLDER / LAST, folder / FOLDER / PREVIOUS):
+    for path in (folder / CHECKPOINTS / LAST, folder / CHECKPOINTS / PREVIOUS):
         if not path.is_file():
             continue
         try:
@@ -146,7 +142,7 @@ def _remembers_a_best(content: dict[str, Any]) -> bool:
 
 def keep_previous(folder: Path) -> None:
     """Make the last checkpoint the previous one, before a new last one is written."""
-    last = folder / FOLDER / LAST
+    last = folder / CHECKPOINTS / LAST
     if last.is_file():
         last.replace(last.with_name(PREVIOUS))
 
@@ -181,7 +177,7 @@ class BestCheckpoint(ModelCheckpoint):
 
     def __init__(self, folder: Path, monitor: str, mode: str) -> None:
         super().__init__(
-            dirpath=folder / FOLDER,
+            dirpath=folder / CHECKPOINTS,
             filename="best",
             monitor=monitor,
             mode=mode,
@@ -193,7 +189,7 @@ class BestCheckpoint(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         here: dict[str, Any] = {"dirpath": self.dirpath}
         if scores := list(state_dict["best_k_models"].values()):
-            path = str(Path(str(self.dirpath)) / "best.ckpt")
+            path = str(Path(str(self.dirpath)) / BEST)
             here |= {"best_model_path": path, "kth_best_model_path": path}
             here["best_k_models"] = {path: scores[0]}
         super().load_state_dict({**state_dict, **here})

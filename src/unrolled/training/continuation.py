@@ -16,8 +16,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import move_data_to_device
 
+from unrolled.runs.record import CHECKPOINTS
 from unrolled.training import logs
-from unrolled.training.checkpoints import EXTRA, FOLDER, LAST, keep_previous
+from unrolled.training.checkpoints import EXTRA, LAST, keep_previous
 from unrolled.training.loggers import flush
 from unrolled.training.module import TaskModule
 from unrolled.training.schedules import Length
@@ -156,7 +157,7 @@ class Continuation(pl.Callback):
         flush(trainer.loggers)
         if trainer.is_global_zero:
             keep_previous(self.folder)
-        trainer.save_checkpoint(self.folder / FOLDER / LAST)
+        trainer.save_checkpoint(self.folder / CHECKPOINTS / LAST)
         self.written = time.monotonic()
         self.cost = self.written - started
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from unrolled.config.build import OURS
 from unrolled.config.stored import stored_config
 from unrolled.errors import RunError
-from unrolled.runs.record import Record, read_record
+from unrolled.runs.record import BEST, CHECKPOINTS, Record, read_record, require_checkpoint
 from unrolled.tasks.build import build_task
 from unrolled.tasks.task import Task
 
@@ -97,6 +97,18 @@ class StoredRun:
         if "cutoffs" in config.head:
             config.head.cutoffs = self.record.model["cutoffs"]
         return config
+
+
+def load_trained_run(folder: Path, trusted: Iterable[str] = OURS) -> StoredRun:
+    """As ``load_run``, of a run whose best checkpoint is there.
+
+    Raises:
+        RunError: the folder holds no run, a damaged one, or one without that checkpoint.
+    """
+    run = load_run(folder, trusted)
+    # Reading it takes torch, and who asks for a run that has none must not wait for that.
+    require_checkpoint(folder / CHECKPOINTS / BEST)
+    return run
 
 
 def load_run(folder: Path, trusted: Iterable[str] = OURS) -> StoredRun:
