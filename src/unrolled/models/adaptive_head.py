@@ -16,7 +16,7 @@ from unrolled.cells.autocast import half_type
 from unrolled.data.batches import IGNORE
 from unrolled.models.adaptive_embedding import AdaptiveEmbedding
 from unrolled.models.clusters import Clusters
-from unrolled.models.heads import Distribution
+from unrolled.models.heads import Distribution, at_least_fp32
 from unrolled.models.linear_cross_entropy import linear_cross_entropy
 
 # Rows whose scores in a further cluster are made at a time, where there is no gradient.
@@ -187,7 +187,7 @@ class AdaptiveHead(Distribution):
 
     def _first(self, x: Tensor) -> Tensor:
         """Scores of the first cluster's tokens and of the other clusters, one product for all."""
-        return _wide(F.linear(self.projections[0](x), *self._first_layer()))
+        return at_least_fp32(F.linear(self.projections[0](x), *self._first_layer()))
 
     def _first_layer(self) -> tuple[Tensor, Tensor]:
         words = cast(nn.Linear, self.outputs[0])
@@ -200,18 +200,18 @@ class AdaptiveHead(Distribution):
             return F.cross_entropy(self._within(place, x), targets, reduction="sum")
         output = cast(nn.Linear, self.outputs[place])
         with torch.autocast("cpu", enabled=False):
-            inputs = self.projections[place](_wide(x))
+            inputs = self.projections[place](at_least_fp32(x))
             # Not for its products, which stay in fp32, but since it keeps few scores at a time.
             return linear_cross_entropy(inputs, output.weight, output.bias, targets, torch.float32)
 
     def _within(self, place: int, x: Tensor) -> Tensor:
         """Scores of a further cluster's tokens."""
         if x.device.type != "cpu":
-            return _wide(self.outputs[place](self.projections[place](x)))
+            return at_least_fp32(self.outputs[place](self.projections[place](x)))
         # A CPU's products in half precision are made for one number of rows each, kept, and slow
         # to make; these have another number at each step, and little to multiply.
         with torch.autocast("cpu", enabled=False):
-            scores: Tensor = self.outputs[place](self.projections[place](_wide(x)))
+            scores: Tensor = self.outputs[place](self.projections[place](at_least_fp32(x)))
         return scores
 
     def _gated(self, ranks: Tensor, cluster: Tensor) -> Tensor:
@@ -225,8 +225,3 @@ def _matrix(inputs: int, outputs: int) -> nn.Linear:
 
 def _half_type_on_cpu(x: Tensor) -> torch.dtype | None:
     return half_type(x.device) if x.device.type == "cpu" else None
-
-
-def _wide(scores: Tensor) -> Tensor:
-    """In fp32, or in double precision where they are."""
-    return scores if scores.dtype == torch.float64 else scores.float()

@@ -269,3 +269,8 @@ class ValueHead(Head):
 
     def flops(self) -> int:
         return 2 * self.linear.in_features * self.linear.out_features
+
+
+def at_least_fp32(scores: Tensor) -> Tensor:
+    """In fp32, or in double precision where they are."""
+    return scores if scores.dtype == torch.float64 else scores.float()

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from unrolled.data.batches import IGNORE
 from unrolled.models.clusters import Ids
 from unrolled.models.encoders import Embedding
-from unrolled.models.heads import LinearHead, TiedHead
+from unrolled.models.heads import LinearHead, TiedHead, at_least_fp32
 
 Proposal = Literal["unigram", "log_uniform"]
 
@@ -100,9 +100,9 @@ class SampledHead(LinearHead):
         parts = [len(targets), self.samples]
         own_weight, weight = F.embedding(rows, self.linear.weight).split(parts)
         own_bias, bias = self.linear.bias[rows].split(parts)
-        own = _wide((x * own_weight).sum(-1)) + own_bias
+        own = at_least_fp32((x * own_weight).sum(-1)) + own_bias
         correction = math.log(self.samples) + self.log_proposal[drawn]
-        others = _wide(F.linear(x, weight)) + (bias - correction)
+        others = at_least_fp32(F.linear(x, weight)) + (bias - correction)
         others = others.masked_fill(drawn == targets[:, None], -torch.inf)
         losses: Tensor = torch.cat([own[:, None], others], 1).logsumexp(1) - own
         return losses.sum()
@@ -117,8 +117,3 @@ def _log_proposal(counts: Ids, proposal: Proposal) -> Tensor:
         ranks[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
         chances = np.log1p(1 / (ranks + 1)) / math.log(len(counts) + 1)
     return torch.from_numpy(np.log(chances)).float()
-
-
-def _wide(scores: Tensor) -> Tensor:
-    """In fp32, or in double precision where they are."""
-    return scores if scores.dtype == torch.float64 else scores.float()
