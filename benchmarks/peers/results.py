@@ -1,8 +1,11 @@
-"""The file of measurements: each stands for itself, and a new one replaces the old of its kind."""
+"""The file of measurements, in the order of the works: each stands for itself, and a new one
+replaces the old of its kind."""
 
 import json
 from pathlib import Path
 from typing import Any, Literal
+
+from benchmarks.peers.works import WORKS
 
 from unrolled.runs.files import write_json
 
@@ -31,7 +34,14 @@ def add(path: Path, kind: Literal["runs", "sweeps"], measurement: dict[str, Any]
         return tuple(one[name] for name in KEYS[kind])
 
     kept = {key(one): one for one in results[kind]} | {key(measurement): measurement}
-    results[kind] = list(kept.values())
+    order = list(WORKS)
+
+    def place(one: dict[str, Any]) -> tuple[Any, ...]:
+        # A work that is no longer measured comes last.
+        work = one["work"]
+        return (order.index(work) if work in order else len(order), *key(one))
+
+    results[kind] = sorted(kept.values(), key=place)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, results)
     return results

@@ -204,15 +204,24 @@ def test_a_process_is_watched_with_its_children(tmp_path: Path) -> None:
         watch([sys.executable, "-c", "exit('no such thing')"], environment(1), tmp_path / "log")
 
 
-def test_a_new_measurement_takes_the_place_of_the_old(tmp_path: Path) -> None:
+def test_a_new_measurement_takes_the_place_of_the_old_in_the_order_of_the_works(
+    tmp_path: Path,
+) -> None:
     from benchmarks.peers import results
 
     path = tmp_path / "new" / "peers.json"
-    for threads, figure in ((1, "a"), (2, "b"), (1, "c")):
-        one = {"work": "w", "threads": threads, "device": "cpu", "figure": figure}
+    words, characters = "words-lstm-2x200", "characters-gru-1x256"
+    for work, threads, figure in (
+        ("of old", 1, "a"),
+        (words, 2, "b"),
+        (words, 1, "c"),
+        (characters, 1, "d"),
+        (words, 2, "e"),
+    ):
+        one = {"work": work, "threads": threads, "device": "cpu", "figure": figure}
         results.add(path, "runs", one)
     found = results.read(path)
-    assert [one["figure"] for one in found["runs"]] == ["c", "b"]
+    assert [one["figure"] for one in found["runs"]] == ["d", "c", "e", "a"]
     assert found["sweeps"] == []
 
 
