@@ -101,7 +101,7 @@ def test_the_issue_s_choices_are_all_there() -> None:
         ],
         "budget": ["none", "equal", "equal_flops"],
         "validation": ["holdout", "kfold"],
-        "optimizer": ["adamw", "adam", "sgd", "nt_asgd", "rmsprop"],
+        "optimizer": ["adamw", "adamw_ema", "adam", "sgd", "nt_asgd", "rmsprop"],
         "scheduler": ["constant", "cosine", "exponential", "step", "plateau"],
         "trainer": ["cpu", "gpu", "ddp", "deterministic", "one_batch", "overfit", "profiler"],
         "logger": ["tensorboard", "csv", "both", "none"],

@@ -100,6 +100,7 @@ def equal(one: Any, other: Any) -> None:
         (["scheduler=plateau", "scheduler.patience=0", *SHORT, "trainer.max_steps=60"], [18, 27]),
         (["optimizer=sgd", "optimizer.lr=5", "trainer.early_stopping_patience=1"], [13]),
         (["scheduler=cosine", "trainer.overfit_batches=1"], [13]),
+        (["optimizer=adamw_ema", "optimizer.average_decay=0.9", "scheduler=cosine"], [13]),
         # Before and after averaging begins, and in the second epoch of drawn lengths.
         (
             [

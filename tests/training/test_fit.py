@@ -184,6 +184,7 @@ def test_a_step_s_rate_is_in_proportion_to_its_drawn_length(
         ("rmsprop", "step"),
         ("sgd", "plateau"),
         ("nt_asgd", "constant"),
+        ("adamw_ema", "cosine"),
     ],
 )
 def test_every_optimizer_and_every_schedule(

@@ -66,19 +66,17 @@ POSITIVE = [
     "trainer.checkpoint_every_minutes",
     "time_limit_minutes",
 ]
-# A dropout of 1 would leave nothing.
+# A dropout of 1 would leave nothing, and a mean that decays by 1 would never move.
 BELOW_ONE = [
-    f"model.{name}"
-    for name in (
-        "dropout",
-        "embedding_dropout",
-        "layer_dropout",
-        "output_dropout",
-        "recurrent_dropout",
-        "weight_dropout",
-        "zoneout",
-        "word_dropout",
-    )
+    "model.dropout",
+    "model.embedding_dropout",
+    "model.layer_dropout",
+    "model.output_dropout",
+    "model.recurrent_dropout",
+    "model.weight_dropout",
+    "model.zoneout",
+    "model.word_dropout",
+    "optimizer.average_decay",
 ]
 # The smallest number that fp32 has in full.
 TINY = 1.2e-38

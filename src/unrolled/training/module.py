@@ -19,7 +19,7 @@ from unrolled.recurrence.stack import States, detach
 from unrolled.runs.figures import Figure
 from unrolled.tasks.boards import board_of
 from unrolled.tasks.task import Data, Draws, Task
-from unrolled.training.nt_asgd import NTASGD
+from unrolled.training.averaging import AveragingOptimizer
 
 # Steps of all sequences together that an evaluation runs at a time, where the state is carried:
 # its memory is then bounded, whatever a batch holds.
@@ -198,8 +198,8 @@ class TaskModule(pl.LightningModule):
             mode = self.task.describe().metric(monitor).direction
             optimizer.end_evaluation(self.results["validation"][monitor], mode)
 
-    def _averaging_optimizers(self) -> list[NTASGD]:
-        return [one for one in self.trainer.optimizers if isinstance(one, NTASGD)]
+    def _averaging_optimizers(self) -> list[AveragingOptimizer]:
+        return [one for one in self.trainer.optimizers if isinstance(one, AveragingOptimizer)]
 
     def on_test_epoch_start(self) -> None:
         self._start_evaluation(self.tested_split)
