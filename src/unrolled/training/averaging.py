@@ -1,6 +1,6 @@
 """Optimizers that keep a mean of the weights, which is what is evaluated."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -9,11 +9,12 @@ from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
 
-class AveragingOptimizer(Optimizer):
-    """An optimizer, named after this class as a base, with a mean of its weights beside them.
+class AveragingOptimizer(Optimizer, ABC):
+    """An optimizer with a mean of its weights beside them, which is what is evaluated and written
+    as the best checkpoint; training goes on with the weights as they are.
 
-    Training goes on with the weights as they are; their mean is what is evaluated and written as
-    the best checkpoint. What continuation needs is in ``state_dict``, as plain data.
+    A subclass has one of PyTorch's optimizers as its next base, which makes the steps. What
+    continuation needs is in ``state_dict``, as plain data.
     """
 
     _evaluating = False
