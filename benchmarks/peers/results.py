@@ -34,14 +34,11 @@ def add(path: Path, kind: Literal["runs", "sweeps"], measurement: dict[str, Any]
         return tuple(one[name] for name in KEYS[kind])
 
     kept = {key(one): one for one in results[kind]} | {key(measurement): measurement}
-    order = list(WORKS)
-
-    def place(one: dict[str, Any]) -> tuple[Any, ...]:
-        # A work that is no longer measured comes last.
-        work = one["work"]
-        return (order.index(work) if work in order else len(order), *key(one))
-
-    results[kind] = sorted(kept.values(), key=place)
+    places = {work: place for place, work in enumerate(WORKS)}
+    # A work that is no longer measured comes last.
+    results[kind] = sorted(
+        kept.values(), key=lambda one: (places.get(one["work"], len(places)), key(one))
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, results)
     return results

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.cells.autocast import half_type
+from unrolled.cells.autocast import half_type_on_cpu
 from unrolled.cells.base import Gate, State
 from unrolled.cells.gated import GatedCell
 from unrolled.errors import ConfigError
@@ -74,7 +74,7 @@ class LSTM(GatedCell):
     def native(
         self, x: Tensor, state: State, batch_sizes: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        if x.device.type == "cpu" and half_type(x.device) is not None:
+        if half_type_on_cpu(x.device) is not None:
             # In half precision oneDNN's kernel keeps c in it, so that small steps do not add up;
             # given c in fp32 it still learned worse, with every seed that was tried.
             with torch.autocast("cpu", enabled=False):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.cells.autocast import half_type
+from unrolled.cells.autocast import half_type_on_cpu
 from unrolled.data.batches import IGNORE
 from unrolled.models.adaptive_embedding import AdaptiveEmbedding
 from unrolled.models.clusters import Clusters
@@ -179,7 +179,7 @@ class AdaptiveHead(Distribution):
     def _first_loss(self, x: Tensor, targets: Tensor) -> Tensor:
         """The loss of the first cluster's tokens and of the other clusters, all targets together,
         in nats and fp32."""
-        half = _half_type_on_cpu(x)
+        half = half_type_on_cpu(x.device)
         if half is None:
             return F.cross_entropy(self._first(x), targets, reduction="sum")
         weight, bias = self._first_layer()
@@ -196,7 +196,7 @@ class AdaptiveHead(Distribution):
 
     def _further_loss(self, place: int, x: Tensor, targets: Tensor) -> Tensor:
         """The loss within a further cluster, whose targets are all of these, together."""
-        if _half_type_on_cpu(x) is None:
+        if half_type_on_cpu(x.device) is None:
             return F.cross_entropy(self._within(place, x), targets, reduction="sum")
         output = cast(nn.Linear, self.outputs[place])
         with torch.autocast("cpu", enabled=False):
@@ -221,7 +221,3 @@ class AdaptiveHead(Distribution):
 
 def _matrix(inputs: int, outputs: int) -> nn.Linear:
     return nn.Linear(inputs, outputs, bias=False)
-
-
-def _half_type_on_cpu(x: Tensor) -> torch.dtype | None:
-    return half_type(x.device) if x.device.type == "cpu" else None

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.cells.autocast import half_type
+from unrolled.cells.autocast import half_type_on_cpu
 from unrolled.data.batches import IGNORE
 from unrolled.models.encoders import Embedding
 from unrolled.models.linear_cross_entropy import linear_cross_entropy
@@ -103,8 +103,8 @@ class LinearHead(Distribution):
 
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """As ``loss_of_scores``; with half precision on a CPU without scores of all targets."""
-        half = half_type(hidden.device)
-        if half is None or hidden.device.type != "cpu" or self.classes < MANY_CLASSES:
+        half = half_type_on_cpu(hidden.device)
+        if half is None or self.classes < MANY_CLASSES:
             return super().loss(hidden, targets)
         if self.projection is not None:
             hidden = self.projection(hidden)

@@ -156,17 +156,19 @@ def read_record(folder: Path) -> Record:
     return record
 
 
-def require_checkpoint(path: Path) -> None:
-    """Refuse a checkpoint that is not there.
+def best_path(folder: Path) -> Path:
+    """Where a run's best checkpoint is.
 
     Raises:
-        RunError: it is not.
+        RunError: there is none.
     """
+    path = folder / CHECKPOINTS / BEST
     if not path.is_file():
         raise RunError(
             f"{path}: no such checkpoint; a run writes it at its first validation, so this run "
             "did not get there, or the file was removed"
         )
+    return path
 
 
 def look_up(record: Record, path: str) -> Any:

@@ -30,7 +30,7 @@ class AveragingOptimizer(Optimizer, ABC):
     @property
     def averaging(self) -> bool:
         """Whether there is a mean yet."""
-        return bool(self._shared.get("averaged_weights"))
+        return bool(self._shared["averaged_weights"])
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from unrolled.errors import RunError
 from unrolled.runs.files import atomic_path
-from unrolled.runs.record import BEST, CHECKPOINTS, require_checkpoint
+from unrolled.runs.record import BEST, CHECKPOINTS, best_path
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 # What the weights' names began with in checkpoints of the first versions.
@@ -47,17 +47,20 @@ class Checkpoint:
 
 
 def best_checkpoint(folder: Path) -> Checkpoint:
-    """The checkpoint with the best monitored validation metric."""
-    return read_checkpoint(folder / CHECKPOINTS / BEST)
+    """The checkpoint with the best monitored validation metric.
+
+    Raises:
+        RunError: there is none; or as ``read_checkpoint``.
+    """
+    return read_checkpoint(best_path(folder))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint's weights.
 
     Raises:
-        RunError: it is missing, damaged, or holds more than plain data.
+        RunError: it is damaged, or holds more than plain data.
     """
-    require_checkpoint(path)
     content = read_content(path)
     return Checkpoint(path, int(content["global_step"]), content["state_dict"])
 

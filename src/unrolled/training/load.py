@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from unrolled.config.build import OURS
 from unrolled.config.stored import stored_config
 from unrolled.errors import RunError
-from unrolled.runs.record import BEST, CHECKPOINTS, Record, read_record, require_checkpoint
+from unrolled.runs.record import Record, best_path, read_record
 from unrolled.tasks.build import build_task
 from unrolled.tasks.task import Task
 
@@ -107,7 +107,7 @@ def load_trained_run(folder: Path, trusted: Iterable[str] = OURS) -> StoredRun:
     """
     run = load_run(folder, trusted)
     # Reading it takes torch, and who asks for a run that has none must not wait for that.
-    require_checkpoint(folder / CHECKPOINTS / BEST)
+    best_path(folder)
     return run
 
 

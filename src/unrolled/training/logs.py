@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from unrolled.runs.files import atomic_path
+from unrolled.runs.record import CHECKPOINTS
 
 METRICS = "metrics.csv"
 # What an attempt that nothing goes on from may have left in a run's folder.
-LEFTOVERS = ("checkpoints", METRICS, "events.out.*", "hparams.yaml", "wandb", "comet")
+LEFTOVERS = (CHECKPOINTS, METRICS, "events.out.*", "hparams.yaml", "wandb", "comet")
 
 
 def sizes(folder: Path, appended: Iterable[str]) -> dict[str, int]:
