@@ -13,7 +13,7 @@ from unrolled.data import tokens
 from unrolled.data.corpus import Corpus
 from unrolled.data.text_tokenizer import TextTokenizer
 from unrolled.data.tokenizers import CharTokenizer, WordTokenizer, load_tokenizer
-from unrolled.data.tokens import TokenizedCorpus, default_cache, prepare, tokenize
+from unrolled.data.tokens import TokenizedCorpus, prepare, tokenize
 from unrolled.errors import DataError
 
 CORPUS = Corpus("small", "the cat sat on the mat\n" * 4, "the cat saw\n", "a mat sat\n")
@@ -302,13 +302,3 @@ def test_other_text_with_a_tokenizer_that_is_trained_already(trainings: list[str
     assert len(trainings) == 1
     assert result.fingerprint == other.fingerprint
     assert tokenizer.decode(result.ids["validation"]) == "the <unk>\n"
-
-
-def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UNROLLED_CACHE", str(tmp_path / "here"))
-    assert default_cache() == tmp_path / "here"
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("UNROLLED_CACHE", "~/there")
-    assert default_cache() == tmp_path / "there"
-    monkeypatch.delenv("UNROLLED_CACHE")
-    assert default_cache() == tmp_path / ".cache" / "unrolled"

@@ -13,7 +13,7 @@ from unrolled.cells.lstm import LSTM
 from unrolled.cells.min_gru import MinGRU
 from unrolled.config.locations import config_directory
 from unrolled.errors import ConfigError
-from unrolled.recurrence import compiled
+from unrolled.recurrence import backends, compiled
 from unrolled.recurrence.backends import BACKENDS, choose
 from unrolled.recurrence.stack import Recurrence, States
 
@@ -186,6 +186,15 @@ def test_the_pass_that_is_written_out_is_for_wide_layers_unequal_lengths_and_hal
     assert choose(LSTM(512, 512), "auto", CPU, batch=32) == "native"
     assert choose(LSTM(512, 512), "auto", CPU, batch=32, half=True) == "analytic"
     assert choose(LSTM(64, 64), "auto", CPU, batch=32, half=True) == "native"
+
+
+def test_a_narrower_lstm_needs_kernels_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    lstm = LSTM(256, 256)
+    monkeypatch.setattr(backends, "kernel_for", lambda cell: None)
+    assert choose(lstm, "auto", CPU, batch=32, half=True) == "native"
+    monkeypatch.setattr(backends, "kernel_for", lambda cell: "a kernel")
+    assert choose(lstm, "auto", CPU, batch=32, half=True) == "analytic"
+    assert choose(lstm, "auto", CPU, batch=32) == "native"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import shutil
 import uuid
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from unrolled.cache import default_cache
 from unrolled.data.corpus import SPLITS, Corpus
 from unrolled.data.large_text import LargeCorpus
 from unrolled.data.text_tokenizer import TextTokenizer
@@ -119,11 +119,6 @@ class TokenizedCorpus:
             sums = {split: float(nll @ self.counts[split]) for split in SPLITS[1:]}
             return {split: float(np.exp(sums[split] / len(self.ids[split]))) for split in sums}
         return {split: float(np.exp(nll[self.ids[split]].mean())) for split in SPLITS[1:]}
-
-
-def default_cache() -> Path:
-    """``$UNROLLED_CACHE``, or ``~/.cache/unrolled``."""
-    return Path(os.environ.get("UNROLLED_CACHE") or "~/.cache/unrolled").expanduser()
 
 
 def prepare(corpus: Corpus, tokenizer: TextTokenizer, cache: Path | None) -> TokenizedCorpus:

@@ -9,6 +9,7 @@ from unrolled.cells.lstm import LSTM
 from unrolled.errors import ConfigError
 from unrolled.recurrence import compiled
 from unrolled.recurrence.analytic import has_analytic
+from unrolled.recurrence.analytic.kernels import kernel_for
 from unrolled.recurrence.products import SMALLEST_ROWS
 
 BACKENDS = ("auto", "native", "analytic", "eager", "compiled", "scan")
@@ -17,8 +18,10 @@ BACKENDS = ("auto", "native", "analytic", "eager", "compiled", "scan")
 LARGE_STEP = 6_000_000
 # From so many, ``analytic`` gains by products in half precision.
 HALF_STEP = 2_000_000
-# From so many, it is then faster than oneDNN's kernel for the LSTM, which stays in fp32.
-HALF_LSTM_STEP = 12_000_000
+# From so many, it is then faster than oneDNN's kernel for the LSTM, which stays in fp32: with
+# compiled kernels between its products, and without.
+HALF_LSTM_STEP = 6_000_000
+HALF_LSTM_STEP_UNFUSED = 12_000_000
 
 
 def choose(
@@ -105,6 +108,8 @@ def _analytic_is_faster(cell: Cell, batch: int, *, unequal: bool, half: bool) ->
     assert isinstance(cell, GatedCell)
     step = batch * cell.weight_hh.numel()
     if isinstance(cell, LSTM):
-        return half and step >= HALF_LSTM_STEP
+        if not half or step < HALF_LSTM_STEP:
+            return False
+        return step >= HALF_LSTM_STEP_UNFUSED or kernel_for(cell) is not None
     # oneDNN has no kernel for it, and PyTorch's would round the state to half precision, too.
     return half or (batch >= SMALLEST_ROWS and step >= LARGE_STEP)

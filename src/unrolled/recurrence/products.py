@@ -115,15 +115,17 @@ class PackedWeight:
 
     def product(self, x: Tensor) -> Tensor:
         """``x weightᵀ + bias``, block by block where there are blocks."""
+        return self.rounded_product(x).to(self.dtype)
+
+    def rounded_product(self, x: Tensor) -> Tensor:
+        """As ``product``, in the type that factors are rounded to."""
         if self.half is not None:
             x = x.to(self.half)
         if self.weight.dim() == 3:
-            y = x @ self.weight
-        elif self._suits_onednn(x, self.weight):
-            y = _onednn(x, self._pack(len(x), transposed=False), self.bias)
-        else:
-            y = F.linear(x, self.weight, self.bias)
-        return y if self.half is None else y.to(self.dtype)
+            return x @ self.weight
+        if self._suits_onednn(x, self.weight):
+            return _onednn(x, self._pack(len(x), transposed=False), self.bias)
+        return F.linear(x, self.weight, self.bias)
 
     def add_product(self, x: Tensor, addend: Tensor, out: Tensor) -> Tensor:
         """``addend + x weightᵀ + bias``, written into ``out``."""
@@ -141,15 +143,17 @@ class PackedWeight:
 
     def input_gradient(self, grad: Tensor) -> Tensor:
         """The gradient of ``x``."""
+        return self.rounded_input_gradient(grad).to(self.dtype)
+
+    def rounded_input_gradient(self, grad: Tensor) -> Tensor:
+        """As ``input_gradient``, in the type that factors are rounded to."""
         if self.half is not None:
             grad = grad.to(self.half)
         if self.weight.dim() == 3:
-            for_x = grad @ self.weight.mT
-        elif self._suits_onednn(grad, self._columns):
-            for_x = _onednn(grad, self._pack(len(grad), transposed=True), None)
-        else:
-            for_x = grad @ self.weight
-        return for_x if self.half is None else for_x.to(self.dtype)
+            return grad @ self.weight.mT
+        if self._suits_onednn(grad, self._columns):
+            return _onednn(grad, self._pack(len(grad), transposed=True), None)
+        return grad @ self.weight
 
     def gradient(self, x: Tensor, grad: Tensor) -> Tensor:
         """The weight's gradient over all rows, ``[rows, inputs]`` and ``[rows, outputs]``; with

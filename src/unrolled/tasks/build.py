@@ -9,11 +9,11 @@ from typing import Any, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
+from unrolled.cache import default_cache
 from unrolled.config.build import EVERYTHING, OURS, arguments_of, target_of
 from unrolled.config.hyperparameters import typed_arguments
 from unrolled.config.locations import config_directory
 from unrolled.data.splits import Fold
-from unrolled.data.tokens import default_cache
 from unrolled.errors import ConfigError
 from unrolled.runs.task import TaskDescription
 from unrolled.tasks.task import Data, Sources, Task

@@ -13,6 +13,7 @@ import unrolled
 from unrolled.config.build import OURS
 from unrolled.config.plugins import plugin_of
 from unrolled.config.schema import BUILT
+from unrolled.recurrence.analytic.kernels import compiler
 
 PACKAGES = (
     "pytorch-lightning",
@@ -25,7 +26,7 @@ PACKAGES = (
 
 
 def describe_environment(config: DictConfig | None = None) -> dict[str, Any]:
-    """Versions, processor, GPU, threads, and the state of the source it ran from.
+    """Versions, processor, its C compiler, GPU, threads, and the state of the source it ran from.
 
     Args:
         config: of a run; the versions of the plug-ins that it names are recorded, too.
@@ -37,6 +38,7 @@ def describe_environment(config: DictConfig | None = None) -> dict[str, Any]:
         "packages": {name: version(name) for name in PACKAGES} | _plugins(config),
         "platform": platform.platform(),
         "cpu": cpu_name(),
+        "c_compiler": compiler(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         **_source(),

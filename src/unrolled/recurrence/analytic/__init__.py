@@ -2,10 +2,14 @@
 the fewest operations a step.
 """
 
+import torch
 from torch import Tensor
 
+from unrolled.cells.autocast import half_type_on_cpu
 from unrolled.cells.base import Cell, State
 from unrolled.cells.lstm import LSTM
+from unrolled.recurrence.analytic.fused import fused_steps
+from unrolled.recurrence.analytic.kernels import kernel_for
 from unrolled.recurrence.analytic.lstm import lstm_steps
 from unrolled.recurrence.analytic.one_state import EQUATIONS, one_state_steps
 from unrolled.recurrence.steps import Steps
@@ -20,15 +24,23 @@ def has_analytic(cell: Cell) -> bool:
 def analytic_steps(cell: Cell, z: Tensor, steps: Steps, state: State) -> tuple[State, State]:
     """All steps of a cell that ``has_analytic``.
 
-    Under autocast the recurrent products are of its type, everything else is as without.
+    Under autocast the recurrent products are of its type, everything else is as without: sums over
+    time stay in fp32, since a rate of decay near 1 is 1 in bf16.
 
     Args:
-        z: ``[rows, gates * hidden_size]``.
+        z: ``[rows, gates * hidden_size]``, under autocast of its type.
         state: before the first step, ``[batch, hidden_size]`` for each part.
 
     Returns:
         ``h`` of all steps, ``[rows, hidden_size]``, and each sequence's final state.
     """
+    half = half_type_on_cpu(z.device)
+    if half == torch.bfloat16 and state[0].dtype == torch.float32:
+        kernel = kernel_for(cell)
+        if kernel is not None:
+            return fused_steps(cell, kernel, z, steps, state)
+    if half is not None:
+        z = z.float()
     run = lstm_steps if _is_lstm(cell) else one_state_steps
     return run(cell, z, steps, state)
 
