@@ -12,7 +12,7 @@ from pathlib import Path
 INTERVAL = 0.02
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 KIB = 1024
-MEMORY = re.compile(r"^Vm(RSS|HWM):\s+(\d+) kB$", re.MULTILINE)
+MEMORY = re.compile(r"^Vm(RSS|HWM|Size):\s+(\d+) kB$", re.MULTILINE)
 
 
 class ContestantError(Exception):
@@ -82,16 +82,21 @@ def watch(
 
 def _held(pid: int) -> int:
     """Bytes that a process and its descendants hold now, or the most that one of them held."""
-    total, largest, pending = 0, 0, [pid]
+    total, largest, pending = 0, 0, [(pid, 0)]
     while pending:
-        folder = Path("/proc") / str(pending.pop())
+        process, space = pending.pop()
+        folder = Path("/proc") / str(process)
         try:
             status = (folder / "status").read_text()
             held = {name: int(kib) * KIB for name, kib in MEMORY.findall(status)}
             for task in (folder / "task").iterdir():
-                pending += [int(child) for child in (task / "children").read_text().split()]
+                children = (task / "children").read_text().split()
+                pending += [(int(child), held.get("Size", 0)) for child in children]
         except OSError:
             # It has ended since it was listed; or the system has no /proc, and memory is 0.
+            continue
+        if space and held.get("Size") == space:
+            # It has yet to load its own program, and shares its parent's memory until then.
             continue
         total, largest = total + held.get("RSS", 0), max(largest, held.get("HWM", 0))
     # A peak between two looks is known of a single process, not of the sum.
