@@ -200,6 +200,11 @@ def test_a_process_is_watched_with_its_children(tmp_path: Path) -> None:
     seen = watch([sys.executable, "-c", both], environment(1), tmp_path / "log")
     assert 250e6 < seen.peak_bytes < 500e6
     assert seen.seconds > 0.8
+    # A child that has not loaded a program of its own holds what its parent does, once.
+    forked = "pid = os.fork(); time.sleep(0.8 if pid == 0 else 0); pid and os.wait()"
+    shared = f"import os, time; block = bytearray(200_000_000); {forked}"
+    seen = watch([sys.executable, "-c", shared], environment(1), tmp_path / "log")
+    assert 200e6 < seen.peak_bytes < 300e6
     with pytest.raises(ContestantError, match=r"exit code 1 of .*(?s:.*)no such thing"):
         watch([sys.executable, "-c", "exit('no such thing')"], environment(1), tmp_path / "log")
 
