@@ -278,7 +278,12 @@ def test_auto_is_bf16_where_a_steps_product_is_large(
     wide = ["cell=rnn_tanh", "task.batch_size=32", "trainer.max_steps=1"]
     assert train(*wide, "model.hidden_size=250").model["precision"] == "bf16"
     assert train(*wide, "model.hidden_size=249").model["precision"] == "fp32"
-    assert train(*wide, "model.hidden_size=250", "cell=lstm").model["precision"] == "fp32"
+    # Six million, 4 x 217 by 217, where an LSTM has a kernel; twelve where it has none.
+    monkeypatch.setattr(backends, "kernel_for", lambda cell: "a kernel")
+    assert train(*wide, "model.hidden_size=217", "cell=lstm").model["precision"] == "bf16"
+    assert train(*wide, "model.hidden_size=216", "cell=lstm").model["precision"] == "fp32"
+    monkeypatch.setattr(backends, "kernel_for", lambda cell: None)
+    assert train(*wide, "model.hidden_size=218", "cell=lstm").model["precision"] == "fp32"
 
 
 def test_a_gpu_and_bf16_are_refused_where_there_are_none(
