@@ -5,7 +5,7 @@ the fewest operations a step.
 import torch
 from torch import Tensor
 
-from unrolled.cells.autocast import half_type_on_cpu
+from unrolled.cells.autocast import half_type
 from unrolled.cells.base import Cell, State
 from unrolled.cells.lstm import LSTM
 from unrolled.recurrence.analytic.fused import fused_steps
@@ -34,15 +34,16 @@ def analytic_steps(cell: Cell, z: Tensor, steps: Steps, state: State) -> tuple[S
     Returns:
         ``h`` of all steps, ``[rows, hidden_size]``, and each sequence's final state.
     """
-    half = half_type_on_cpu(z.device)
-    if half == torch.bfloat16 and state[0].dtype == torch.float32:
+    half, kernel = half_type(z.device), None
+    if z.device.type == "cpu" and half == torch.bfloat16 and state[0].dtype == torch.float32:
         kernel = kernel_for(cell)
-        if kernel is not None:
-            return fused_steps(cell, kernel, z, steps, state)
-    if half is not None:
-        z = z.float()
-    run = lstm_steps if _is_lstm(cell) else one_state_steps
-    return run(cell, z, steps, state)
+    if kernel is not None:
+        states = fused_steps(cell, kernel, z, steps, state)
+    else:
+        run = lstm_steps if _is_lstm(cell) else one_state_steps
+        states = run(cell, z if half is None else z.float(), steps, state)
+    # Copies, so that the last state does not keep all of them in memory.
+    return states[:1], tuple(steps.final(part).clone() for part in states)
 
 
 def _is_lstm(cell: Cell) -> bool:

@@ -22,20 +22,17 @@ from unrolled.recurrence.steps import Steps
 HALF = torch.bfloat16
 
 
-def fused_steps(
-    cell: Cell, kernel: Kernel, z: Tensor, steps: Steps, state: State
-) -> tuple[State, State]:
-    """All steps of a cell that has a kernel; as ``analytic_steps``."""
+def fused_steps(cell: Cell, kernel: Kernel, z: Tensor, steps: Steps, state: State) -> State:
+    """The state of all steps of a cell that has a kernel, ``[rows, hidden_size]`` a part."""
     assert isinstance(cell, GatedCell)
     h, *rest = state
     memory = rest[0] if rest else None
     parameters = cell.weight_hh, cell.bias_hh
     differentiated = torch.is_grad_enabled()
-    states: tuple[Tensor, ...] = _Layer.apply(  # type: ignore[no-untyped-call]
+    states: State = _Layer.apply(  # type: ignore[no-untyped-call]
         z.to(HALF), h, memory, *parameters, steps, kernel, differentiated
     )
-    # Copies, so that the last state does not keep all of them in memory.
-    return states[:1], tuple(steps.final(part).clone() for part in states)
+    return states
 
 
 class _Layer(torch.autograd.Function):
@@ -107,7 +104,7 @@ class _Layer(torch.autograd.Function):
         of_h = later.to(carried.dtype)
         return (
             of_z if for_z else None,
-            (of_h + carried if ctx.one_state and kernel.carries else of_h) if for_h else None,
+            (of_h + carried if ctx.one_state else of_h) if for_h else None,
             carried if for_c else None,
             packed.gradient(_before(narrow, steps), of_product) if for_weight else None,
             of_product.sum(0).to(packed.dtype) if for_bias else None,

@@ -164,38 +164,29 @@ BACKWARD(gru_backward) {
     }
 }
 
-FORWARD(tanh_forward) {
-    for (long at = 0; at < rows * size; at++) {
-        out[at] = tanh_of(widened(product[at]) + widened(projected[at]));
-        narrow[at] = narrowed(out[at]);
-    }
-}
+/* Not "x > 0": NaN is to stay. */
+static inline float relu_of(float x) { return x < 0.0f ? 0.0f : x; }
 
-BACKWARD(tanh_backward) {
-    for (long row = 0; row < rows; row++) {
-        const int has_later = row < later_rows;
-        for (long at = row * size; at < (row + 1) * size; at++) {
-            const float to_h = total_of(given, later, at, has_later);
-            to_product[at] = narrowed(to_h * (1.0f - state[at] * state[at]));
-        }
-    }
-}
+static inline float through_tanh(float to_h, float h) { return to_h * (1.0f - h * h); }
 
-FORWARD(relu_forward) {
-    for (long at = 0; at < rows * size; at++) {
-        const float x = widened(product[at]) + widened(projected[at]);
-        /* Not "x > 0": NaN is to stay. */
-        out[at] = x < 0.0f ? 0.0f : x;
-        narrow[at] = narrowed(out[at]);
-    }
-}
+static inline float through_relu(float to_h, float h) { return h > 0.0f ? to_h : 0.0f; }
 
-BACKWARD(relu_backward) {
-    for (long row = 0; row < rows; row++) {
-        const int has_later = row < later_rows;
-        for (long at = row * size; at < (row + 1) * size; at++) {
-            const float to_h = total_of(given, later, at, has_later);
-            to_product[at] = narrowed(state[at] > 0.0f ? to_h : 0.0f);
-        }
+/* A simple network: h is squashed(x), and dL/dx is through(dL/dh, h). */
+#define SIMPLE(name, squashed, through)                                                            \
+    FORWARD(name##_forward) {                                                                      \
+        for (long at = 0; at < rows * size; at++) {                                                \
+            out[at] = squashed(widened(product[at]) + widened(projected[at]));                     \
+            narrow[at] = narrowed(out[at]);                                                        \
+        }                                                                                          \
+    }                                                                                              \
+    BACKWARD(name##_backward) {                                                                    \
+        for (long row = 0; row < rows; row++) {                                                    \
+            const int has_later = row < later_rows;                                                \
+            for (long at = row * size; at < (row + 1) * size; at++)                                \
+                to_product[at] =                                                                   \
+                    narrowed(through(total_of(given, later, at, has_later), state[at]));           \
+        }                                                                                          \
     }
-}
+
+SIMPLE(tanh, tanh_of, through_tanh)
+SIMPLE(relu, relu_of, through_relu)

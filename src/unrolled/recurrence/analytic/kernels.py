@@ -41,7 +41,6 @@ class Kernel:
         library: kernels.c, compiled.
         name: how its functions there begin.
         kept: how many times the hidden size forward keeps for backward, besides the states.
-        carries: whether a gradient reaches the state before by itself.
         splits: whether the recurrent product and the projected input have different gradients.
 
     Attributes:
@@ -49,15 +48,9 @@ class Kernel:
     """
 
     def __init__(
-        self,
-        library: ctypes.CDLL,
-        name: str,
-        kept: int = 0,
-        *,
-        carries: bool = False,
-        splits: bool = False,
+        self, library: ctypes.CDLL, name: str, kept: int = 0, *, splits: bool = False
     ) -> None:
-        self.kept, self.carries, self.splits = kept, carries, splits
+        self.kept, self.splits = kept, splits
         self.forward, self.backward = library[f"{name}_forward"], library[f"{name}_backward"]
         for function, arguments in ((self.forward, _FORWARD), (self.backward, _BACKWARD)):
             function.argtypes, function.restype = arguments, None
@@ -92,8 +85,8 @@ def _loaded() -> dict[type[Cell], Kernel]:
         return {}
     # By exact class: a subclass may have another step.
     return {
-        LSTM: Kernel(library, "lstm", 4, carries=True),
-        GRU: Kernel(library, "gru", 4, carries=True, splits=True),
+        LSTM: Kernel(library, "lstm", 4),
+        GRU: Kernel(library, "gru", 4, splits=True),
         RnnTanh: Kernel(library, "tanh"),
         RnnRelu: Kernel(library, "relu"),
         IRNN: Kernel(library, "relu"),

@@ -19,10 +19,10 @@ from unrolled.recurrence.products import PackedWeight
 from unrolled.recurrence.steps import Steps
 
 
-def lstm_steps(cell: Cell, z: Tensor, steps: Steps, state: State) -> tuple[State, State]:
-    """All steps of an LSTM without a projection; as ``analytic_steps``."""
+def lstm_steps(cell: Cell, z: Tensor, steps: Steps, state: State) -> State:
+    """``h`` and ``c`` of all steps of an LSTM without a projection, ``[rows, hidden_size]``."""
     assert isinstance(cell, LSTM)
-    y, memory = _Layer.apply(  # type: ignore[no-untyped-call]
+    states: State = _Layer.apply(  # type: ignore[no-untyped-call]
         z,
         *state,
         cell.weight_hh,
@@ -31,8 +31,7 @@ def lstm_steps(cell: Cell, z: Tensor, steps: Steps, state: State) -> tuple[State
         half_type(z.device),
         torch.is_grad_enabled(),
     )
-    # Copies, so that the last state does not keep all of them in memory.
-    return (y,), (steps.final(y).clone(), steps.final(memory).clone())
+    return states
 
 
 class _Layer(torch.autograd.Function):

@@ -120,8 +120,8 @@ EQUATIONS: dict[type[Cell], type[Equations]] = {
 }
 
 
-def one_state_steps(cell: Cell, z: Tensor, steps: Steps, state: State) -> tuple[State, State]:
-    """All steps of a cell of ``EQUATIONS``; as ``analytic_steps``."""
+def one_state_steps(cell: Cell, z: Tensor, steps: Steps, state: State) -> State:
+    """The state of all steps of a cell of ``EQUATIONS``, ``[rows, hidden_size]``."""
     assert isinstance(cell, GatedCell)
     half = half_type(z.device)
     y: Tensor = _Layer.apply(  # type: ignore[no-untyped-call]
@@ -134,8 +134,7 @@ def one_state_steps(cell: Cell, z: Tensor, steps: Steps, state: State) -> tuple[
         half,
         torch.is_grad_enabled(),
     )
-    # A copy, so that the last state does not keep all of them in memory.
-    return (y,), (steps.final(y).clone(),)
+    return (y,)
 
 
 class _Layer(torch.autograd.Function):
