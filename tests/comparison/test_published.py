@@ -43,6 +43,25 @@ def test_each_row_is_tested_against_the_figures_that_its_configuration_names(
     assert how.endswith("against it, corrected (Holm) for all 3 such tests.")
 
 
+def test_a_figure_of_one_cell_is_shown_to_all_and_tested_with_that_cell_s_rows_alone(
+    make_runs: Make, analysed: Make
+) -> None:
+    figures = [
+        {"source": "a paper", "cell": "lstm", "test/perplexity": 6.0},
+        {"source": "a paper", "cell": "gru", "test/perplexity": 6.5},
+        {"source": "a paper", "cell": "rnn_tanh", "test/perplexity": 9.0},
+    ]
+    make_runs("lstm", [5.0, 5.1, 4.9], config={"published": figures})
+    make_runs("gru", [5.9, 6.3, 6.1], config={"published": figures})
+    comparison = analysed()
+    labels = [one.label for one in comparison.references if one.kind == "published"]
+    assert labels == ["lstm, a paper", "gru, a paper", "rnn_tanh, a paper"]
+    of_lstm, of_gru, how = said(comparison)
+    assert "of 6.0" in of_lstm and "lstm is better" in of_lstm and "gru " not in of_lstm
+    assert "of 6.5" in of_gru and "): gru " in of_gru and "lstm" not in of_gru
+    assert "all 2 such tests" in how
+
+
 @pytest.mark.parametrize("shown", ["validation/perplexity", "test/perplexity"])
 def test_the_test_split_goes_first_whichever_is_shown(
     make_runs: Make, analysed: Make, shown: str

@@ -4,16 +4,19 @@ from collections.abc import Iterable
 
 from unrolled.comparison.answer import claim
 from unrolled.comparison.formats import Figures, listed
+from unrolled.comparison.grouping import CELL
 from unrolled.comparison.references import Reference, published_in
 from unrolled.comparison.results import Comparison, Note
 from unrolled.comparison.rows import Row, overlap
 from unrolled.comparison.statistics import Difference, paired_differences
 from unrolled.comparison.statistics.means import Values
+from unrolled.runs.record import look_up
 
 
 def published_notes(comparison: Comparison) -> Iterable[Note]:
-    """A sentence for each published figure and the rows whose configurations name it, and one on
-    how they were tested; none where a row has too few seeds for a claim.
+    """A sentence for each published figure and the rows whose configurations name it (of its cell
+    alone, where it has one), and one on how they were tested; none where a row has too few seeds
+    for a claim.
 
     A figure of the test split goes before one of the validation split. P-values are corrected for
     all rows and figures together.
@@ -49,7 +52,10 @@ def published_notes(comparison: Comparison) -> Iterable[Note]:
 
 
 def _is_named(comparison: Comparison, level: Reference, row: Row) -> bool:
-    return level in published_in(row.runs[0].record, comparison.metric, comparison.other)
+    record = row.runs[0].record
+    if level.cell is not None and level.cell != look_up(record, f"config.{CELL}"):
+        return False
+    return level in published_in(record, comparison.metric, comparison.other)
 
 
 def _measured(comparison: Comparison, level: Reference) -> tuple[str, float, bool]:

@@ -12,12 +12,18 @@ from unrolled.runs.record import Record, look_up
 
 @dataclass(frozen=True)
 class Reference:
-    """A level of both metrics of a comparison; None where it has none of that split."""
+    """A level of both metrics of a comparison; None where it has none of that split.
+
+    Attributes:
+        cell: the name of the cell that a published figure is of; None: rows of any cell are tested
+            against it.
+    """
 
     label: str
     kind: Literal["baseline", "published"]
     value: float | None
     other: float | None
+    cell: str | None = None
 
 
 def references(runs: Sequence[Run], metric: str, other: str) -> tuple[Reference, ...]:
@@ -100,8 +106,10 @@ def published_in(record: Record, metric: str, other: str) -> list[Reference]:
         if isinstance(entry, dict):
             value, of_other = number(entry.get(metric)), number(entry.get(other))
             if value is not None or of_other is not None:
+                cell = None if entry.get("cell") is None else str(entry["cell"])
                 source = str(entry.get("source", "published"))
-                found.append(Reference(source, "published", value, of_other))
+                label = source if cell is None else f"{cell}, {source}"
+                found.append(Reference(label, "published", value, of_other, cell))
     return found
 
 
