@@ -9,8 +9,9 @@ from rich.console import Console
 from unrolled.cli import main
 from unrolled.commands.evaluate import evaluate, print_evaluation
 from unrolled.config.stored import ADDED
-from unrolled.errors import ConfigError, DataError, RunError
+from unrolled.errors import ConfigError, DataError, DeviceError, RunError
 from unrolled.runs.record import read_record
+from unrolled.training import precision
 
 
 def test_a_finished_run_has_exactly_its_recorded_figures(trained: Path) -> None:
@@ -18,6 +19,20 @@ def test_a_finished_run_has_exactly_its_recorded_figures(trained: Path) -> None:
     assert evaluation.metrics == read_record(trained).metrics
     assert evaluation.identical
     assert evaluation.same_data
+
+
+def test_a_run_in_bf16_asks_for_fp32_where_the_processor_has_none(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    content = json.loads((copy / "record.json").read_text("utf-8"))
+    content["model"]["precision"] = "bf16"
+    (copy / "record.json").write_text(json.dumps(content), encoding="utf-8")
+    monkeypatch.setattr(precision, "has_bf16", lambda accelerator: False)
+    with pytest.raises(DeviceError, match=r"is in bf16.* the cpu .*trainer\.precision=fp32"):
+        evaluate(copy)
+    metrics = evaluate(copy, ["trainer.precision=fp32"]).metrics
+    assert metrics == read_record(trained).metrics
 
 
 @pytest.mark.parametrize("length", [1, 7, 35, 1000])

@@ -14,9 +14,9 @@ from omegaconf import DictConfig
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer.event_file_writer import AtomicCounter
 
-from unrolled.errors import StorageError, TimeLimitError
+from unrolled.errors import DeviceError, StorageError, TimeLimitError
 from unrolled.runs.record import read_record
-from unrolled.training import continuation
+from unrolled.training import continuation, fit, precision
 from unrolled.training.checkpoints import best_checkpoint, read_content
 from unrolled.training.module import TaskModule
 from unrolled.training.run import Outcome, run
@@ -247,6 +247,22 @@ def test_another_runs_checkpoint_is_not_gone_on_from(
         shutil.copy(other / "checkpoints" / name, cut / "checkpoints" / name)
     assert go_on(configure) == cut
     compare(whole, cut)
+
+
+def test_a_run_that_began_in_bf16_does_not_go_on_where_there_is_none(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, cut: Path
+) -> None:
+    def begun_in_bf16(path: Path) -> dict[str, Any]:
+        content = read_content(path)
+        return content | {"unrolled": content["unrolled"] | {"precision": "bf16"}}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "read_content", begun_in_bf16)
+        patch.setattr(precision, "has_bf16", lambda accelerator: False)
+        with pytest.raises(DeviceError, match=r"is in bf16.* the cpu .*trainer\.precision=fp32"):
+            go_on(configure)
+    # Nothing is lost where it can go on.
+    assert read_content(cut / "checkpoints" / "last.ckpt")["global_step"] == 16
 
 
 def test_a_run_goes_on_in_a_folder_that_was_moved(

@@ -21,6 +21,7 @@ from unrolled.training.fit import make_batches
 from unrolled.training.run import run
 
 Configure = Callable[..., DictConfig]
+NEEDS_BF16 = pytest.mark.skipif(not devices.has_bf16("cpu"), reason="the CPU has no bf16")
 
 
 @pytest.fixture
@@ -244,7 +245,7 @@ def test_budgets_are_met_by_every_cell(train: Callable[..., Record]) -> None:
     assert record.model["flops_per_token"] == pytest.approx(60000, rel=0.02)
 
 
-@pytest.mark.skipif(not devices.has_bf16("cpu"), reason="the CPU has no bf16")
+@NEEDS_BF16
 def test_bf16_comes_close_to_fp32(train: Callable[..., Record]) -> None:
     exact = train("trainer.max_steps=40")
     rounded = train("trainer.max_steps=40", "trainer.precision=bf16")
@@ -252,6 +253,7 @@ def test_bf16_comes_close_to_fp32(train: Callable[..., Record]) -> None:
     assert rounded.metrics["test/loss"] == pytest.approx(exact.metrics["test/loss"], rel=0.05)
 
 
+@NEEDS_BF16
 def test_what_auto_chose_is_recorded_and_evaluated_in(
     train: Callable[..., Record], configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +272,7 @@ def test_what_auto_chose_is_recorded_and_evaluated_in(
     assert evaluate(folder, splits=["test"]).identical
 
 
+@NEEDS_BF16
 def test_auto_is_bf16_where_a_steps_product_is_large(
     train: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,9 +5,10 @@ from typing import Literal
 import torch
 from omegaconf import DictConfig
 
+from unrolled.errors import DeviceError
 from unrolled.models.heads import MANY_CLASSES, Distribution
 from unrolled.models.model import RecurrentModel
-from unrolled.training.devices import device_of
+from unrolled.training.devices import device_of, has_bf16
 
 Precision = Literal["fp32", "bf16"]
 
@@ -30,11 +31,20 @@ def resolved_precision(
         model: what is trained.
         batch: how many sequences a step has.
         recorded: what ``auto`` stood for when the run began; None for a new run.
+
+    Raises:
+        DeviceError: the run began in bf16, and this machine has none.
     """
     if trainer.precision != "auto":
         chosen: Precision = trainer.precision
         return chosen
     if recorded == "fp32" or recorded == "bf16":
+        if recorded == "bf16" and not has_bf16(trainer.accelerator):
+            raise DeviceError(
+                "the run is in bf16, which trainer.precision=auto chose where it began, and the "
+                f"{trainer.accelerator} of this machine has none; take trainer.precision=fp32, "
+                "whose figures differ by rounding"
+            )
         return recorded
     if trainer.accelerator != "cpu" or not multiplies_bf16():
         return "fp32"
