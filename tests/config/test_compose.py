@@ -305,6 +305,11 @@ def test_a_whole_number_for_a_fraction_is_a_fraction() -> None:
         assert type(value) is float
 
 
+def test_a_key_of_another_sweeper_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"experiment/every_cell.* Key 'n_trials' not in"):
+        plan(["experiment=every_cell", "hydra/sweeper=basic"])
+
+
 def test_hydra_s_free_nodes_take_new_keys() -> None:
     planned = plan(["+hydra.job.env_set.NAME=value"])
     assert planned.hydra.job.env_set.NAME == "value"

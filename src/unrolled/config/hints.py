@@ -76,7 +76,9 @@ def keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
 
 def first_line(error: Exception) -> str:
     """The first line of an error's message, and of what caused it where that says more."""
-    said = str(error).strip().splitlines()[0].rstrip(".")
+    lines = str(error).strip().splitlines()
+    # A line that ends so only announces the next.
+    said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0].rstrip(".")
     cause = error.__cause__
     if not isinstance(cause, OmegaConfBaseException):
         return said
