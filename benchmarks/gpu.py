@@ -3,7 +3,7 @@
     python -m benchmarks.gpu [--quick] [--output benchmarks/results/gpu.json]
 
 Runs the tests marked ``gpu``, the benchmarks of cells, of stacked runs and against peers
-on the device, and a sweep with one and with two runs a GPU against the script run after run.
+on the device, and a sweep with one, two and eight runs a GPU against the script run after run.
 A part that fails is recorded with the end of what it printed, and the others go on; the exit code
 is then 1. Without a device it says so, and that is no failure.
 """
@@ -32,7 +32,7 @@ OUTPUT = Path("benchmarks/results/gpu.json")
 ROOT = Path(__file__).parents[1]
 RUNS = 16
 SWEPT = "characters-lstm-100k"
-SHARES = {"one run a GPU": 1, "two runs a GPU": 0.5}
+SHARES = {"one run a GPU": 1, "two runs a GPU": 0.5, "eight runs a GPU": 0.125}
 # The works of the peers' benchmark: small ones, where launching kernels is what costs, and words.
 PEERS = ("characters-*-1x256", "characters-*-100k", "words-*-2x200", "words-lstm-2x650")
 QUICK_PEERS = ("characters-lstm-1x256",)
@@ -86,7 +86,7 @@ def peers(folder: Path, quick: bool) -> dict[str, Any]:
 
 
 def sweep(folder: Path, quick: bool) -> dict[str, Any]:
-    """Seconds of a sweep with one and with two runs a GPU, and of the script run after run."""
+    """Seconds of a sweep with one, two and eight runs a GPU, and of the script run after run."""
     work, runs = (WORKS[SWEPT].smaller(), 2) if quick else (WORKS[SWEPT], RUNS)
     vocabulary = prepare(work.text, folder / "text", limit=4000 if quick else None)
     place = Place(folder / "text", vocabulary, folder / "cache", "cuda")
