@@ -14,6 +14,7 @@ ROW, MARGIN = 0.32, 1.4
 def draw(measurements: Sequence[Mapping[str, Any]]) -> "Figure":
     """A dot for each contestant's ratio; the bar is from the lowest to the highest round."""
     from benchmarks.peers.contest import CONTESTANTS, PLAIN
+    from benchmarks.peers.results import machine_of
     from matplotlib.lines import Line2D
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -35,7 +36,11 @@ def draw(measurements: Sequence[Mapping[str, Any]]) -> "Figure":
                 [min(ratios), max(ratios)], [place] * 2, color=colour(rank), lw=4, alpha=0.3
             )
             panel.plot(one["speed_ratio"], place, "o", color=colour(rank), ms=6)
-    names = [f"{one['work']}, {one['threads']} thr." for one in measurements]
+    several = len({machine_of(one) for one in measurements}) > 1
+    names = [
+        f"{one['work']}, {one['threads']} thr." + (f"\n{machine_of(one)}" if several else "")
+        for one in measurements
+    ]
     panel.set_yticks(range(len(names)), names, fontsize=8)
     panel.set_ylim(len(names) - 0.4, -0.6)
     panel.set_xscale("log")

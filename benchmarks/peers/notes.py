@@ -1,6 +1,6 @@
 """What limits a training, in sentences made from the figures."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks.peers.contest import PLAIN
@@ -46,20 +46,6 @@ def unequal(where: str, contestants: Mapping[str, Mapping[str, Any]]) -> Iterato
                 f"{where}: {name} has {one['parameters']:,} parameters, the script "
                 f"{script['parameters']:,}."
             )
-
-
-def environments(measurements: Sequence[Mapping[str, Any]]) -> list[str]:
-    """On what the measurements were made, and on which days: each machine once."""
-    found: dict[str, list[str]] = {}
-    for measurement in measurements:
-        about = measurement["environment"]
-        where = about["gpu"] if measurement["device"] == "cuda" else about["cpu"]
-        line = (
-            f"{where}, PyTorch {about['torch']}, Python {about['python']}, "
-            f"unrolled {about['unrolled']}"
-        )
-        found.setdefault(line, []).append(measurement["date"][:10])
-    return [f"{line}, {' and '.join(sorted({*days}))}" for line, days in found.items()]
 
 
 def _shares(seconds: Mapping[str, float]) -> str:

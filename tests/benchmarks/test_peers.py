@@ -224,10 +224,34 @@ def test_a_new_measurement_takes_the_place_of_the_old_in_the_order_of_the_works(
         (words, 2, "e"),
     ):
         one = {"work": work, "threads": threads, "device": "cpu", "figure": figure}
-        results.add(path, "runs", one)
+        results.add(path, "runs", one | {"environment": machine("AVX512")})
     found = results.read(path)
     assert [one["figure"] for one in found["runs"]] == ["d", "c", "e", "a"]
     assert found["sweeps"] == []
+
+
+def machine(instructions: str) -> dict[str, Any]:
+    about = {"torch": "2.13", "python": "3.11", "unrolled": "0.1", "gpu": None}
+    return about | {"cpu": "a processor", "instruction_set": instructions}
+
+
+def test_each_machine_keeps_its_measurements_and_has_a_table_of_its_own(
+    tmp_path: Path,
+) -> None:
+    from benchmarks.peers import results
+    from benchmarks.peers.page import content
+
+    path = tmp_path / "peers.json"
+    sweep = {"work": "characters-lstm-100k", "runs": 4, "device": "cpu", "date": "2026-01-02"}
+    sweep |= {name: {"seconds": 2.0, "peak_bytes": 1e6} for name in ("unrolled", "script")}
+    for runs, instructions, ratio in ((4, "AVX2", 1.5), (4, "AVX512", 2.5), (8, "AVX512", 3.5)):
+        own = {"runs": runs, "environment": machine(instructions), "speed_ratio": ratio}
+        results.add(path, "sweeps", sweep | own)
+    results.add(path, "sweeps", sweep | {"environment": machine("AVX2"), "speed_ratio": 4.5})
+    first, second = content(results.read(path)).split("**a processor with AVX2**")
+    assert first.startswith("**a processor with AVX512**: PyTorch 2.13, Python 3.11, unrolled 0.1")
+    assert "2.5" in first and "3.5" in first and "4.5" not in first
+    assert "4.5" in second and "1.5" not in second
 
 
 def test_bad_input_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,8 @@ PACKAGES = (
 
 
 def describe_environment(config: DictConfig | None = None) -> dict[str, Any]:
-    """Versions, processor, its C compiler, GPU, threads, and the state of the source it ran from.
+    """Versions, processor, the instructions that PyTorch uses of it, C compiler, GPU, threads, and
+    the state of the source it ran from.
 
     Args:
         config: of a run; the versions of the plug-ins that it names are recorded, too.
@@ -38,6 +39,7 @@ def describe_environment(config: DictConfig | None = None) -> dict[str, Any]:
         "packages": {name: version(name) for name in PACKAGES} | _plugins(config),
         "platform": platform.platform(),
         "cpu": cpu_name(),
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "c_compiler": compiler(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
