@@ -22,7 +22,7 @@ from benchmarks.peers.measure import Place, measure_run, measure_sweep
 from benchmarks.peers.notes import notes
 from benchmarks.peers.page import update
 from benchmarks.peers.process import ContestantError
-from benchmarks.peers.table import aligned, sweeps_aligned
+from benchmarks.peers.table import aligned, parts_aligned, sweeps_aligned
 from benchmarks.peers.texts import prepare
 from benchmarks.peers.works import SWEPT, Work, chosen
 
@@ -121,7 +121,7 @@ def measure(work: Work, place: Place, options: argparse.Namespace) -> None:
             target=options.target,
         )
         results.add(options.output, "runs", run)
-        print(aligned([run]), *notes(run), "", sep="\n", flush=True)
+        print(aligned([run]), parts_aligned([run]), *notes(run), "", sep="\n", flush=True)
     for runs in options.sweeps if work.name in SWEPT else ():
         print(f"{work.name}, a sweep of {runs}", flush=True)
         found = measure_sweep(work, place, runs=runs, repeats=options.repeats)

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.peers.notes import notes
 from benchmarks.peers.results import Results, machine_of
-from benchmarks.peers.table import markdown, sweeps_markdown
+from benchmarks.peers.table import markdown, parts_markdown, sweeps_markdown
 
 BEGIN, END = "<!-- measurements: begin -->", "<!-- measurements: end -->"
 
@@ -42,7 +42,7 @@ def _of_machine(machine: str, results: Results) -> str:
     runs, sweeps = results["runs"], results["sweeps"]
     sections = [f"**{machine}**: {'; '.join(_versions([*runs, *sweeps]))}."]
     if runs:
-        sections.append(markdown(runs))
+        sections += [markdown(runs), parts_markdown(runs)]
     if sweeps:
         sections.append(sweeps_markdown(sweeps))
     said = dict.fromkeys(note for run in runs for note in notes(run))

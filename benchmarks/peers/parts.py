@@ -18,11 +18,8 @@ from benchmarks.peers.job import Job
 from benchmarks.peers.process import environment
 
 REPEATS = 9
-PARTS = {
-    "recurrence": "embedding and recurrence",
-    "output": "the output layer and its loss",
-    "update": "clipping and the optimizer",
-}
+# Embedding and recurrence; the output layer and its loss; clipping and the optimizer.
+PARTS = ("recurrence", "output", "update")
 
 
 def seconds_of_parts(job: Job, vocabulary: int, threads: int) -> dict[str, float]:

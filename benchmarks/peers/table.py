@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from benchmarks.peers.parts import PARTS
+
 HEADER = (
     "work",
     "threads",
@@ -28,6 +30,17 @@ SWEEP_HEADER = (
     "script MB",
 )
 SWEEP_TEXTS = (0,)
+PART_HEADER = (
+    "a plain step of",
+    "threads",
+    "recurrence ms",
+    "output ms",
+    "update ms",
+    "takes most",
+    "fp32 GFLOP/s",
+    "bf16 GFLOP/s",
+)
+PART_TEXTS = (0, 5)
 ABSENT = "–"
 
 
@@ -66,6 +79,20 @@ def sweep_rows(sweeps: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]
         )
 
 
+def part_rows(measurements: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    """A row for each measurement: what its parts take, and the machine's rates of products."""
+    for one in measurements:
+        seconds: dict[str, float] = one["parts"]
+        most = max(seconds, key=lambda name: seconds[name])
+        yield (
+            one["work"],
+            str(one["threads"]),
+            *(f"{1000 * seconds[part]:.1f}" for part in PARTS),
+            f"{most}, {seconds[most] / sum(seconds.values()):.0%}",
+            *(f"{one['rates'][precision] / 1e9:,.0f}" for precision in ("fp32", "bf16")),
+        )
+
+
 def aligned(measurements: Sequence[Mapping[str, Any]]) -> str:
     """Runs, for a terminal."""
     return _aligned([HEADER, *rows(measurements)], TEXTS)
@@ -74,6 +101,16 @@ def aligned(measurements: Sequence[Mapping[str, Any]]) -> str:
 def markdown(measurements: Sequence[Mapping[str, Any]]) -> str:
     """Runs, for a page."""
     return _markdown([HEADER, *rows(measurements)], TEXTS)
+
+
+def parts_aligned(measurements: Sequence[Mapping[str, Any]]) -> str:
+    """Parts, for a terminal."""
+    return _aligned([PART_HEADER, *part_rows(measurements)], PART_TEXTS)
+
+
+def parts_markdown(measurements: Sequence[Mapping[str, Any]]) -> str:
+    """Parts, for a page."""
+    return _markdown([PART_HEADER, *part_rows(measurements)], PART_TEXTS)
 
 
 def sweeps_aligned(sweeps: Sequence[Mapping[str, Any]]) -> str:

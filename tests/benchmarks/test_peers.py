@@ -297,4 +297,6 @@ def test_the_command_measures_and_writes_table_picture_and_page(
     assert f"| {script['tokens_per_second']:,.0f} |" in written
     printed = capsys.readouterr().out
     assert "characters-gru-1x256        1  unrolled" in printed
-    assert "ms that the parts of a plain step take (recurrence" in printed
+    seconds = run["parts"]["recurrence"]
+    assert f" {1000 * seconds:.1f} " in printed.split("takes most")[1]
+    assert f"| {1000 * seconds:.1f} |" in written.split("| takes most |")[1]
