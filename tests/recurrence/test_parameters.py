@@ -1,5 +1,8 @@
 """What the engine does to products with a cell's weights changes their speed and nothing else."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 from unrolled.cells.base import Cell, State
 from unrolled.cells.lstm import LSTM
 from unrolled.cells.slstm import SLSTM
+from unrolled.recurrence import products
 from unrolled.recurrence.products import AccumulatedGradient, linear
 from unrolled.recurrence.stack import Recurrence
 
@@ -174,7 +178,8 @@ def kernels_of(work: Callable[[], Any]) -> set[str]:
     return {event.name for event in profiler.events()}
 
 
-def test_large_products_go_to_the_faster_kernel() -> None:
+def test_large_products_go_to_the_faster_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "ONEDNN_GAINS", True)
     weight = torch.randn(300, 200)
     onednn = "mkldnn::_linear_pointwise"
     assert onednn in kernels_of(lambda: linear(torch.randn(64, 200), weight))
@@ -183,17 +188,32 @@ def test_large_products_go_to_the_faster_kernel() -> None:
     assert onednn not in kernels_of(lambda: linear(*doubles))
     with torch.autocast("cpu", torch.bfloat16):
         assert linear(torch.randn(64, 200), weight).dtype == torch.bfloat16
+    monkeypatch.setattr(products, "ONEDNN_GAINS", False)
+    assert onednn not in kernels_of(lambda: linear(torch.randn(64, 200), weight))
 
 
-def test_large_steps_go_to_the_faster_kernel_both_ways() -> None:
+@pytest.mark.parametrize("gains", [True, False])
+def test_large_steps_go_to_the_faster_kernel_both_ways(
+    monkeypatch: pytest.MonkeyPatch, gains: bool
+) -> None:
+    monkeypatch.setattr(products, "ONEDNN_GAINS", gains)
     layer = Recurrence(LSTM, 8, 200, backend="eager")
 
     def work() -> None:
         layer(torch.randn(3, 64, 8))[0].sum().backward()
 
     names = kernels_of(work)
-    assert "mkldnn::_linear_pointwise" in names
-    assert "mkldnn::_reorder_linear_weight" in names
+    assert ("mkldnn::_linear_pointwise" in names) == gains
+    assert ("mkldnn::_reorder_linear_weight" in names) == gains
+
+
+def test_onednn_is_taken_where_there_is_avx_512_alone() -> None:
+    here = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    assert here == products.ONEDNN_GAINS
+    asked = "from unrolled.recurrence.products import ONEDNN_GAINS; print(ONEDNN_GAINS)"
+    without = {**os.environ, "ATEN_CPU_CAPABILITY": "avx2"}
+    command = [sys.executable, "-c", asked]
+    assert subprocess.check_output(command, env=without, text=True) == "False\n"
 
 
 class Tied(Cell):
