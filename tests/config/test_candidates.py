@@ -106,3 +106,9 @@ def test_groups_of_ones_own_folder_and_files_that_cannot_be_read() -> None:
     ]
     assert "cell.leak=" in Candidates(["cell=mine"], "own").complete("cell.")
     assert "cell.leak=" not in Candidates(["cell=torn"], "own").complete("cell.")
+
+
+def test_a_study_has_the_choices_of_the_study_that_it_begins_from() -> None:
+    chosen = Candidates(["experiment=every_cell_words"]).chosen
+    assert (chosen["scheduler"], chosen["budget"]) == (["cosine"], ["equal"])
+    assert chosen["tokenizer"] == ["word"]

@@ -171,7 +171,12 @@ class Candidates:
         return [choice.strip("'\" ") for choice in value.split(",") if choice.strip("'\" ")]
 
     def _experiment(self, name: str) -> dict[str, Any]:
-        return _content(experiments_directory() / name / "config.yaml")
+        """A study's keys; its defaults list begins with those of the study that it begins from."""
+        content = _content(experiments_directory() / name / "config.yaml")
+        own = content.get("defaults", [])
+        begun = [entry for entry in own if isinstance(entry, str) and entry != "_self_"]
+        inherited = [one for entry in begun for one in self._experiment(entry).get("defaults", [])]
+        return content | {"defaults": [*inherited, *own]} if inherited else content
 
     def _files(self, pattern: str) -> Iterator[Path]:
         return (path for folder in self.folders for path in folder.glob(pattern))
