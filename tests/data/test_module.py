@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from unrolled.data.batches import IGNORE, Batch
 from unrolled.data.corpus import Corpus
@@ -61,6 +62,17 @@ def test_a_batch_comes_out_of_the_loader_as_it_went_in(corpus: TokenizedCorpus) 
     assert isinstance(batch.tokens, int)
     assert batch.inputs.shape == batch.targets.shape == (10, 4)
     assert batch.tokens == 40
+
+
+def test_a_pass_is_a_data_loader_s_and_draws_as_much(corpus: TokenizedCorpus) -> None:
+    loader = module(corpus).train_dataloader()
+    theirs = DataLoader(loader.dataset, batch_size=None, sampler=loader.sampler)
+    torch.manual_seed(1)
+    ours, drawn = [*loader], torch.rand(())
+    torch.manual_seed(1)
+    for one, other in zip(ours, theirs, strict=True):
+        assert torch.equal(one.inputs, other.inputs) and torch.equal(one.targets, other.targets)
+    assert torch.rand(()) == drawn
 
 
 def test_sizes_are_those_of_training_and_of_evaluation(corpus: TokenizedCorpus) -> None:

@@ -62,4 +62,4 @@ class GatedCell(Cell):
 
     def weights(self) -> list[Tensor]:
         """The parameters in the order in which the fused kernels take them."""
-        return [*self.parameters()]
+        return [*self.parameters(recurse=False)]

@@ -16,8 +16,23 @@ from unrolled.data.streams import Streams
 from unrolled.data.tokens import TokenizedCorpus
 from unrolled.data.variable_lengths import VariableLengths
 
-Loader = DataLoader[Batch]
 Inputs = npt.NDArray[Any] | Sequences
+
+
+class Loader(DataLoader[Batch]):
+    """What the data set gives for one place, or for whatever else ``order`` names.
+
+    That is a batch already, and slices of an array in memory: nothing for a worker to do, nor for
+    DataLoader's own iterator, which looks through each batch and reports it to a profiler.
+    """
+
+    def __init__(self, batches: Dataset[Batch], order: Any = None) -> None:
+        super().__init__(batches, batch_size=None, sampler=order)
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        # DataLoader draws a seed for its workers, and what a network draws comes after it.
+        torch.empty((), dtype=torch.int64).random_()
+        return map(self.dataset.__getitem__, self.sampler)
 
 
 class DataModule(pl.LightningDataModule, ABC):
@@ -123,11 +138,11 @@ class StreamModule(DataModule):
         lengths: Any = self._lengths(batches)
         if lengths is not None:
             # It names slices of time.
-            return _loader(batches, lengths)
-        return _loader(batches, _From(self.first_batch, len(batches)))
+            return Loader(batches, lengths)
+        return Loader(batches, _From(self.first_batch, len(batches)))
 
     def overfitted(self) -> Loader:
-        return _loader(self._batches())
+        return Loader(self._batches())
 
     def evaluation_dataloader(self, split: str) -> Loader:
         streams = Streams(
@@ -138,7 +153,7 @@ class StreamModule(DataModule):
             warm_up=self.evaluation_warm_up,
             split=split if split != "train" else "evaluated",
         )
-        return _loader(streams)
+        return Loader(streams)
 
     def _lengths(self, batches: "Streams | Subset[Batch]") -> VariableLengths | None:
         """The lengths of the training batches, where they vary."""
@@ -211,14 +226,14 @@ class ExampleModule(DataModule):
             world_size=world_size,
             lengths=self._lengths("train"),
         )
-        return _loader(self._examples("train", rank, world_size), batches)
+        return Loader(self._examples("train", rank, world_size), batches)
 
     def overfitted(self) -> Loader:
         examples = self._training_examples()
-        return _loader(self._examples("train"), ExampleBatches(examples, self.batch_size))
+        return Loader(self._examples("train"), ExampleBatches(examples, self.batch_size))
 
     def evaluation_dataloader(self, split: str) -> Loader:
-        return _loader(self._examples(split), self._in_order(split))
+        return Loader(self._examples(split), self._in_order(split))
 
     def order(self, split: str) -> npt.NDArray[np.int64]:
         """Which example each one is that ``evaluation_dataloader`` gives, one after the other."""
@@ -244,16 +259,6 @@ class ExampleModule(DataModule):
         if self.similar_lengths and isinstance(inputs, Sequences):
             return inputs.lengths
         return None
-
-
-def _loader(batches: Dataset[Batch], sampler: Any = None) -> Loader:
-    """Loads what the data set gives for one place, or for whatever else the sampler names."""
-    # That is a batch already, and slices of an array in memory: nothing for a worker to do.
-    return DataLoader(batches, batch_size=None, sampler=sampler, collate_fn=_as_it_is)
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
 
 
 class _From(Sampler[int]):

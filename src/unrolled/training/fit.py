@@ -36,7 +36,7 @@ from unrolled.training.continuation import Continuation, place
 from unrolled.training.devices import device_name, device_of, require_devices
 from unrolled.training.diagnosing import diagnosing
 from unrolled.training.environment import describe_environment
-from unrolled.training.hooks import leave_out_empty_hooks
+from unrolled.training.garbage import earlier_objects_left_out
 from unrolled.training.loggers import log_hyperparameters, make_loggers, tracking
 from unrolled.training.module import TaskModule
 from unrolled.training.precision import Precision, resolved_precision
@@ -133,7 +133,6 @@ def fit_and_test(
     batches = make_batches(config, task, data)
     length = run_length(config, task, batches)
     module = make_module(config, task, data, length, plan.trusted)
-    leave_out_empty_hooks(module)
     require_contract(task, data, module.model, batches)
     begun = content[EXTRA].get("precision") if content else None
     precision = resolved_precision(config.trainer, module.model, task.batch_size, begun)
@@ -177,7 +176,8 @@ def fit_and_test(
         else:
             if content is not None:
                 batches.first_epoch, batches.first_batch = place(content)
-            _fit(trainer, module, batches, plan.checkpoint)
+            with earlier_objects_left_out():
+                _fit(trainer, module, batches, plan.checkpoint)
         if record:
             # Diverged at the end, whatever an earlier validation was.
             module.require_finite("validation", record.history[-1])

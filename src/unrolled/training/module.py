@@ -24,6 +24,8 @@ from unrolled.training.averaging import AveragingOptimizer
 # Steps of all sequences together that an evaluation runs at a time, where the state is carried:
 # its memory is then bounded, whatever a batch holds.
 ROWS = 1 << 17
+# No parameters or modules; the last is how Lightning notes which hook runs.
+SET_AT_EACH_STEP = ("states", "gradient_norm", "rate_factor", "_current_fx_name")
 
 
 class TaskModule(pl.LightningModule):
@@ -83,9 +85,8 @@ class TaskModule(pl.LightningModule):
         self.register_buffer("first_bad_step", torch.tensor(-1), persistent=False)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes which hook runs, dozens of times a step; a module's own way looks through
-        # its parameters each time.
-        if name == "_current_fx_name":
+        # A module's own way looks through its parameters each time.
+        if name in SET_AT_EACH_STEP:
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
@@ -121,11 +122,11 @@ class TaskModule(pl.LightningModule):
         if self.task.carries_state:
             self.states = detach(states)
         head, predicted = self.model.head, None
-        if (self.global_step + 1) % self.log_every_steps == 0:
+        step = self.global_step + 1
+        if step % self.log_every_steps == 0:
             loss, predicted = head.loss_and_predictions(hidden, batch.targets)
         else:
             loss = head.loss(hidden, batch.targets)
-        self._refuse_divergence(loss.detach())
         # Ranks average their gradients, and each sees its share of the batch's targets; this makes
         # the average exactly the gradient of the mean over the whole batch.
         world_size = self.trainer.world_size
@@ -133,6 +134,7 @@ class TaskModule(pl.LightningModule):
         # Plain numbers where they are at hand: a dozen operations on a tensor of one number take
         # longer than a small model's loss.
         summed = total if total.is_cuda else total.item()
+        self._refuse_divergence(summed, step)
         self.since_log.add(summed, batch.size)
         self.since_validation.add(summed, batch.size)
         if predicted is not None:
@@ -152,10 +154,15 @@ class TaskModule(pl.LightningModule):
         # The optimizer has them in a list; to collect them from the modules takes longer.
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         gradients = [p.grad for p in parameters if p.grad is not None]
-        self.gradient_norm = torch.nn.utils.get_total_norm(gradients)
+        on_gpu = gradients[0].is_cuda
+        if on_gpu:
+            self.gradient_norm = torch.nn.utils.get_total_norm(gradients)
+        else:
+            # The same to the last digit, without sorting them by device and type.
+            norms = [torch.linalg.vector_norm(gradient) for gradient in gradients]
+            self.gradient_norm = torch.linalg.vector_norm(torch.stack(norms))
         if gradient_clip_val is None:
             return
-        on_gpu = self.gradient_norm.is_cuda
         if on_gpu or float(self.gradient_norm) > gradient_clip_val:
             torch.nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, self.gradient_norm)
 
@@ -291,15 +298,14 @@ class TaskModule(pl.LightningModule):
         for logger in self.loggers:
             logger.log_metrics(logged, self.global_step + 1)
 
-    def _refuse_divergence(self, loss: Tensor) -> None:
-        if loss.is_cuda:
+    def _refuse_divergence(self, loss: Tensor | float, step: int) -> None:
+        if isinstance(loss, Tensor):
             bad = ~torch.isfinite(loss) & (self.first_bad_step < 0)
-            self.first_bad_step = torch.where(bad, self.global_step + 1, self.first_bad_step)
+            self.first_bad_step = torch.where(bad, step, self.first_bad_step)
             # Reading the answer at every step would make the CPU wait for it.
-            due = (self.global_step + 1) % self.log_every_steps == 0
-            step = int(self.first_bad_step) if due else -1
-        else:
-            step = -1 if math.isfinite(loss) else self.global_step + 1
+            step = int(self.first_bad_step) if step % self.log_every_steps == 0 else -1
+        elif math.isfinite(loss):
+            return
         if step == 1:
             raise DivergedError(
                 "the training loss is infinite or not a number at step 1, before any weight has "

@@ -14,9 +14,9 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 
 from unrolled.training.checkpoints import AtomicCheckpoints, BestCheckpoint
-from unrolled.training.hooks import NoProfiler, leave_out_empty_hooks
 from unrolled.training.precision import Precision
 from unrolled.training.schedules import Length
+from unrolled.training.step_loop import StepLoop
 
 PRECISIONS: dict[Precision, Any] = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
@@ -44,15 +44,15 @@ def make_trainer(
                 check_finite=False,
             )
         )
-    leave_out_empty_hooks(*everything)
     by_steps = options.validate_every_steps is not None
-    return pl.Trainer(
+    max_steps = -1 if options.max_steps is None else options.max_steps
+    trainer = pl.Trainer(
         default_root_dir=folder,
         accelerator="cpu" if options.accelerator == "cpu" else "cuda",
         devices=options.devices if options.strategy == "ddp" else 1,
         strategy="ddp" if options.strategy == "ddp" else "auto",
         precision=PRECISIONS[precision],
-        max_steps=-1 if options.max_steps is None else options.max_steps,
+        max_steps=max_steps,
         max_epochs=-1 if options.max_epochs is None else options.max_epochs,
         # By steps, the interval counts across epochs; otherwise each epoch ends with a validation.
         val_check_interval=length.validation_interval if by_steps else 1.0,
@@ -75,6 +75,8 @@ def make_trainer(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+    trainer.fit_loop.epoch_loop = StepLoop(trainer, max_steps=max_steps)
+    return trainer
 
 
 def make_evaluator(config: DictConfig, precision: Precision) -> pl.Trainer:
@@ -95,10 +97,10 @@ def make_evaluator(config: DictConfig, precision: Precision) -> pl.Trainer:
     )
 
 
-def _profiler(name: str | None, folder: Path) -> Profiler:
+def _profiler(name: str | None, folder: Path) -> Profiler | None:
     """A profiler that leaves its table in the run's folder."""
     if name is None:
-        return NoProfiler()
+        return None
     kind = SimpleProfiler if name == "simple" else AdvancedProfiler
     return kind(dirpath=folder, filename="profile")
 

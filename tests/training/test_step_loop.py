@@ -1,0 +1,167 @@
+"""A step of ours against Lightning's, which a run with a profiler takes: equal to the last bit."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from torch.utils.data import DataLoader, TensorDataset
+
+from unrolled.runs.record import CHECKPOINTS, read_record
+from unrolled.training import step_loop
+from unrolled.training.checkpoints import LAST, read_content
+from unrolled.training.run import run
+from unrolled.training.step_loop import HOOKS, StepLoop, is_plain
+
+Configure = Callable[..., DictConfig]
+
+
+class Model(pl.LightningModule):
+    """The smallest that trains; it notes its own hooks."""
+
+    def __init__(self, kind: Any, notes: list[str]) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+        self.kind, self.notes = kind, notes
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        self.notes.append("training_step")
+        return self.layer(batch[0]).square().mean()
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        self.notes.append("the module's on_before_optimizer_step")
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.notes.append(f"the module's on_train_batch_end {batch_idx} {float(outputs['loss'])}")
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        optimizer: torch.optim.Optimizer = self.kind(self.parameters(), lr=0.1)
+        return optimizer
+
+
+class Notes(pl.Callback):
+    """Has every hook of a step."""
+
+    def __init__(self, notes: list[str]) -> None:
+        self.notes = notes
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self.notes.append("on_train_batch_start")
+
+    def on_before_zero_grad(self, *_: Any) -> None:
+        self.notes.append("on_before_zero_grad")
+
+    def on_before_backward(self, trainer: Any, module: Any, loss: torch.Tensor) -> None:
+        self.notes.append(f"on_before_backward {loss.item()}")
+
+    def on_after_backward(self, *_: Any) -> None:
+        self.notes.append("on_after_backward")
+
+    def on_before_optimizer_step(self, *_: Any) -> None:
+        self.notes.append("on_before_optimizer_step")
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.notes.append("on_train_batch_end")
+
+
+def fit(
+    ours: bool, callbacks: Callable[[list[str]], list[pl.Callback]], kind: Any = torch.optim.SGD
+) -> tuple[list[str], pl.Trainer]:
+    """What was called in four steps of two epochs together, and the trainer."""
+    notes: list[str] = []
+    torch.manual_seed(0)
+    trainer = pl.Trainer(
+        max_epochs=2,
+        accelerator="cpu",
+        callbacks=callbacks(notes),
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    if ours:
+        trainer.fit_loop.epoch_loop = StepLoop(trainer)
+    trainer.fit(Model(kind, notes), DataLoader(TensorDataset(torch.ones(2, 1))))
+    return notes, trainer
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.LBFGS])
+def test_hooks_are_called_in_lightnings_order(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_loop, "KNOWN", (__name__.split(".")[0],))
+
+    def both(notes: list[str]) -> list[pl.Callback]:
+        given = pl.Callback()
+        given.__class__ = type("Given", (pl.Callback,), {"__module__": __name__})
+        # As Lightning's LambdaCallback has its hooks.
+        given.on_train_batch_start = lambda *args: notes.append(f"given {args[-1]}")  # type: ignore[method-assign]
+        return [Notes(notes), given]
+
+    ours, trainer = fit(True, both, kind)
+    assert is_plain(trainer)
+    theirs, _ = fit(False, both, kind)
+    assert ours == theirs
+    assert {name for name in HOOKS if name in " ".join(ours)} == set(HOOKS)
+    # LBFGS asks for the loss more than once a step.
+    assert (ours.count("training_step") > 4) == (kind is torch.optim.LBFGS)
+
+
+class LogsThroughLightning(pl.Callback):
+    """What a plug-in's callback may do, which asks for more around a step."""
+
+    def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
+        module.log("steps", float(trainer.global_step))
+
+
+def test_a_callback_from_elsewhere_may_log_through_lightning() -> None:
+    _, trainer = fit(True, lambda notes: [LogsThroughLightning()])
+    assert not is_plain(trainer)
+    assert trainer.callback_metrics["steps"] == 4
+
+
+def same(ours: Any, theirs: Any, path: str = "") -> None:
+    """Equal to the last bit, but for what the clock or the folder says."""
+    if isinstance(ours, dict):
+        assert ours.keys() == theirs.keys(), path
+        for key in ours.keys() - {"seconds", "total_seconds", "started"}:
+            if "BestCheckpoint" not in str(key):
+                same(ours[key], theirs[key], f"{path}/{key}")
+    elif isinstance(ours, torch.Tensor):
+        assert torch.equal(ours, theirs), path
+    elif isinstance(ours, list | tuple):
+        assert len(ours) == len(theirs), path
+        for place, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
+            same(mine, other, f"{path}/{place}")
+    else:
+        assert ours == theirs, path
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["trainer.gradient_clip=0.1"],
+        ["scheduler=plateau", "trainer.max_steps=null", "trainer.max_epochs=2"],
+        ["scheduler=exponential", "trainer.validate_every_steps=null", "model.dropout=0.2"],
+        ["optimizer=nt_asgd", "task.variable_length=true", "trainer.max_steps=45"],
+    ],
+)
+def test_a_run_is_the_one_that_lightnings_loop_makes(
+    overrides: list[str], configure: Configure, tmp_path: Path
+) -> None:
+    kept: list[Any] = []
+    for profiler in ("null", "simple"):
+        outcome = run(
+            configure(
+                "logger=none",
+                f"trainer.profiler={profiler}",
+                f"paths.outputs={tmp_path / profiler}",
+                *overrides,
+            )
+        )
+        assert outcome.folder is not None
+        content = read_content(outcome.folder / CHECKPOINTS / LAST)
+        kept.append((read_record(outcome.folder).history, content))
+    same(kept[0], kept[1])
+    assert kept[0][0][-1]["step"] == kept[0][1]["global_step"] > 0
