@@ -1,118 +1,212 @@
-"""What a step of a run costs beside a bare loop over the same model: ``python -m
-benchmarks.overhead``.
+"""What a step of a run costs beside bare loops: ``python -m benchmarks.overhead``.
 
-The bare loop has the run's model, data, optimizer, schedule and clipping, and nothing else: no
-trainer, no metrics, no logs, no record. Both train in processes of their own, one after the other
-in turn; the first half of the steps warms up, and the second is timed without validations.
+Between any two steps of a run, in its own process, a step is taken by a bare loop over the same
+model (``bare``: the run's data, optimizer, schedule and clipping, and nothing else) and by the
+plain script of benchmarks.peers over ``torch.nn``'s network of that size (``script``). So all
+three meet the machine in the same state, however much others use it. What Lightning, callbacks,
+metrics and logs do between two steps counts as the run's; validations do not.
 """
 
 import argparse
+import copy
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 from benchmarks.peers.process import environment
 
 # Steps of about 2, 10 and 25 ms on one core: cell, hidden size, sequences, steps of a sequence.
+# The second and third are the 100,000 parameters of `make compare`.
 SIZES = {
     "small": ("rnn_tanh", 64, 16, 32),
-    "middle": ("lstm", 128, 16, 64),
+    "lstm-100k": ("lstm", 112, 16, 64),
+    "gru-100k": ("gru", 128, 16, 64),
     "large": ("rnn_tanh", 256, 32, 64),
 }
-STEPS = {"small": 2000, "middle": 600, "large": 300}
+STEPS = {"small": 1500, "lstm-100k": 600, "gru-100k": 600, "large": 300}
+# Steps that are compared together, of which each has one that the run logs.
+WINDOW = 10
+EMBEDDING = 64
+CONTESTANTS = ("run", "bare", "script")
+
+Times = list[tuple[float, ...]]
 
 
 def overrides(size: str, folder: Path) -> list[str]:
     """The run's, with metrics, TensorBoard and the table of curves as they are by default."""
     cell, hidden, batch, length = SIZES[size]
     return [
-        *(f"cell={cell}", f"model.hidden_size={hidden}", f"task.batch_size={batch}"),
-        *(f"task.sequence_length={length}", "dataset.first_year=2000", "scheduler=cosine"),
+        *(f"cell={cell}", f"model.hidden_size={hidden}", f"model.embedding_size={EMBEDDING}"),
+        *(f"task.batch_size={batch}", f"task.sequence_length={length}"),
+        *("dataset.first_year=2000", "scheduler=cosine", f"trainer.log_every_steps={WINDOW}"),
         *(f"trainer.max_steps={STEPS[size]}", f"trainer.validate_every_steps={STEPS[size] // 2}"),
         *("task.evaluation_batch_size=64", "task.sample.length=0", "trainer.precision=fp32"),
         *(f"paths.outputs='{folder}'", f"paths.cache='{folder / 'cache'}'"),
     ]
 
 
-def run(size: str, folder: Path) -> tuple[float, float]:
-    """Seconds of a step of a run, and its loss meanwhile."""
-    import unrolled
-
-    first, last = unrolled.train(overrides(size, folder)).record.history
-    steps = last["step"] - first["step"]
-    return (last["seconds"] - first["seconds"]) / steps, last["train/loss"]
-
-
-def bare(size: str, folder: Path) -> tuple[float, float]:
-    """Seconds of a step of the bare loop, and its loss meanwhile."""
+def bare_steps(module: Any, loader: Any, clip: float) -> Iterator[float]:
+    """Steps of a bare loop over a copy of the run's model, and their losses."""
     import torch
 
-    from unrolled.config.compose import compose_run
     from unrolled.recurrence.stack import detach
-    from unrolled.tasks.build import build_task, prepare_data
-    from unrolled.training.allocator import keep_freed_memory
-    from unrolled.training.fit import make_batches, make_module, run_length
 
-    config = compose_run(overrides(size, folder))
-    keep_freed_memory()
-    torch.manual_seed(config.seed)
-    task, data = build_task(config.task), prepare_data(config)
-    batches = make_batches(config, task, data)
-    module = make_module(config, task, data, run_length(config, task, batches))
-    model = module.model
+    model = copy.deepcopy(module.model)
     optimizer = module.make_optimizer(model.parameters())
     schedule = module.make_schedule(optimizer)["scheduler"]
-    parameters, states = [*model.parameters()], None
-    started = losses = targets = 0.0
-    loader = batches.train_dataloader()
-    chunks = iter(loader)
-    half = STEPS[size] // 2
-    for step in range(2 * half):
-        if step == half:
-            started, losses, targets = time.perf_counter(), 0.0, 0.0
-        batch = next(chunks, None)
-        if batch is None:
-            chunks, states = iter(loader), None
-            batch = next(chunks)
-        hidden, states = model(batch.inputs, states)
-        states = detach(states)
-        loss = model.head.loss(hidden, batch.targets)
-        losses, targets = losses + loss.item(), targets + batch.size
-        optimizer.zero_grad()
-        (loss / batch.size).backward()
-        torch.nn.utils.clip_grad_norm_(parameters, config.trainer.gradient_clip)
-        optimizer.step()
-        schedule.step()
-    return (time.perf_counter() - started) / half, losses / targets
+    parameters = [*model.parameters()]
+
+    def steps() -> Iterator[float]:
+        while True:
+            states = None
+            for batch in loader:
+                hidden, states = model(batch.inputs, states)
+                states = detach(states)
+                loss = model.head.loss(hidden, batch.targets)
+                value = loss.item() / batch.size
+                optimizer.zero_grad()
+                (loss / batch.size).backward()
+                torch.nn.utils.clip_grad_norm_(parameters, clip)
+                optimizer.step()
+                schedule.step()
+                yield value
+
+    # The copy is made now, and not at the first step.
+    return steps()
 
 
-def seconds(kind: str, size: str, threads: int) -> float:
-    """Of one kind's step, in a process of its own."""
+def script_steps(
+    size: str, vocabulary: int, loader: Any, lr: float, clip: float
+) -> Iterator[float]:
+    """Steps of the plain script, and their losses."""
+    from benchmarks.peers.job import Job
+    from benchmarks.peers.network import LanguageModel, detach, optimizer_of
+    from torch import nn
+
+    cell, hidden, batch, length = SIZES[size]
+    job = Job(
+        cell=cell,
+        embedding=EMBEDDING,
+        hidden=hidden,
+        layers=1,
+        batch=batch,
+        length=length,
+        optimizer="adam",
+        lr=lr,
+        clip=clip,
+        steps=STEPS[size],
+        folder="",
+        unit="char",
+        validate_every=STEPS[size],
+        seed=0,
+    )
+    model = LanguageModel(job, vocabulary)
+    criterion, optimizer = nn.CrossEntropyLoss(), optimizer_of(job, model)
+    while True:
+        state = None
+        for one in loader:
+            scores, state = model(one.inputs, state)
+            loss = criterion(scores, one.targets.flatten())
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), clip)
+            optimizer.step()
+            state = detach(state)
+            yield loss.item()
+
+
+def measure_run(
+    size: str, folder: Path, loop: str = "ours"
+) -> tuple[Times, list[float], list[dict[str, float]]]:
+    """Make a run whose steps take turns with those of the bare loops.
+
+    Args:
+        loop: whose loop over batches the run has, ``ours`` or ``lightning``.
+
+    Returns:
+        Seconds of each step of the run, the bare loop and the script, without the steps that came
+        after a validation; the losses of the bare loop; and the run's history.
+    """
+    from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
+
+    import unrolled
+    from unrolled.training import trainer as of_runs
+    from unrolled.training.step_loop import StepLoop
+
+    base: Any = StepLoop if loop == "ours" else _TrainingEpochLoop
+
+    times: Times = []
+    losses: list[float] = []
+
+    class Beside(base):  # type: ignore[misc]
+        """The loop of a run, in which the others have their turns."""
+
+        others: tuple[Iterator[float], ...] = ()
+        ended = 0.0
+
+        def advance(self, data_fetcher: Any) -> None:
+            step = self.global_step
+            if step == 0:
+                self._begin()
+            super().advance(data_fetcher)
+            clocks = [self.ended, time.perf_counter()]
+            for other in self.others:
+                loss = next(other)
+                clocks.append(time.perf_counter())
+                if other is self.others[0]:
+                    losses.append(loss)
+            self.ended = clocks[-1]
+            if step % (STEPS[size] // 2):
+                times.append(tuple(end - start for start, end in pairwise(clocks)))
+
+        def _begin(self) -> None:
+            module, batches = self.trainer.lightning_module, self.trainer.datamodule
+            clip, rate = self.trainer.gradient_clip_val, self.trainer.optimizers[0].defaults["lr"]
+            vocabulary = module.model.head.linear.out_features
+            self.others = (
+                bare_steps(module, batches.train_dataloader(), clip),
+                script_steps(size, vocabulary, batches.train_dataloader(), rate, clip),
+            )
+
+    with patch.object(of_runs, "StepLoop", Beside):
+        record = unrolled.train(overrides(size, folder)).record
+    return times, losses, record.history
+
+
+def windows(times: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
+    """Milliseconds of a step of each contestant, means over windows of the second half."""
+    late = times[len(times) // 2 :]
+    starts = range(0, len(late) - WINDOW + 1, WINDOW)
+    parts = [late[start : start + WINDOW] for start in starts]
+    return [tuple(1e3 * sum(one) / WINDOW for one in zip(*part, strict=True)) for part in parts]
+
+
+def in_a_process(size: str, threads: int, loop: str) -> list[tuple[float, ...]]:
+    """The windows of a run in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.overhead", "--child", kind, size, folder],
+            [sys.executable, "-m", "benchmarks.overhead", "--child", size, folder, loop],
             env=environment(threads),
             stdout=subprocess.PIPE,
             text=True,
             check=True,
         )
-    return float(done.stdout.splitlines()[-1])
+    found: list[tuple[float, ...]] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
-def measure(size: str, threads: int, repeats: int) -> dict[str, Any]:
-    """The medians of both in turn."""
-    found: dict[str, list[float]] = {"run": [], "bare": []}
-    for repeat in range(repeats):
-        for kind in ("run", "bare") if repeat % 2 else ("bare", "run"):
-            found[kind].append(seconds(kind, size, threads))
-    run_ms, bare_ms = (1e3 * median(found[kind]) for kind in ("run", "bare"))
+def measure(size: str, threads: int, repeats: int, loop: str = "ours") -> dict[str, Any]:
+    """A row: medians over all windows, and those of the ratios within a window."""
+    found = [window for _ in range(repeats) for window in in_a_process(size, threads, loop)]
     cell, hidden, batch, length = SIZES[size]
     row = {
         "cell": cell,
@@ -120,13 +214,17 @@ def measure(size: str, threads: int, repeats: int) -> dict[str, Any]:
         "batch_size": batch,
         "sequence_length": length,
         "threads": threads,
-        "run_ms": run_ms,
-        "bare_ms": bare_ms,
-        "all": found,
+        "loop": loop,
+        "windows": len(found),
+        **{f"{name}_ms": median(one) for name, one in zip(CONTESTANTS, zip(*found, strict=True))},  # noqa: B905
+        "run_by_bare": median(run / bare for run, bare, _ in found),
+        "script_by_run": median(script / run for run, _, script in found),
     }
     print(
-        f"{cell} {hidden}, {batch} x {length}, threads {threads}: {run_ms:.2f} ms a step, bare "
-        f"{bare_ms:.2f} ms: {run_ms - bare_ms:+.2f} ms, {100 * (run_ms / bare_ms - 1):+.1f} %"
+        f"{cell} {hidden}, {batch} x {length}, threads {threads}: {row['run_ms']:.2f} ms a step, "
+        f"bare {row['bare_ms']:.2f} ms ({100 * (row['run_by_bare'] - 1):+.1f} %), script "
+        f"{row['script_ms']:.2f} ms: {row['script_by_run']:.2f} times as fast as the script",
+        flush=True,
     )
     return row
 
@@ -134,18 +232,23 @@ def measure(size: str, threads: int, repeats: int) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print; write JSON where asked."""
     parser = argparse.ArgumentParser(prog="benchmarks.overhead", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=[*SIZES])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3, help="processes (3)")
+    parser.add_argument(
+        "--loop", choices=("ours", "lightning"), default="ours", help="the run's over batches"
+    )
     parser.add_argument("--output", type=Path, help="a JSON file")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.child:
-        kind, size, folder = options.child
-        taken, _ = {"run": run, "bare": bare}[kind](size, Path(folder))
-        print(taken)
+        size, folder, loop = options.child
+        print(json.dumps(windows(measure_run(size, Path(folder), loop)[0])))
         return
-    rows = [measure(size, options.threads, options.repeats) for size in options.sizes]
+    rows = [
+        measure(size, options.threads, options.repeats, options.loop) for size in options.sizes
+    ]
     if options.output:
         from unrolled.training.environment import describe_environment
 
