@@ -165,21 +165,41 @@ def print_rows(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def draw(rows: Sequence[dict[str, Any]]) -> "Figure":
-    """A panel an axis: cost and memory, each against its value at the axis's start."""
+    """A panel an axis: cost and memory, each as a multiple of what the axis's first value has."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     axes = list(dict.fromkeys(row["axis"] for row in rows))
-    figure = new_figure(3.2 * len(axes), 3.0)
-    panels = figure.subplots(1, len(axes), squeeze=False)[0]
-    for panel, axis in zip(panels, axes, strict=True):
+    columns = min(3, len(axes))
+    lines = -(-len(axes) // columns)
+    figure = new_figure(3.4 * columns, 2.8 * lines)
+    panels = figure.subplots(lines, columns, squeeze=False).flatten()
+    for panel, axis in zip(panels, axes, strict=False):
         own = [row for row in rows if row["axis"] == axis]
         values = [row["value"] for row in own]
-        for name, hue in zip((own[0]["cost"], "peak_bytes"), COLOURS, strict=False):
+        names = {own[0]["cost"]: own[0]["cost"].replace("_", " "), "peak_bytes": "memory"}
+        for (name, label), hue in zip(names.items(), COLOURS, strict=False):
             relative = [row[name] / own[0][name] for row in own]
-            panel.plot(values, relative, "o-", color=hue, label=name.replace("_", " "))
+            panel.plot(values, relative, "o-", color=hue, label=label)
         panel.set(xscale="log", yscale="log")
+        panel.set_xticks(values, [_short(value) for value in values])
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5)))
+        panel.yaxis.set_major_formatter(lambda times, _: f"{times:g} x")
+        for side in (panel.xaxis, panel.yaxis):
+            side.set_minor_formatter(NullFormatter())
         panel.set_title(axis, fontsize=10)
         panel.legend(frameon=False, fontsize=8)
         tidy(panel)
+    for panel in panels[len(axes) :]:
+        panel.set_axis_off()
     return figure
+
+
+def _short(value: int) -> str:
+    """10,000,000 as 10M, 3,000 as 3k, 1,024 as it is."""
+    for size, letter in ((10**6, "M"), (10**3, "k")):
+        if value % size == 0:
+            return f"{value // size}{letter}"
+    return str(value)
 
 
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
