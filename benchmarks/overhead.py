@@ -36,7 +36,6 @@ STEPS = {"small": 1500, "lstm-100k": 600, "gru-100k": 600, "large": 300}
 # Steps that are compared together, of which each has one that the run logs.
 WINDOW = 10
 EMBEDDING = 64
-CONTESTANTS = ("run", "bare", "script")
 
 Times = list[tuple[float, ...]]
 
@@ -88,12 +87,13 @@ def script_steps(
     size: str, vocabulary: int, loader: Any, lr: float, clip: float
 ) -> Iterator[float]:
     """Steps of the plain script, and their losses."""
-    from benchmarks.peers.job import Job
-    from benchmarks.peers.network import LanguageModel, detach, optimizer_of
+    from benchmarks.peers.job import Training
+    from benchmarks.peers.network import LanguageModel, optimizer_of
+    from benchmarks.peers.plain import train_step
     from torch import nn
 
     cell, hidden, batch, length = SIZES[size]
-    job = Job(
+    training = Training(
         cell=cell,
         embedding=EMBEDDING,
         hidden=hidden,
@@ -104,24 +104,16 @@ def script_steps(
         lr=lr,
         clip=clip,
         steps=STEPS[size],
-        folder="",
-        unit="char",
-        validate_every=STEPS[size],
-        seed=0,
     )
-    model = LanguageModel(job, vocabulary)
-    criterion, optimizer = nn.CrossEntropyLoss(), optimizer_of(job, model)
+    model = LanguageModel(training, vocabulary)
+    criterion, optimizer = nn.CrossEntropyLoss(), optimizer_of(training, model)
     while True:
         state = None
         for one in loader:
-            scores, state = model(one.inputs, state)
-            loss = criterion(scores, one.targets.flatten())
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), clip)
-            optimizer.step()
-            state = detach(state)
-            yield loss.item()
+            loss, state = train_step(
+                model, criterion, optimizer, one.inputs, one.targets, state, clip
+            )
+            yield loss
 
 
 def measure_run(
@@ -143,14 +135,14 @@ def measure_run(
     from unrolled.training.step_loop import StepLoop
 
     base: Any = StepLoop if loop == "ours" else _TrainingEpochLoop
-
     times: Times = []
     losses: list[float] = []
 
     class Beside(base):  # type: ignore[misc]
         """The loop of a run, in which the others have their turns."""
 
-        others: tuple[Iterator[float], ...] = ()
+        bare: Iterator[float]
+        script: Iterator[float]
         ended = 0.0
 
         def advance(self, data_fetcher: Any) -> None:
@@ -159,11 +151,10 @@ def measure_run(
                 self._begin()
             super().advance(data_fetcher)
             clocks = [self.ended, time.perf_counter()]
-            for other in self.others:
-                loss = next(other)
-                clocks.append(time.perf_counter())
-                if other is self.others[0]:
-                    losses.append(loss)
+            losses.append(next(self.bare))
+            clocks.append(time.perf_counter())
+            next(self.script)
+            clocks.append(time.perf_counter())
             self.ended = clocks[-1]
             if step % (STEPS[size] // 2):
                 times.append(tuple(end - start for start, end in pairwise(clocks)))
@@ -172,10 +163,8 @@ def measure_run(
             module, batches = self.trainer.lightning_module, self.trainer.datamodule
             clip, rate = self.trainer.gradient_clip_val, self.trainer.optimizers[0].defaults["lr"]
             vocabulary = module.model.head.linear.out_features
-            self.others = (
-                bare_steps(module, batches.train_dataloader(), clip),
-                script_steps(size, vocabulary, batches.train_dataloader(), rate, clip),
-            )
+            self.bare = bare_steps(module, batches.train_dataloader(), clip)
+            self.script = script_steps(size, vocabulary, batches.train_dataloader(), rate, clip)
 
     with patch.object(of_runs, "StepLoop", Beside):
         record = unrolled.train(overrides(size, folder)).record
@@ -208,7 +197,7 @@ def measure(size: str, threads: int, repeats: int, loop: str = "ours") -> dict[s
     """A row: medians over all windows, and those of the ratios within a window."""
     found = [window for _ in range(repeats) for window in in_a_process(size, threads, loop)]
     cell, hidden, batch, length = SIZES[size]
-    row = {
+    row: dict[str, Any] = {
         "cell": cell,
         "hidden_size": hidden,
         "batch_size": batch,
@@ -216,7 +205,9 @@ def measure(size: str, threads: int, repeats: int, loop: str = "ours") -> dict[s
         "threads": threads,
         "loop": loop,
         "windows": len(found),
-        **{f"{name}_ms": median(one) for name, one in zip(CONTESTANTS, zip(*found, strict=True))},  # noqa: B905
+        "run_ms": median(run for run, _, _ in found),
+        "bare_ms": median(bare for _, bare, _ in found),
+        "script_ms": median(script for _, _, script in found),
         "run_by_bare": median(run / bare for run, bare, _ in found),
         "script_by_run": median(script / run for run, _, script in found),
     }

@@ -181,7 +181,7 @@ def draw(rows: Sequence[dict[str, Any]]) -> "Figure":
             relative = [row[name] / own[0][name] for row in own]
             panel.plot(values, relative, "o-", color=hue, label=label)
         panel.set(xscale="log", yscale="log")
-        panel.set_xticks(values, [_short(value) for value in values])
+        panel.set_xticks(values, [f"{value:,}" for value in values], fontsize=8)
         panel.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5)))
         panel.yaxis.set_major_formatter(lambda times, _: f"{times:g} x")
         for side in (panel.xaxis, panel.yaxis):
@@ -192,14 +192,6 @@ def draw(rows: Sequence[dict[str, Any]]) -> "Figure":
     for panel in panels[len(axes) :]:
         panel.set_axis_off()
     return figure
-
-
-def _short(value: int) -> str:
-    """10,000,000 as 10M, 3,000 as 3k, 1,024 as it is."""
-    for size, letter in ((10**6, "M"), (10**3, "k")):
-        if value % size == 0:
-            return f"{value // size}{letter}"
-    return str(value)
 
 
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from benchmarks.peers.job import RANGE, Job
+from benchmarks.peers.job import RANGE, Training
 from torch import Tensor, nn
 
 
@@ -37,7 +37,7 @@ KINDS = {"rnn_tanh": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU, "min_gru": MinGRU}
 class LanguageModel(nn.Module):
     """Scores of each next token ``[time * batch, vocabulary]``, and the state."""
 
-    def __init__(self, job: Job, vocabulary: int) -> None:
+    def __init__(self, job: Training, vocabulary: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, job.embedding)
         self.recurrence = KINDS[job.cell](job.embedding, job.hidden, job.layers)
@@ -57,7 +57,7 @@ def detach(state: Any) -> Any:
     return type(state)(detach(part) for part in state)
 
 
-def optimizer_of(job: Job, model: nn.Module) -> torch.optim.Optimizer:
+def optimizer_of(job: Training, model: nn.Module) -> torch.optim.Optimizer:
     """As most scripts make it: the defaults but for the rate."""
     kind = torch.optim.SGD if job.optimizer == "sgd" else torch.optim.Adam
     return kind(model.parameters(), lr=job.lr)

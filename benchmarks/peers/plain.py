@@ -9,6 +9,7 @@ clipping, the optimizer's defaults, the loss read at each step.
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from benchmarks.peers.corpus import Corpus, batchify
@@ -30,6 +31,25 @@ def evaluate(model: nn.Module, ids: Tensor, length: int) -> float:
     return math.exp(total / (len(ids) - 1))
 
 
+def train_step(
+    model: nn.Module,
+    criterion: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    inputs: Tensor,
+    targets: Tensor,
+    state: Any,
+    clip: float,
+) -> tuple[float, Any]:
+    """The loss of a chunk ``[time, batch]``, after a step by its gradient, and the state."""
+    scores, state = model(inputs, state)
+    loss = criterion(scores, targets.flatten())
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), clip)
+    optimizer.step()
+    return loss.item(), detach(state)
+
+
 def train(job: Job, marks: Marks) -> tuple[nn.Module, float]:
     """Train for so many steps; the model, and its test perplexity."""
     torch.manual_seed(job.seed)
@@ -46,14 +66,9 @@ def train(job: Job, marks: Marks) -> tuple[nn.Module, float]:
         state = None
         for start in range(0, len(ids) - 1, job.length):
             targets = ids[start + 1 : start + 1 + job.length]
-            scores, state = model(ids[start : start + len(targets)], state)
-            loss = criterion(scores, targets.flatten())
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), job.clip)
-            optimizer.step()
-            state = detach(state)
-            total += loss.item()
+            inputs = ids[start : start + len(targets)]
+            loss, state = train_step(model, criterion, optimizer, inputs, targets, state, job.clip)
+            total += loss
             step += 1
             marks.step_ended()
             if step % job.validate_every == 0:

@@ -67,6 +67,13 @@ class Notes(pl.Callback):
         self.notes.append("on_train_batch_end")
 
 
+class Given(pl.Callback):
+    """Has a hook as an attribute, as Lightning's LambdaCallback does."""
+
+    def __init__(self, notes: list[str]) -> None:
+        self.on_train_batch_start = lambda *args: notes.append(f"given {args[-1]}")  # type: ignore[method-assign]
+
+
 def fit(
     ours: bool, callbacks: Callable[[list[str]], list[pl.Callback]], kind: Any = torch.optim.SGD
 ) -> tuple[list[str], pl.Trainer]:
@@ -93,11 +100,7 @@ def test_hooks_are_called_in_lightnings_order(kind: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr(step_loop, "KNOWN", (__name__.split(".")[0],))
 
     def both(notes: list[str]) -> list[pl.Callback]:
-        given = pl.Callback()
-        given.__class__ = type("Given", (pl.Callback,), {"__module__": __name__})
-        # As Lightning's LambdaCallback has its hooks.
-        given.on_train_batch_start = lambda *args: notes.append(f"given {args[-1]}")  # type: ignore[method-assign]
-        return [Notes(notes), given]
+        return [Notes(notes), Given(notes)]
 
     ours, trainer = fit(True, both, kind)
     assert is_plain(trainer)

@@ -138,7 +138,7 @@ class TaskModule(pl.LightningModule):
         self.since_log.add(summed, batch.size)
         self.since_validation.add(summed, batch.size)
         if predicted is not None:
-            self._log_training(predicted, batch.targets)
+            self._log_training(predicted, batch.targets, step)
         penalty = self.model.take_penalty()
         mean = loss * (world_size / batch.size)
         return mean if penalty is None else mean + penalty
@@ -284,7 +284,7 @@ class TaskModule(pl.LightningModule):
             return value
         return math.inf if self.task.metrics[name].lower_is_better else -math.inf
 
-    def _log_training(self, predicted: Tensor, targets: Tensor) -> None:
+    def _log_training(self, predicted: Tensor, targets: Tensor, step: int) -> None:
         values = self.task.training_metrics(self.data, self.since_log.mean(), predicted, targets)
         self.since_log.reset()
         logged = {f"train/{name}": value for name, value in values.items()}
@@ -296,7 +296,7 @@ class TaskModule(pl.LightningModule):
             logged["optimizer/gradient_norm"] = float(self.gradient_norm)
         # Not through Lightning, which would write them again at each step until the next ones.
         for logger in self.loggers:
-            logger.log_metrics(logged, self.global_step + 1)
+            logger.log_metrics(logged, step)
 
     def _refuse_divergence(self, loss: Tensor | float, step: int) -> None:
         if isinstance(loss, Tensor):

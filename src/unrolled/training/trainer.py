@@ -45,14 +45,13 @@ def make_trainer(
             )
         )
     by_steps = options.validate_every_steps is not None
-    max_steps = -1 if options.max_steps is None else options.max_steps
     trainer = pl.Trainer(
         default_root_dir=folder,
         accelerator="cpu" if options.accelerator == "cpu" else "cuda",
         devices=options.devices if options.strategy == "ddp" else 1,
         strategy="ddp" if options.strategy == "ddp" else "auto",
         precision=PRECISIONS[precision],
-        max_steps=max_steps,
+        max_steps=-1 if options.max_steps is None else options.max_steps,
         max_epochs=-1 if options.max_epochs is None else options.max_epochs,
         # By steps, the interval counts across epochs; otherwise each epoch ends with a validation.
         val_check_interval=length.validation_interval if by_steps else 1.0,
@@ -75,7 +74,7 @@ def make_trainer(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit_loop.epoch_loop = StepLoop(trainer, max_steps=max_steps)
+    trainer.fit_loop.epoch_loop = StepLoop(trainer, max_steps=trainer.max_steps)
     return trainer
 
 
