@@ -2,9 +2,10 @@
 
 Between any two steps of a run, in its own process, a step is taken by a bare loop over the same
 model (``bare``: the run's data, optimizer, schedule and clipping, and nothing else) and by the
-plain script of benchmarks.peers over ``torch.nn``'s network of that size (``script``). So all
-three meet the machine in the same state, however much others use it. What Lightning, callbacks,
-metrics and logs do between two steps counts as the run's; validations do not.
+plain script of benchmarks.peers over ``torch.nn``'s network of that size (``script``), in one
+order and the other. So all three meet the machine in the same state, however much others use it.
+What Lightning, callbacks, metrics and logs do between two steps counts as the run's; validations
+do not.
 """
 
 import argparse
@@ -151,13 +152,21 @@ def measure_run(
                 self._begin()
             super().advance(data_fetcher)
             clocks = [self.ended, time.perf_counter()]
-            losses.append(next(self.bare))
-            clocks.append(time.perf_counter())
-            next(self.script)
-            clocks.append(time.perf_counter())
+            # Each comes after either of the others as often, since it finds their data in caches.
+            turns = [self._bare_step, self._script_step][:: 1 if step % 2 else -1]
+            for turn in turns:
+                turn()
+                clocks.append(time.perf_counter())
             self.ended = clocks[-1]
             if step % (STEPS[size] // 2):
-                times.append(tuple(end - start for start, end in pairwise(clocks)))
+                own, *others = (end - start for start, end in pairwise(clocks))
+                times.append((own, *others[:: 1 if step % 2 else -1]))
+
+        def _bare_step(self) -> None:
+            losses.append(next(self.bare))
+
+        def _script_step(self) -> None:
+            next(self.script)
 
         def _begin(self) -> None:
             module, batches = self.trainer.lightning_module, self.trainer.datamodule

@@ -71,6 +71,12 @@ class StepLoop(_TrainingEpochLoop):
             hook(outputs, batch, index)
         progress.increment_completed()
 
+    def update_lr_schedulers(self, interval: str, update_plateau_schedulers: bool) -> None:
+        """Lightning's, where there is a schedule of the kind that is meant."""
+        of_plateaus = [one.reduce_on_plateau for one in self.trainer.lr_scheduler_configs]
+        if update_plateau_schedulers in of_plateaus:
+            super().update_lr_schedulers(interval, update_plateau_schedulers)
+
     def _optimize(self, batch: Any, index: int, hooks: Hooks) -> Tensor:
         """Loss, gradient and a step of the optimizer; gives the loss, without its graph."""
         trainer, module = self.trainer, self.trainer.lightning_module
