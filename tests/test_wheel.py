@@ -31,6 +31,9 @@ def test_an_installed_wheel_trains_from_any_folder(tmp_path: Path, text_file: Pa
     # The dependencies are those of the tests; the package itself must come from the wheel.
     (packages,) = (home / "lib").glob("python*/site-packages")
     (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()))
+    # What a C compiler makes kernels of.
+    sources = packages / "unrolled" / "recurrence" / "analytic" / "csrc"
+    assert {"fp32.c", "bf16.c", "numbers.h"} <= {path.name for path in sources.iterdir()}
     located = run(str(python), "-c", "import unrolled; print(unrolled.__file__)")
     assert located.strip().startswith(str(home))
     folder = tmp_path / "elsewhere"

@@ -27,7 +27,9 @@ def test_the_command_writes_a_gain_for_each_cell(
 
     main([*SMALL, "--repeats", "1", "--output", str(tmp_path / "stacked.json")])
     rows = json.loads((tmp_path / "stacked.json").read_text())["rows"]
-    assert [(row["cell"], row["backend"]) for row in rows] == [("gru", "native"), ("mgu", "eager")]
+    assert [row["cell"] for row in rows] == ["gru", "mgu"]
+    assert rows[0]["backend"] in ("native", "analytic")  # as there is a C compiler
+    assert rows[1]["backend"] == "eager"
     assert all(row["gain"] > 0 for row in rows)
     assert "wrote" in capsys.readouterr().out
     with pytest.raises(SystemExit):

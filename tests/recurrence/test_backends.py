@@ -152,6 +152,19 @@ def test_half_precision_rounds_products_and_keeps_states_whole(name: str, named:
         assert float((one - other).norm()) <= 0.2 * float(other.norm()) + 1e-6
 
 
+@pytest.fixture
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine without a C compiler."""
+    monkeypatch.setattr(backends, "kernel_for", lambda cell: None)
+
+
+@pytest.fixture
+def with_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine that has one."""
+    monkeypatch.setattr(backends, "kernel_for", lambda cell: "a kernel")
+
+
+@pytest.mark.usefixtures("without_kernels")
 def test_auto_is_the_fastest_exact_way() -> None:
     assert choose(LSTM(2, 3), "auto", CPU) == "native"
     assert choose(LSTM(2, 3), "auto", CPU, unequal=True) == "analytic"
@@ -172,6 +185,24 @@ def test_auto_compiles_on_a_gpu_where_it_can(monkeypatch: pytest.MonkeyPatch) ->
     assert choose(Leaky(2, 3), "auto", GPU) == "eager"
 
 
+@pytest.mark.usefixtures("with_kernels")
+def test_compiled_code_runs_what_is_long_enough_in_single_precision() -> None:
+    gru, lstm = GRU(64, 64), LSTM(256, 256)
+    for cell in (gru, lstm):
+        assert choose(cell, "auto", CPU) == "analytic"
+        assert choose(cell, "auto", CPU, length=8) == "analytic"
+        assert choose(cell, "auto", CPU, length=7) == "native"
+        assert choose(cell, "auto", GPU) == "native"
+        assert choose(cell, "auto", CPU, zoneout=True) == "eager"
+        assert choose(cell, "auto", CPU, recurrent_dropout=True) == "eager"
+        assert choose(cell, "native", CPU) == "native"
+    assert choose(GRU(512, 512), "auto", CPU) == "analytic"
+    assert choose(LSTM(512, 512), "auto", CPU) == "native"
+    assert choose(LSTM(64, 64, projection_size=9), "auto", CPU) == "eager"
+    assert choose(gru.double(), "auto", CPU) == "native"
+
+
+@pytest.mark.usefixtures("without_kernels")
 def test_the_pass_that_is_written_out_is_for_wide_layers_unequal_lengths_and_half_precision() -> (
     None
 ):
@@ -192,9 +223,9 @@ def test_a_narrower_lstm_needs_kernels_for_it(monkeypatch: pytest.MonkeyPatch) -
     lstm = LSTM(256, 256)
     monkeypatch.setattr(backends, "kernel_for", lambda cell: None)
     assert choose(lstm, "auto", CPU, batch=32, half=True) == "native"
+    assert choose(lstm, "auto", CPU, batch=32) == "native"
     monkeypatch.setattr(backends, "kernel_for", lambda cell: "a kernel")
     assert choose(lstm, "auto", CPU, batch=32, half=True) == "analytic"
-    assert choose(lstm, "auto", CPU, batch=32) == "native"
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class Traced(torch.nn.Module):
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_cell_s_graph_gives_the_engine_s_outputs_to_the_last_digit(cell: str) -> None:
     engine = recurrence(cell)
-    trace = Trace(fused=engine.backend_on(torch.device("cpu"), 3) == "native")
+    trace = Trace(fused=engine.backend_on(torch.device("cpu"), 3, 1) == "native")
     x, start = torch.randn(4, 2, INPUT), engine.initial_states(2, torch.zeros(1))
     open_time, batch = torch.export.Dim("time", min=1), torch.export.Dim("batch", min=1)
     with fused_shapes(), torch.no_grad():

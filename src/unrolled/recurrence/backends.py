@@ -13,7 +13,12 @@ from unrolled.recurrence.analytic.kernels import kernel_for
 from unrolled.recurrence.products import SMALLEST_ROWS
 
 BACKENDS = ("auto", "native", "analytic", "eager", "compiled", "scan")
-# From so many multiplications a step, ``analytic`` is faster on a CPU than PyTorch's kernels: they
+# From so many steps, a CPU runs layers faster by compiled code of ours (analytic/fp32.py) than by
+# PyTorch's kernels: it has to arrange the weights first.
+COMPILED_STEPS = 8
+# Up to so many recurrent weights, an LSTM too, for which PyTorch has oneDNN's kernel.
+COMPILED_LSTM_WEIGHTS = 300_000
+# From so many multiplications a step, ``analytic`` is faster without that, too: PyTorch's kernels
 # multiply by MKL and add up a weight's gradient step by step.
 LARGE_STEP = 6_000_000
 # From so many, ``analytic`` gains by products in half precision.
@@ -32,6 +37,7 @@ def choose(
     zoneout: bool = False,
     recurrent_dropout: bool = False,
     batch: int = 1,
+    length: int | None = None,
     unequal: bool = False,
     half: bool = False,
 ) -> str:
@@ -40,6 +46,7 @@ def choose(
     Args:
         zoneout, recurrent_dropout: whether there is any.
         batch: how many sequences there are.
+        length: how many steps; None: as many as in training.
         unequal: whether their lengths differ.
         half: whether products are rounded to half precision.
 
@@ -76,7 +83,7 @@ def choose(
         # on a GPU the loop waits for the launch of every kernel.
         if device.type == "cuda":
             order = ["native", "scan", "compiled", "eager"]
-        elif _analytic_is_faster(cell, batch, unequal=unequal, half=half):
+        elif _analytic_is_faster(cell, device, batch, length, unequal=unequal, half=half):
             order = ["analytic", "eager"]
         else:
             order = ["native", "scan", "eager"]
@@ -101,15 +108,26 @@ def gains_by_half(cell: Cell, backend: str, batch: int) -> bool:
     return batch * cell.weight_hh.numel() >= HALF_STEP
 
 
-def _analytic_is_faster(cell: Cell, batch: int, *, unequal: bool, half: bool) -> bool:
+def _analytic_is_faster(
+    cell: Cell, device: torch.device, batch: int, length: int | None, *, unequal: bool, half: bool
+) -> bool:
     """Whether a CPU runs a cell faster by passes that are written out."""
     if not has_analytic(cell) or unequal:
         return has_analytic(cell)
     assert isinstance(cell, GatedCell)
-    step = batch * cell.weight_hh.numel()
-    if isinstance(cell, LSTM):
-        if not half or step < HALF_LSTM_STEP:
+    weights = cell.weight_hh.numel()
+    lstm, many = isinstance(cell, LSTM), length is None or length >= COMPILED_STEPS
+    if not half and many and _runs_compiled(cell, device):
+        return not lstm or weights <= COMPILED_LSTM_WEIGHTS
+    if lstm:
+        if not half or batch * weights < HALF_LSTM_STEP:
             return False
-        return step >= HALF_LSTM_STEP_UNFUSED or kernel_for(cell) is not None
+        return batch * weights >= HALF_LSTM_STEP_UNFUSED or kernel_for(cell) is not None
     # oneDNN has no kernel for it, and PyTorch's would round the state to half precision, too.
-    return half or (batch >= SMALLEST_ROWS and step >= LARGE_STEP)
+    return half or (batch >= SMALLEST_ROWS and batch * weights >= LARGE_STEP)
+
+
+def _runs_compiled(cell: GatedCell, device: torch.device) -> bool:
+    """Whether whole layers of a cell are run by compiled code in fp32."""
+    single = cell.weight_hh.dtype == torch.float32
+    return single and device.type == "cpu" and kernel_for(cell) is not None

@@ -6,7 +6,7 @@ from torch import Tensor
 from unrolled.cells.autocast import half_type
 from unrolled.cells.base import Cell, State
 from unrolled.cells.linear import LinearCell
-from unrolled.recurrence.analytic import analytic_steps
+from unrolled.recurrence.analytic import analytic_layer
 from unrolled.recurrence.compiled import compiled_steps
 from unrolled.recurrence.dropout import DrawnRegularization, RecurrentDropout, zoneout_masks
 from unrolled.recurrence.parameters import PassProducts, replaced_parameters, wrapped_parameters
@@ -45,6 +45,9 @@ def run_layer(
     if backend == "native":
         with replaced_parameters(cell, regularization.weights):
             y, now = _native(cell, x, steps, now)
+    elif backend == "analytic":
+        with replaced_parameters(cell, regularization.weights):
+            y, now = analytic_layer(cell, x, steps, now)
     else:
         y, now = _recurrence(cell, x, steps, now, backend, regularization)
     now = (*now, *before)
@@ -84,7 +87,7 @@ def _recurrence(
         parameters_given = wrapped_parameters(cell, products, regularization.weights)
     with parameters_given:
         z = cell.project(x)
-        if half_type(z.device) is not None and backend != "analytic":
+        if half_type(z.device) is not None:
             # Sums over time stay in fp32: a rate of decay near 1 is 1 in bf16.
             z = z.float()
         keep = None
@@ -95,10 +98,6 @@ def _recurrence(
         products.sequences = steps.batch
         if isinstance(cell, LinearCell) and (backend == "scan" or dropout is not None):
             states, state = _linear(cell, z, steps, state, keep, dropout, backend)
-        elif backend == "analytic":
-            # Its recurrent weights are not products of a wrapper's: they are given as they are.
-            with replaced_parameters(cell, parameters):
-                states, state = analytic_steps(cell, z, steps, state)
         elif backend == "compiled":
             states, state = compiled_steps(cell, z, steps, state, keep, products, parameters)
         else:

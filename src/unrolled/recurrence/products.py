@@ -163,7 +163,7 @@ class PackedWeight:
         blocks ``[blocks, rows, …]``."""
         if self.half is not None:
             x, grad = x.to(self.half), grad.to(self.half)
-        of_weight = x.mT @ grad if x.dim() == 3 else _weight_gradient(x, grad)
+        of_weight = x.mT @ grad if x.dim() == 3 else weight_gradient(x, grad)
         return of_weight if self.half is None else of_weight.to(self.dtype)
 
     @cached_property
@@ -222,7 +222,7 @@ def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return kernel(x, weight, bias, "none", [], "")
 
 
-def _weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
+def weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
     """``gradᵀ x`` over all rows; transposed, since oneDNN then copies the smaller factor."""
     x, grad = x.flatten(0, -2), grad.flatten(0, -2)
     if _suits_onednn(x.t(), grad.t()):
@@ -243,7 +243,7 @@ class _Linear(torch.autograd.Function):
         for_x, for_weight, for_bias = ctx.needs_input_grad
         return (
             _product(grad, weight.t()) if for_x else None,
-            _weight_gradient(x, grad) if for_weight else None,
+            weight_gradient(x, grad) if for_weight else None,
             grad.flatten(0, -2).sum(0) if for_bias else None,
         )
 

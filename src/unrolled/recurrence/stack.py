@@ -91,14 +91,24 @@ class Recurrence(nn.Module):
         """The number of layers."""
         return len(self.cells) // self.directions
 
-    def backend_on(self, device: torch.device, batch: int = 1, *, half: bool = False) -> str:
-        """What runs in training on a device, for so many sequences of equal length; ``half``:
-        with products in half precision.
+    def backend_on(
+        self,
+        device: torch.device,
+        batch: int = 1,
+        length: int | None = None,
+        *,
+        half: bool = False,
+    ) -> str:
+        """What runs in training on a device, for so many sequences of equal length.
+
+        Args:
+            length: of the sequences; None: as in training.
+            half: whether products are rounded to half precision.
 
         Raises:
             ConfigError: the backend asked for cannot run there.
         """
-        return self._choose(device, Steps([batch]), training=True, half=half)
+        return self._choose(device, batch, length, training=True, half=half)
 
     def gains_by_half(self, device: torch.device, batch: int) -> bool:
         """Whether every layer is faster on a CPU with products in half precision."""
@@ -187,7 +197,12 @@ class Recurrence(nn.Module):
                 for cell in self._cells():
                     cell.constrain()
         half = half_type(x.device) is not None
-        backend = self._choose(x.device, steps, training=self.training, half=half)
+        backend = self._choose(
+            *(x.device, steps.batch, len(steps.sizes)),
+            unequal=not steps.regular,
+            training=self.training,
+            half=half,
+        )
         drawn = [
             self.regularization.draw(cell, steps.batch, training=self.training)
             for cell in self._cells()
@@ -263,15 +278,25 @@ class Recurrence(nn.Module):
         ones = [x.new_ones(batch, self.directions * cell.output_size) for cell in below]
         return [F.dropout(one, self.dropout) for one in ones]
 
-    def _choose(self, device: torch.device, steps: Steps, *, training: bool, half: bool) -> str:
+    def _choose(
+        self,
+        device: torch.device,
+        batch: int,
+        length: int | None = None,
+        *,
+        unequal: bool = False,
+        training: bool,
+        half: bool,
+    ) -> str:
         return choose(
             self._cells()[0],
             self.requested,
             device,
             zoneout=self.regularization.zoneout > 0,
             recurrent_dropout=training and self.regularization.recurrent_dropout > 0,
-            batch=steps.batch,
-            unequal=not steps.regular,
+            batch=batch,
+            length=length,
+            unequal=unequal,
             half=half,
         )
 

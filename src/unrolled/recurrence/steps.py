@@ -65,6 +65,22 @@ class Steps:
         row = torch.where(step > 0, self.batch + self._starts[step - 1], 0) + sequence
         return torch.cat([first, x])[row.to(x.device)]
 
+    def before(self, states: Tensor) -> Tensor:
+        """As ``previous``, of one tensor: what comes before all, and then all steps' rows."""
+        if self.regular:
+            return states[: -self.batch]
+        first, after = states.split([self.batch, self.rows])
+        return self.previous(after, first)
+
+    def cuts(self, parts: int) -> list[int]:
+        """Where to cut the sequences into so many parts of about as many rows: the first sequence
+        of each part, and the end."""
+        if self.regular:
+            return [self.batch * part // parts for part in range(parts + 1)]
+        wanted = torch.arange(1, parts) * self.rows / parts
+        inner = torch.searchsorted(self._lengths.cumsum(0).double(), wanted.double()) + 1
+        return [0, *(min(int(cut), self.batch) for cut in inner), self.batch]
+
     def reversed(self, x: Tensor) -> Tensor:
         """Each sequence backwards in time, in the same layout."""
         if self.regular and torch.compiler.is_exporting():

@@ -99,7 +99,7 @@ def test_without_a_compiler_or_the_instructions_nothing_is_said(
     monkeypatch.delenv("CC", raising=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
         assert kernel_for(LSTM(2, 3)) is None
         kernels._loaded.cache_clear()
         monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")

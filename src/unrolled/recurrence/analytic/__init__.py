@@ -7,11 +7,14 @@ from torch import Tensor
 
 from unrolled.cells.autocast import half_type
 from unrolled.cells.base import Cell, State
+from unrolled.cells.gated import GatedCell
 from unrolled.cells.lstm import LSTM
-from unrolled.recurrence.analytic.fused import fused_steps
+from unrolled.recurrence.analytic.bf16 import bf16_steps
+from unrolled.recurrence.analytic.fp32 import fp32_steps
 from unrolled.recurrence.analytic.kernels import kernel_for
 from unrolled.recurrence.analytic.lstm import lstm_steps
 from unrolled.recurrence.analytic.one_state import EQUATIONS, one_state_steps
+from unrolled.recurrence.products import linear
 from unrolled.recurrence.steps import Steps
 
 
@@ -21,29 +24,33 @@ def has_analytic(cell: Cell) -> bool:
     return type(cell) in EQUATIONS or _is_lstm(cell)
 
 
-def analytic_steps(cell: Cell, z: Tensor, steps: Steps, state: State) -> tuple[State, State]:
+def analytic_layer(cell: Cell, x: Tensor, steps: Steps, state: State) -> tuple[Tensor, State]:
     """All steps of a cell that ``has_analytic``.
 
     Under autocast the recurrent products are of its type, everything else is as without: sums over
     time stay in fp32, since a rate of decay near 1 is 1 in bf16.
 
     Args:
-        z: ``[rows, gates * hidden_size]``, under autocast of its type.
+        x: ``[rows, input_size]``.
         state: before the first step, ``[batch, hidden_size]`` for each part.
 
     Returns:
         ``h`` of all steps, ``[rows, hidden_size]``, and each sequence's final state.
     """
+    assert isinstance(cell, GatedCell)
+    z = linear(x, cell.weight_ih, cell.bias_ih)
     half, kernel = half_type(z.device), None
-    if z.device.type == "cpu" and half == torch.bfloat16 and state[0].dtype == torch.float32:
+    if z.device.type == "cpu" and state[0].dtype == torch.float32:
         kernel = kernel_for(cell)
-    if kernel is not None:
-        states = fused_steps(cell, kernel, z, steps, state)
+    if kernel is not None and half == torch.bfloat16:
+        states = bf16_steps(cell, kernel, z, steps, state)
+    elif kernel is not None and half is None:
+        states = fp32_steps(cell, kernel, z, steps, state)
     else:
         run = lstm_steps if _is_lstm(cell) else one_state_steps
         states = run(cell, z if half is None else z.float(), steps, state)
     # Copies, so that the last state does not keep all of them in memory.
-    return states[:1], tuple(steps.final(part).clone() for part in states)
+    return states[0], tuple(steps.final(part).clone() for part in states)
 
 
 def _is_lstm(cell: Cell) -> bool:

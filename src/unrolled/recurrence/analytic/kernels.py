@@ -1,4 +1,4 @@
-"""The kernels of kernels.c: built once a machine by its C compiler, and loaded once a process."""
+"""The kernels of csrc: built once a machine by its C compiler, and loaded once a process."""
 
 import ctypes
 import functools
@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,39 +22,54 @@ from unrolled.cells.lstm import LSTM
 from unrolled.cells.rnn_relu import RnnRelu
 from unrolled.cells.rnn_tanh import RnnTanh
 
-SOURCE = Path(__file__).with_name("kernels.c")
+SOURCES = Path(__file__).with_name("csrc")
 COMPILERS = ("gcc", "cc", "clang")
-# Of every processor with AVX-512, so that machines that share a folder, or compare their figures,
-# run the same instructions; and nothing that would drop a NaN.
+# How compilers are told of the instructions that PyTorch names so: of every such processor and not
+# of the one at hand, so that machines that share a folder, or compare their figures, run the same.
+INSTRUCTIONS = {"AVX2": ("-mavx2", "-mfma"), "AVX512": ("-march=x86-64-v4",)}
+# Nothing that would drop a NaN, or change the order of a sum.
 FLAGS = (
-    *("-O3", "-march=x86-64-v4", "-mprefer-vector-width=512", "-ffp-contract=fast"),
+    *("-O3", "-mprefer-vector-width=512", "-ffp-contract=fast"),
     *("-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"),
 )
-# As kernels.c has them: numbers of rows and of columns, and where the tensors begin.
+# As csrc/bf16.c has them: numbers of rows and of columns, and where the tensors begin.
 _FORWARD = [ctypes.c_long] * 2 + [ctypes.c_void_p] * 7
 _BACKWARD = [ctypes.c_long] * 2 + [ctypes.c_void_p] * 5 + [ctypes.c_long] + [ctypes.c_void_p] * 4
+# As csrc/fp32.c: the layer, and what runs a function in several threads.
+_LAYER = [ctypes.c_void_p] * 2
 
 
 class Kernel:
-    """What lies between a cell's products, in one pass forwards and one backwards.
+    """A cell's passes over time: what lies between two products in bf16, whole layers in fp32.
 
     Args:
-        library: kernels.c, compiled.
+        library: csrc, compiled.
         name: how its functions there begin.
         kept: how many times the hidden size forward keeps for backward, besides the states.
         splits: whether the recurrent product and the projected input have different gradients.
 
     Attributes:
-        forward, backward: the functions, with the arguments that kernels.c lists.
+        forward, backward: the functions of csrc/bf16.c, with the arguments that it lists.
+        forward_layer, backward_layer: those of csrc/fp32.c.
+        pack, padded: what prepares a matrix for its products.
     """
 
     def __init__(
         self, library: ctypes.CDLL, name: str, kept: int = 0, *, splits: bool = False
     ) -> None:
         self.kept, self.splits = kept, splits
-        self.forward, self.backward = library[f"{name}_forward"], library[f"{name}_backward"]
-        for function, arguments in ((self.forward, _FORWARD), (self.backward, _BACKWARD)):
-            function.argtypes, function.restype = arguments, None
+
+        def function(named: str, arguments: list[Any], result: Any = None) -> Any:
+            one = library[named]
+            one.argtypes, one.restype = arguments, result
+            return one
+
+        self.forward = function(f"{name}_forward", _FORWARD)
+        self.backward = function(f"{name}_backward", _BACKWARD)
+        self.forward_layer = function(f"{name}_forward_layer", _LAYER)
+        self.backward_layer = function(f"{name}_backward_layer", _LAYER)
+        self.pack = function("pack", [ctypes.c_long] * 4 + [ctypes.c_void_p] * 2)
+        self.padded = function("padded", [ctypes.c_long], ctypes.c_long)
 
 
 def kernel_for(cell: Cell) -> Kernel | None:
@@ -77,8 +93,8 @@ def _loaded() -> dict[type[Cell], Kernel]:
     except (OSError, subprocess.CalledProcessError) as error:
         said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[:1]
         warnings.warn(
-            f"compiling the recurrent kernels failed ({found[0]}: {''.join(said)}): bf16 "
-            "recurrences run by PyTorch's operations, more slowly; CC names another compiler, and "
+            f"compiling the recurrent kernels failed ({found[0]}: {''.join(said)}): recurrences "
+            "run by PyTorch's operations, more slowly; CC names another compiler, and "
             "UNROLLED_CACHE another folder for what it makes",
             stacklevel=2,
         )
@@ -94,8 +110,8 @@ def _loaded() -> dict[type[Cell], Kernel]:
 
 
 def _command() -> list[str] | None:
-    """The C compiler; None where there is none, or the processor lacks what the kernels need."""
-    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+    """The C compiler; None where there is none, or not one of the processors meant."""
+    if torch.backends.cpu.get_cpu_capability() not in INSTRUCTIONS:
         return None
     if named := shlex.split(os.environ.get("CC", "")):
         return named
@@ -114,15 +130,18 @@ def _version(*command: str) -> str | None:
 
 def _built(command: list[str]) -> Path:
     """The library, from the cache or built into it."""
-    source = SOURCE.read_bytes()
-    key = "\0".join([*command, _version(*command) or "", *FLAGS]).encode() + source
-    library = default_cache() / f"kernels-{hashlib.sha256(key).hexdigest()[:16]}.so"
+    sources = sorted(SOURCES.iterdir())
+    flags = [*INSTRUCTIONS[torch.backends.cpu.get_cpu_capability()], *FLAGS]
+    key = "\0".join([*command, _version(*command) or "", *flags]).encode()
+    digest = hashlib.sha256(key + b"\0".join(source.read_bytes() for source in sources))
+    library = default_cache() / f"kernels-{digest.hexdigest()[:16]}.so"
     if not library.exists():
         library.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=library.parent) as folder:
             made = Path(folder) / library.name
+            compiled = [str(source) for source in sources if source.suffix == ".c"]
             subprocess.run(
-                [*command, *FLAGS, str(SOURCE), "-o", str(made)],
+                [*command, *flags, *compiled, "-o", str(made)],
                 capture_output=True,
                 text=True,
                 check=True,

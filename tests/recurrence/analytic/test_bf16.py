@@ -138,7 +138,7 @@ def test_other_types_run_by_pytorchs_operations(
 ) -> None:
     layer = layer_of(named, "lstm")
     x, states = inputs_of(layer)
-    monkeypatch.setattr(analytic, "fused_steps", None)  # a call would fail
+    monkeypatch.setattr(analytic, "bf16_steps", None)  # a call would fail
     assert layer(x, states)[0].dtype == torch.float32
     assert layer.double()(x.double())[0].dtype == torch.float64
     with torch.autocast("cpu", torch.float16):

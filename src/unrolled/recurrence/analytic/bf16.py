@@ -22,7 +22,7 @@ from unrolled.recurrence.steps import Steps
 HALF = torch.bfloat16
 
 
-def fused_steps(cell: Cell, kernel: Kernel, z: Tensor, steps: Steps, state: State) -> State:
+def bf16_steps(cell: Cell, kernel: Kernel, z: Tensor, steps: Steps, state: State) -> State:
     """The state of all steps of a cell that has a kernel, ``[rows, hidden_size]`` a part."""
     assert isinstance(cell, GatedCell)
     h, *rest = state
@@ -106,18 +106,10 @@ class _Layer(torch.autograd.Function):
             of_z if for_z else None,
             (of_h + carried if ctx.one_state else of_h) if for_h else None,
             carried if for_c else None,
-            packed.gradient(_before(narrow, steps), of_product) if for_weight else None,
+            packed.gradient(steps.before(narrow), of_product) if for_weight else None,
             of_product.sum(0).to(packed.dtype) if for_bias else None,
             *(None, None, None),
         )
-
-
-def _before(states: Tensor, steps: Steps) -> Tensor:
-    """Each row's predecessor in its sequence, of the first states and those of all steps."""
-    if steps.regular:
-        return states[: -steps.batch]
-    first, after = states.split([steps.batch, steps.rows])
-    return steps.previous(after, first)
 
 
 def _addresses(x: Tensor | None, steps: Steps) -> list[int | None]:

@@ -1,0 +1,271 @@
+"""Layers in compiled code give what PyTorch's operations do, at any size, with any threads."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from unrolled.cells.lstm import LSTM
+from unrolled.recurrence import analytic
+from unrolled.recurrence.analytic import fp32, kernels
+from unrolled.recurrence.analytic.kernels import compiler, kernel_for
+from unrolled.recurrence.stack import Recurrence, States
+from unrolled.recurrence.steps import Steps
+
+pytestmark = pytest.mark.skipif(compiler() is None, reason="no C compiler, or no AVX2")
+
+CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu", "irnn")
+# Of thirteen sequences: all equal; all but a few of them short; one of them long.
+LENGTHS = (
+    None,
+    [11, 11, 10, 9, 9, 9, 7, 5, 3, 3, 2, 1, 1],
+    [11, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+)
+Fixture = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True, params=[1, 3])
+def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """With one thread, and with three that have work however little there is."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr(fp32, "SHARE", 1)
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def layer_of(named: Fixture, name: str, size: int = 37) -> Recurrence:
+    torch.manual_seed(3)
+    return Recurrence(named(name), 24, size, layers=2, backend="analytic")
+
+
+def inputs_of(layer: Recurrence, batch: int = 13) -> tuple[Tensor, States]:
+    torch.manual_seed(4)
+    x = torch.randn(11, batch, 24).requires_grad_()
+    states = layer.initial_states(batch, x.detach())
+    return x, tuple(
+        tuple((0.3 * torch.randn_like(part)).requires_grad_() for part in state)
+        for state in states
+    )
+
+
+def everything(
+    layer: Recurrence, lengths: list[int] | None, with_gradients: Fixture, batch: int = 13
+) -> list[Tensor]:
+    """Outputs, final states, and the gradients of all leaves."""
+    x, states = inputs_of(layer, batch)
+    leaves = [x, *(part for state in states for part in state), *layer.parameters()]
+    y, final = layer(x, states, None if lengths is None else torch.tensor(lengths))
+    results: list[Tensor] = with_gradients([y, *(p for state in final for p in state)], leaves)
+    return results
+
+
+def truth_of(
+    layer: Recurrence, lengths: list[int] | None, with_gradients: Fixture, batch: int = 13
+) -> list[Tensor]:
+    """The same in double precision."""
+    x, states = inputs_of(layer, batch)
+    layer = layer.double()
+    x, states = (
+        x.detach().double().requires_grad_(),
+        tuple(tuple(part.detach().double().requires_grad_() for part in s) for s in states),
+    )
+    leaves = [x, *(part for state in states for part in state), *layer.parameters()]
+    y, final = layer(x, states, None if lengths is None else torch.tensor(lengths))
+    results: list[Tensor] = with_gradients([y, *(p for state in final for p in state)], leaves)
+    layer.float()
+    return results
+
+
+@pytest.mark.parametrize("lengths", LENGTHS)
+@pytest.mark.parametrize("name", CELLS)
+def test_as_far_from_the_truth_as_pytorchs_operations(
+    name: str,
+    lengths: list[int] | None,
+    named: Fixture,
+    with_gradients: Fixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layer = layer_of(named, name)
+    compiled = everything(layer, lengths, with_gradients)
+    with monkeypatch.context() as without:
+        without.setattr(analytic, "kernel_for", lambda cell: None)
+        without.setattr(analytic, "fp32_steps", None)  # a call would fail
+        plain = everything(layer, lengths, with_gradients)
+    truth = truth_of(layer, lengths, with_gradients)
+    for one, other, true in zip(compiled, plain, truth, strict=True):
+        assert one.dtype == torch.float32
+        allowed = 1.5 * float((other - true).detach().norm()) + 2e-7 * float(true.detach().norm())
+        assert float((one - true).detach().norm()) <= allowed
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 15, 16, 17, 31, 32, 33, 48])
+def test_sizes_that_fill_no_vector_and_batches_that_fill_no_block(
+    size: int, named: Fixture, with_gradients: Fixture
+) -> None:
+    for batch in (*range(1, 9), 13):
+        for name in ("lstm", "gru", "rnn_tanh"):
+            layer = layer_of(named, name, size)
+            found = everything(layer, None, with_gradients, batch)
+            for one, true in zip(found, truth_of(layer, None, with_gradients, batch), strict=True):
+                # A gradient of one number is a sum that may cancel.
+                allowed = 2e-6 * float(true.detach().norm()) + 1e-6
+                assert float((one - true).detach().norm()) <= allowed
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_sequence_has_the_same_states_in_any_company(name: str, named: Fixture) -> None:
+    layer = layer_of(named, name)
+    x, states = inputs_of(layer)
+    with torch.no_grad():
+        y, _ = layer(x, states)
+        alone, _ = layer(x[:, 4:5], tuple(tuple(p[4:5] for p in state) for state in states))
+    # Its projections are PyTorch's, which may round otherwise for another number of rows.
+    torch.testing.assert_close(y[:, 4:5], alone, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_evaluation_gives_what_training_does(name: str, named: Fixture) -> None:
+    layer = layer_of(named, name)
+    x, states = inputs_of(layer)
+    y, final = layer(x, states)
+    with torch.no_grad():
+        again, last = layer(x, states)
+    assert torch.equal(y, again)
+    for state, other in zip(final, last, strict=True):
+        assert all(torch.equal(one, two) for one, two in zip(state, other, strict=True))
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_the_gradient_of_one_final_state_alone(
+    part: int, named: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = layer_of(named, "lstm")
+
+    def gradients() -> tuple[Tensor, ...]:
+        x, states = inputs_of(layer)
+        _, final = layer(x, states)
+        return torch.autograd.grad(final[-1][part].sum(), [x, *states[1], *layer.parameters()])
+
+    found = gradients()
+    monkeypatch.setattr(analytic, "kernel_for", lambda cell: None)
+    for one, other in zip(found, gradients(), strict=True):
+        assert float((one - other).norm()) <= 1e-6 * float(other.norm())
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_nothing_hides_a_number_that_is_none(name: str, named: Fixture) -> None:
+    layer = layer_of(named, name)
+    x, states = inputs_of(layer)
+    with torch.no_grad():
+        x[4, 2, 7] = torch.nan
+    y, _ = layer(x, states)
+    assert y[4:, 2].isnan().all()
+    assert y[:4].isfinite().all()
+    assert y[:, [0, 1, 3, 4]].isfinite().all()
+    y[4:, 2].sum().backward()
+    gradient = layer.get_parameter("cells.0.weight_hh").grad
+    assert gradient is not None
+    assert gradient.isnan().any()
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn_tanh"])
+def test_gates_saturate_at_any_size(name: str, named: Fixture) -> None:
+    layer = layer_of(named, name)
+    x, states = inputs_of(layer)
+    for scale in (1e2, 1e4, 1e30):
+        y, _ = layer(x * scale, states)
+        assert y.isfinite().all()
+        assert float(y.detach().abs().max()) <= 1.5  # a state that a gate keeps may be above 1
+        for gradient in torch.autograd.grad(y.sum(), [*layer.parameters()]):
+            assert not gradient.isnan().any()
+
+
+def test_small_states_keep_their_digits(named: Fixture) -> None:
+    """A tanh from an exponential alone would lose four of them."""
+    layer = layer_of(named, "rnn_tanh")
+    x, states = inputs_of(layer)
+    for parameter in layer.parameters():
+        parameter.data *= 1e-3
+    zeros = tuple(tuple(torch.zeros_like(part) for part in state) for state in states)
+    y, _ = layer(x * 1e-3, zeros)
+    exact, _ = layer.double()(
+        x.double() * 1e-3, tuple(tuple(p.double() for p in s) for s in zeros)
+    )
+    assert float(((y - exact) / exact).detach().abs().median()) <= 2e-7
+
+
+def test_tensors_of_any_layout(named: Fixture) -> None:
+    layer = layer_of(named, "gru")
+    x, states = inputs_of(layer)
+    expected = torch.autograd.grad(layer(x, states)[0].square().sum(), [x, *layer.parameters()])
+    for index in range(2):
+        weight = layer.get_parameter(f"cells.{index}.weight_hh")
+        weight.data = weight.data.t().contiguous().t()
+    spread = tuple(tuple(p.t().contiguous().t() for p in state) for state in states)
+    there = x.transpose(0, 1).contiguous().transpose(0, 1)
+    found = torch.autograd.grad(layer(there, spread)[0].square().sum(), [x, *layer.parameters()])
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_the_width_of_vectors_changes_nothing(
+    named: Fixture, with_gradients: Fixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    layers = [layer_of(named, name) for name in CELLS]
+    expected = [everything(layer, LENGTHS[1], with_gradients) for layer in layers]
+    other = 8 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 16
+    monkeypatch.setattr(kernels, "FLAGS", (*kernels.FLAGS, f"-DWIDTH={other}"))
+    monkeypatch.setenv("UNROLLED_CACHE", str(tmp_path))
+    before = kernel_for(LSTM(2, 3))
+    kernels._loaded.cache_clear()
+    try:
+        assert kernel_for(LSTM(2, 3)) is not before
+        for layer, ones in zip(layers, expected, strict=True):
+            found = everything(layer, LENGTHS[1], with_gradients)
+            assert all(torch.equal(one, two) for one, two in zip(ones, found, strict=True))
+    finally:
+        kernels._loaded.cache_clear()
+
+
+@pytest.mark.parametrize("lengths", [[13] * 11, [13, 13, 9, 9, 4, 1], [13, 1, 1, 1, 1]])
+def test_threads_change_nothing(lengths: list[int], named: Fixture, threads: int) -> None:
+    """Of what is compiled; PyTorch's products round by their threads."""
+    for name in CELLS:
+        cell = named(name)(24, 37)
+        kernel, steps = kernel_for(cell), Steps(lengths)
+        assert kernel is not None
+        state = tuple(0.3 * torch.randn(13, 37) for _ in cell.state_names)
+        z = torch.randn(steps.rows, len(cell.get_parameter("weight_hh")), requires_grad=True)
+        results = []
+        for number in (threads, 1):
+            torch.set_num_threads(number)
+            states = fp32.fp32_steps(cell, kernel, z, steps, state)
+            total = torch.stack([part.square().sum() for part in states]).sum()
+            results.append([*states, *torch.autograd.grad(total, z)])
+        assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+
+
+def test_without_openmp_there_is_one_thread(
+    named: Fixture, with_gradients: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = layer_of(named, "lstm")
+    expected = everything(layer, None, with_gradients)
+    monkeypatch.setattr(fp32, "PARALLEL", None)
+    for one, other in zip(expected, everything(layer, None, with_gradients), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_other_types_run_by_pytorchs_operations(
+    named: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = layer_of(named, "lstm")
+    x, states = inputs_of(layer)
+    monkeypatch.setattr(analytic, "fp32_steps", None)  # a call would fail
+    doubles = tuple(tuple(part.double() for part in state) for state in states)
+    assert layer.double()(x.double(), doubles)[0].dtype == torch.float64
+    with torch.autocast("cpu", torch.float16):
+        assert layer.float()(x, states)[0].isfinite().all()
