@@ -1,5 +1,6 @@
 """Every backend is exactly the cell: outputs, states and every gradient against the plain loop."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -200,6 +201,25 @@ def test_compiled_code_runs_what_is_long_enough_in_single_precision() -> None:
     assert choose(LSTM(512, 512), "auto", CPU) == "native"
     assert choose(LSTM(64, 64, projection_size=9), "auto", CPU) == "eager"
     assert choose(gru.double(), "auto", CPU) == "native"
+
+
+def test_torch_compile_and_torch_func_take_auto_as_it_is(named: Fixture) -> None:
+    layer = Recurrence(named("gru"), 3, 8)
+    x = torch.randn(11, 2, 3)
+    y, _ = layer(x)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Dynamo detected")
+        traced, _ = torch.compile(layer, backend="eager")(x)
+    torch.testing.assert_close(traced, y)
+
+    def summed(parameters: dict[str, Tensor]) -> Tensor:
+        output: Tensor = torch.func.functional_call(layer, parameters, (x,))[0]
+        return output.sum()
+
+    found = torch.func.grad(summed)({key: p.detach() for key, p in layer.named_parameters()})
+    y.sum().backward()
+    for key, parameter in layer.named_parameters():
+        torch.testing.assert_close(found[key], parameter.grad)
 
 
 @pytest.mark.usefixtures("without_kernels")

@@ -128,6 +128,12 @@ def _analytic_is_faster(
 
 
 def _runs_compiled(cell: GatedCell, device: torch.device) -> bool:
-    """Whether whole layers of a cell are run by compiled code in fp32."""
-    single = cell.weight_hh.dtype == torch.float32
-    return single and device.type == "cpu" and kernel_for(cell) is not None
+    """Whether whole layers of a cell are run by compiled code in fp32; not within a program that
+    is traced by torch.compile, or changed by torch.func, which know PyTorch's operations."""
+    return (
+        cell.weight_hh.dtype == torch.float32
+        and device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
+        and kernel_for(cell) is not None
+    )
