@@ -127,63 +127,6 @@ def test_a_sequence_has_the_same_states_in_any_company(name: str, named: Fixture
     torch.testing.assert_close(y[:, 4:5], alone, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", CELLS)
-def test_evaluation_gives_what_training_does(name: str, named: Fixture) -> None:
-    layer = layer_of(named, name)
-    x, states = inputs_of(layer)
-    y, final = layer(x, states)
-    with torch.no_grad():
-        again, last = layer(x, states)
-    assert torch.equal(y, again)
-    for state, other in zip(final, last, strict=True):
-        assert all(torch.equal(one, two) for one, two in zip(state, other, strict=True))
-
-
-@pytest.mark.parametrize("part", [0, 1])
-def test_the_gradient_of_one_final_state_alone(
-    part: int, named: Fixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    layer = layer_of(named, "lstm")
-
-    def gradients() -> tuple[Tensor, ...]:
-        x, states = inputs_of(layer)
-        _, final = layer(x, states)
-        return torch.autograd.grad(final[-1][part].sum(), [x, *states[1], *layer.parameters()])
-
-    found = gradients()
-    monkeypatch.setattr(analytic, "kernel_for", lambda cell: None)
-    for one, other in zip(found, gradients(), strict=True):
-        assert float((one - other).norm()) <= 1e-6 * float(other.norm())
-
-
-@pytest.mark.parametrize("name", CELLS)
-def test_nothing_hides_a_number_that_is_none(name: str, named: Fixture) -> None:
-    layer = layer_of(named, name)
-    x, states = inputs_of(layer)
-    with torch.no_grad():
-        x[4, 2, 7] = torch.nan
-    y, _ = layer(x, states)
-    assert y[4:, 2].isnan().all()
-    assert y[:4].isfinite().all()
-    assert y[:, [0, 1, 3, 4]].isfinite().all()
-    y[4:, 2].sum().backward()
-    gradient = layer.get_parameter("cells.0.weight_hh").grad
-    assert gradient is not None
-    assert gradient.isnan().any()
-
-
-@pytest.mark.parametrize("name", ["lstm", "gru", "rnn_tanh"])
-def test_gates_saturate_at_any_size(name: str, named: Fixture) -> None:
-    layer = layer_of(named, name)
-    x, states = inputs_of(layer)
-    for scale in (1e2, 1e4, 1e30):
-        y, _ = layer(x * scale, states)
-        assert y.isfinite().all()
-        assert float(y.detach().abs().max()) <= 1.5  # a state that a gate keeps may be above 1
-        for gradient in torch.autograd.grad(y.sum(), [*layer.parameters()]):
-            assert not gradient.isnan().any()
-
-
 def test_small_states_keep_their_digits(named: Fixture) -> None:
     """A tanh from an exponential alone would lose four of them."""
     layer = layer_of(named, "rnn_tanh")

@@ -17,7 +17,7 @@ from unrolled.recurrence.analytic import kernels
 from unrolled.recurrence.analytic.kernels import compiler, kernel_for
 from unrolled.recurrence.stack import Recurrence
 
-needs_kernels = pytest.mark.skipif(compiler() is None, reason="no C compiler, or no AVX-512")
+needs_kernels = pytest.mark.skipif(compiler() is None, reason="no C compiler, or no AVX2")
 
 
 @pytest.fixture(autouse=True)
