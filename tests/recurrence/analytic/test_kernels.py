@@ -75,15 +75,19 @@ def test_a_cell_that_has_none() -> None:
     assert kernel_for(Other(2, 3)) is None
 
 
-@pytest.mark.parametrize("command", ["false", "no-such-compiler"])
+@pytest.mark.parametrize(
+    ("command", "why"), [("false", "exit status 1"), ("no-such-compiler", "No such file")]
+)
 def test_a_compiler_that_fails_is_said_and_the_layer_runs(
-    command: str, monkeypatch: pytest.MonkeyPatch
+    command: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     monkeypatch.setenv("CC", command)
     layer = Recurrence(LSTM, 3, 4, backend="analytic")
     with (
-        pytest.warns(UserWarning, match=f"recurrent kernels failed.*{command}.*CC names another"),
+        pytest.warns(
+            UserWarning, match=f"recurrent kernels failed.*{command}: .*{why}.*CC names another"
+        ),
         torch.autocast("cpu", torch.bfloat16),
     ):
         y, _ = layer(torch.randn(5, 2, 3))

@@ -91,11 +91,13 @@ def _loaded() -> dict[type[Cell], Kernel]:
     try:
         library = ctypes.CDLL(str(_built(found)))
     except (OSError, subprocess.CalledProcessError) as error:
-        said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[:1]
+        why = str(error)
+        if isinstance(error, subprocess.CalledProcessError):
+            why = error.stderr.strip().partition("\n")[0] or f"exit status {error.returncode}"
         warnings.warn(
-            f"compiling the recurrent kernels failed ({found[0]}: {''.join(said)}): recurrences "
-            "run by PyTorch's operations, more slowly; CC names another compiler, and "
-            "UNROLLED_CACHE another folder for what it makes",
+            f"compiling the recurrent kernels failed ({found[0]}: {why}): recurrences run by "
+            "PyTorch's operations, more slowly; CC names another compiler, and UNROLLED_CACHE "
+            "another folder for what it makes",
             stacklevel=2,
         )
         return {}
