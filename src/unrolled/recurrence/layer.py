@@ -42,12 +42,10 @@ def run_layer(
             windows.append(steps.previous(windows[-1], first))
         x = torch.cat(windows, -1)
         before = (steps.final(x)[:, : inputs.shape[-1]],)
-    if backend == "native":
+    if backend in ("native", "analytic"):
+        whole = _native if backend == "native" else analytic_layer
         with replaced_parameters(cell, regularization.weights):
-            y, now = _native(cell, x, steps, now)
-    elif backend == "analytic":
-        with replaced_parameters(cell, regularization.weights):
-            y, now = analytic_layer(cell, x, steps, now)
+            y, now = whole(cell, x, steps, now)
     else:
         y, now = _recurrence(cell, x, steps, now, backend, regularization)
     now = (*now, *before)

@@ -1,12 +1,10 @@
 """What compiled passes hold to in either precision."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
 
+from compiled_passes import CELLS, Fixture, inputs_of, layer_of
 from unrolled.recurrence import analytic
 from unrolled.recurrence.analytic.kernels import compiler
 from unrolled.recurrence.stack import Recurrence, States
@@ -15,25 +13,6 @@ pytestmark = [
     pytest.mark.skipif(compiler() is None, reason="no C compiler, or no AVX2"),
     pytest.mark.parametrize("half", [False, True], ids=["fp32", "bf16"]),
 ]
-
-CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu", "irnn")
-Fixture = Callable[..., Any]
-
-
-def layer_of(named: Fixture, name: str) -> Recurrence:
-    # Widths that no vector instruction's is a divisor of.
-    torch.manual_seed(3)
-    return Recurrence(named(name), 24, 37, layers=2, backend="analytic")
-
-
-def inputs_of(layer: Recurrence) -> tuple[Tensor, States]:
-    torch.manual_seed(4)
-    x = torch.randn(11, 5, 24, requires_grad=True)
-    states = layer.initial_states(5, x.detach())
-    return x, tuple(
-        tuple((0.3 * torch.randn_like(part)).requires_grad_() for part in state)
-        for state in states
-    )
 
 
 def outputs(layer: Recurrence, x: Tensor, states: States, half: bool) -> tuple[Tensor, States]:

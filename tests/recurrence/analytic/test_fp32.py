@@ -1,30 +1,29 @@
 """Layers in compiled code give what PyTorch's operations do, at any size, with any threads."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from compiled_passes import CELLS, Fixture, inputs_of, layer_of
+from compiled_passes import everything as everything_of
 from unrolled.cells.lstm import LSTM
 from unrolled.recurrence import analytic
 from unrolled.recurrence.analytic import fp32, kernels
 from unrolled.recurrence.analytic.kernels import compiler, kernel_for
-from unrolled.recurrence.stack import Recurrence, States
+from unrolled.recurrence.stack import Recurrence
 from unrolled.recurrence.steps import Steps
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C compiler, or no AVX2")
 
-CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu", "irnn")
 # Of thirteen sequences: all equal; all but a few of them short; one of them long.
 LENGTHS = (
     None,
     [11, 11, 10, 9, 9, 9, 7, 5, 3, 3, 2, 1, 1],
     [11, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1],
 )
-Fixture = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True, params=[1, 3])
@@ -37,30 +36,10 @@ def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     torch.set_num_threads(before)
 
 
-def layer_of(named: Fixture, name: str, size: int = 37) -> Recurrence:
-    torch.manual_seed(3)
-    return Recurrence(named(name), 24, size, layers=2, backend="analytic")
-
-
-def inputs_of(layer: Recurrence, batch: int = 13) -> tuple[Tensor, States]:
-    torch.manual_seed(4)
-    x = torch.randn(11, batch, 24).requires_grad_()
-    states = layer.initial_states(batch, x.detach())
-    return x, tuple(
-        tuple((0.3 * torch.randn_like(part)).requires_grad_() for part in state)
-        for state in states
-    )
-
-
 def everything(
     layer: Recurrence, lengths: list[int] | None, with_gradients: Fixture, batch: int = 13
 ) -> list[Tensor]:
-    """Outputs, final states, and the gradients of all leaves."""
-    x, states = inputs_of(layer, batch)
-    leaves = [x, *(part for state in states for part in state), *layer.parameters()]
-    y, final = layer(x, states, None if lengths is None else torch.tensor(lengths))
-    results: list[Tensor] = with_gradients([y, *(p for state in final for p in state)], leaves)
-    return results
+    return everything_of(layer, *inputs_of(layer, batch), lengths, with_gradients)
 
 
 def truth_of(
@@ -68,14 +47,9 @@ def truth_of(
 ) -> list[Tensor]:
     """The same in double precision."""
     x, states = inputs_of(layer, batch)
-    layer = layer.double()
-    x, states = (
-        x.detach().double().requires_grad_(),
-        tuple(tuple(part.detach().double().requires_grad_() for part in s) for s in states),
-    )
-    leaves = [x, *(part for state in states for part in state), *layer.parameters()]
-    y, final = layer(x, states, None if lengths is None else torch.tensor(lengths))
-    results: list[Tensor] = with_gradients([y, *(p for state in final for p in state)], leaves)
+    doubles = tuple(tuple(p.detach().double().requires_grad_() for p in s) for s in states)
+    x = x.detach().double().requires_grad_()
+    results = everything_of(layer.double(), x, doubles, lengths, with_gradients)
     layer.float()
     return results
 
@@ -119,7 +93,7 @@ def test_sizes_that_fill_no_vector_and_batches_that_fill_no_block(
 @pytest.mark.parametrize("name", CELLS)
 def test_a_sequence_has_the_same_states_in_any_company(name: str, named: Fixture) -> None:
     layer = layer_of(named, name)
-    x, states = inputs_of(layer)
+    x, states = inputs_of(layer, 13)
     with torch.no_grad():
         y, _ = layer(x, states)
         alone, _ = layer(x[:, 4:5], tuple(tuple(p[4:5] for p in state) for state in states))
@@ -130,7 +104,7 @@ def test_a_sequence_has_the_same_states_in_any_company(name: str, named: Fixture
 def test_small_states_keep_their_digits(named: Fixture) -> None:
     """A tanh from an exponential alone would lose four of them."""
     layer = layer_of(named, "rnn_tanh")
-    x, states = inputs_of(layer)
+    x, states = inputs_of(layer, 13)
     for parameter in layer.parameters():
         parameter.data *= 1e-3
     zeros = tuple(tuple(torch.zeros_like(part) for part in state) for state in states)
@@ -143,7 +117,7 @@ def test_small_states_keep_their_digits(named: Fixture) -> None:
 
 def test_tensors_of_any_layout(named: Fixture) -> None:
     layer = layer_of(named, "gru")
-    x, states = inputs_of(layer)
+    x, states = inputs_of(layer, 13)
     expected = torch.autograd.grad(layer(x, states)[0].square().sum(), [x, *layer.parameters()])
     for index in range(2):
         weight = layer.get_parameter(f"cells.{index}.weight_hh")
@@ -206,7 +180,7 @@ def test_other_types_run_by_pytorchs_operations(
     named: Fixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layer = layer_of(named, "lstm")
-    x, states = inputs_of(layer)
+    x, states = inputs_of(layer, 13)
     monkeypatch.setattr(analytic, "fp32_steps", None)  # a call would fail
     doubles = tuple(tuple(part.double() for part in state) for state in states)
     assert layer.double()(x.double(), doubles)[0].dtype == torch.float64

@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from unrolled.cells.base import Cell, State
-from unrolled.cells.gated import GatedCell
-from unrolled.recurrence.analytic.kernels import Kernel
+from unrolled.recurrence.analytic.kernels import Kernel, applied
 from unrolled.recurrence.analytic.spans import first_rows
 from unrolled.recurrence.products import PackedWeight
 from unrolled.recurrence.steps import Steps
@@ -24,15 +23,7 @@ HALF = torch.bfloat16
 
 def bf16_steps(cell: Cell, kernel: Kernel, z: Tensor, steps: Steps, state: State) -> State:
     """The state of all steps of a cell that has a kernel, ``[rows, hidden_size]`` a part."""
-    assert isinstance(cell, GatedCell)
-    h, *rest = state
-    memory = rest[0] if rest else None
-    parameters = cell.weight_hh, cell.bias_hh
-    differentiated = torch.is_grad_enabled()
-    states: State = _Layer.apply(  # type: ignore[no-untyped-call]
-        z.to(HALF), h, memory, *parameters, steps, kernel, differentiated
-    )
-    return states
+    return applied(_Layer, cell, kernel, z.to(HALF), steps, state)
 
 
 class _Layer(torch.autograd.Function):

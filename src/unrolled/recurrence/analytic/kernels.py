@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from unrolled.cache import default_cache
-from unrolled.cells.base import Cell
+from unrolled.cells.base import Cell, State
+from unrolled.cells.gated import GatedCell
 from unrolled.cells.gru import GRU
 from unrolled.cells.irnn import IRNN
 from unrolled.cells.lstm import LSTM
 from unrolled.cells.rnn_relu import RnnRelu
 from unrolled.cells.rnn_tanh import RnnTanh
+from unrolled.recurrence.steps import Steps
 
 SOURCES = Path(__file__).with_name("csrc")
 COMPILERS = ("gcc", "cc", "clang")
@@ -70,6 +73,24 @@ class Kernel:
         self.backward_layer = function(f"{name}_backward_layer", _LAYER)
         self.pack = function("pack", [ctypes.c_long] * 4 + [ctypes.c_void_p] * 2)
         self.padded = function("padded", [ctypes.c_long], ctypes.c_long)
+
+
+def applied(
+    layer: type[torch.autograd.Function],
+    cell: Cell,
+    kernel: Kernel,
+    z: Tensor,
+    steps: Steps,
+    state: State,
+) -> State:
+    """What an autograd function that runs a kernel gives for a cell: the state of all steps."""
+    assert isinstance(cell, GatedCell)
+    h, *rest = state
+    memory = rest[0] if rest else None
+    parameters = cell.weight_hh, cell.bias_hh
+    differentiated = torch.is_grad_enabled()
+    states: State = layer.apply(z, h, memory, *parameters, steps, kernel, differentiated)
+    return states
 
 
 def kernel_for(cell: Cell) -> Kernel | None:

@@ -23,13 +23,13 @@
  *   to_product, to_projected  the gradients of those two, where a cell's differ both are written
  */
 #define FORWARD(cell)                                                                              \
-    static inline void NAME(cell##_forward_row)(                                                  \
+    static inline void NAME(cell##_forward_row)(                                                   \
         long size, const NUMBER *restrict product, const NUMBER *restrict projected,               \
         const float *restrict before, float *restrict kept, float *restrict memory,                \
         float *restrict out, NUMBER *restrict narrow)
 
 #define BACKWARD(cell)                                                                             \
-    static inline void NAME(cell##_backward_row)(                                                 \
+    static inline void NAME(cell##_backward_row)(                                                  \
         long size, const float *restrict kept, const float *restrict before,                       \
         const float *restrict state, const float *restrict given, const NUMBER *restrict later,    \
         const float *restrict given_memory, float *restrict carried, NUMBER *restrict to_product,  \
@@ -114,7 +114,7 @@ BACKWARD(gru) {
     }                                                                                              \
     BACKWARD(cell) {                                                                               \
         EACH(j) {                                                                                  \
-            const float to_h = given[j] + WIDE(later[j]), h = state[j];                                             \
+            const float to_h = given[j] + WIDE(later[j]), h = state[j];                            \
             to_product[j] = NARROW(slope);                                                         \
         }                                                                                          \
     }

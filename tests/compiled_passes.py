@@ -1,0 +1,46 @@
+"""What the tests of compiled passes share: a stack of two layers, and all that a pass gives."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unrolled.recurrence.stack import Recurrence, States
+
+CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu", "irnn")
+Fixture = Callable[..., Any]
+
+
+def layer_of(named: Fixture, name: str, size: int = 37) -> Recurrence:
+    """Two layers, by default of a width that no vector instruction's is a divisor of."""
+    torch.manual_seed(3)
+    return Recurrence(named(name), 24, size, layers=2, backend="analytic")
+
+
+def inputs_of(layer: Recurrence, batch: int = 5) -> tuple[Tensor, States]:
+    """Eleven steps, and states to begin with."""
+    torch.manual_seed(4)
+    x = torch.randn(11, batch, 24, requires_grad=True)
+    states = layer.initial_states(batch, x.detach())
+    return x, tuple(
+        tuple((0.3 * torch.randn_like(part)).requires_grad_() for part in state)
+        for state in states
+    )
+
+
+def everything(
+    layer: Recurrence,
+    x: Tensor,
+    states: States,
+    lengths: list[int] | None,
+    with_gradients: Fixture,
+    *,
+    half: bool = False,
+) -> list[Tensor]:
+    """Outputs, final states, and the gradients of all leaves."""
+    leaves = [x, *(part for state in states for part in state), *layer.parameters()]
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        y, final = layer(x, states, None if lengths is None else torch.tensor(lengths))
+    results: list[Tensor] = with_gradients([y, *(p for state in final for p in state)], leaves)
+    return results
