@@ -23,9 +23,9 @@ from typing import Any
 
 import torch
 
+from unrolled.recurrence.processor import cpu_name
 from unrolled.runs.files import write_json
 from unrolled.runs.record import find_runs, read_record
-from unrolled.training.environment import cpu_name
 from unrolled.training.threads import available_cores
 
 LAUNCHERS = ("local", "basic")

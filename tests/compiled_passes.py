@@ -6,10 +6,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unrolled.recurrence.analytic import kernels
 from unrolled.recurrence.stack import Recurrence, States
 
 CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu", "irnn")
 Fixture = Callable[..., Any]
+
+
+def forget_kernels() -> None:
+    """As in a new process."""
+    for known in (kernels._kernels, kernels._library, kernels._version):
+        known.cache_clear()
 
 
 def layer_of(named: Fixture, name: str, size: int = 37) -> Recurrence:

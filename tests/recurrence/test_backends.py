@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -203,23 +204,29 @@ def test_compiled_code_runs_what_is_long_enough_in_single_precision() -> None:
     assert choose(gru.double(), "auto", CPU) == "native"
 
 
-def test_torch_compile_and_torch_func_take_auto_as_it_is(named: Fixture) -> None:
-    layer = Recurrence(named("gru"), 3, 8)
-    x = torch.randn(11, 2, 3)
-    y, _ = layer(x)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message="Dynamo detected")
-        traced, _ = torch.compile(layer, backend="eager")(x)
-    torch.testing.assert_close(traced, y)
+@pytest.mark.parametrize("half", [False, True], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("name", ["gru", "lstm"])
+def test_torch_compile_and_torch_func_take_auto_as_it_is(
+    name: str, half: bool, named: Fixture
+) -> None:
+    layer, x = Recurrence(named(name), 3, 8), torch.randn(11, 2, 3)
+    close = partial(
+        torch.testing.assert_close, rtol=(0.05 if half else 1e-5), atol=(0.05 if half else 1e-6)
+    )
 
     def summed(parameters: dict[str, Tensor]) -> Tensor:
         output: Tensor = torch.func.functional_call(layer, parameters, (x,))[0]
         return output.sum()
 
-    found = torch.func.grad(summed)({key: p.detach() for key, p in layer.named_parameters()})
+    with torch.autocast("cpu", torch.bfloat16, enabled=half), warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Dynamo detected")
+        y, _ = layer(x)
+        traced, _ = torch.compile(layer, backend="eager")(x)
+        found = torch.func.grad(summed)({k: p.detach() for k, p in layer.named_parameters()})
+    close(traced, y)
     y.sum().backward()
     for key, parameter in layer.named_parameters():
-        torch.testing.assert_close(found[key], parameter.grad)
+        close(found[key], parameter.grad)
 
 
 @pytest.mark.usefixtures("without_kernels")

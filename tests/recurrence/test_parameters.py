@@ -1,6 +1,5 @@
 """What the engine does to products with a cell's weights changes their speed and nothing else."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -179,7 +178,7 @@ def kernels_of(work: Callable[[], Any]) -> set[str]:
 
 
 def test_large_products_go_to_the_faster_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "ONEDNN_GAINS", True)
+    monkeypatch.setitem(products.ONEDNN_GAINS, torch.float32, True)
     weight = torch.randn(300, 200)
     onednn = "mkldnn::_linear_pointwise"
     assert onednn in kernels_of(lambda: linear(torch.randn(64, 200), weight))
@@ -188,7 +187,7 @@ def test_large_products_go_to_the_faster_kernel(monkeypatch: pytest.MonkeyPatch)
     assert onednn not in kernels_of(lambda: linear(*doubles))
     with torch.autocast("cpu", torch.bfloat16):
         assert linear(torch.randn(64, 200), weight).dtype == torch.bfloat16
-    monkeypatch.setattr(products, "ONEDNN_GAINS", False)
+    monkeypatch.setitem(products.ONEDNN_GAINS, torch.float32, False)
     assert onednn not in kernels_of(lambda: linear(torch.randn(64, 200), weight))
 
 
@@ -196,7 +195,7 @@ def test_large_products_go_to_the_faster_kernel(monkeypatch: pytest.MonkeyPatch)
 def test_large_steps_go_to_the_faster_kernel_both_ways(
     monkeypatch: pytest.MonkeyPatch, gains: bool
 ) -> None:
-    monkeypatch.setattr(products, "ONEDNN_GAINS", gains)
+    monkeypatch.setitem(products.ONEDNN_GAINS, torch.float32, gains)
     layer = Recurrence(LSTM, 8, 200, backend="eager")
 
     def work() -> None:
@@ -207,13 +206,26 @@ def test_large_steps_go_to_the_faster_kernel_both_ways(
     assert ("mkldnn::_reorder_linear_weight" in names) == gains
 
 
-def test_onednn_is_taken_where_there_is_avx_512_alone() -> None:
-    here = torch.backends.cpu.get_cpu_capability() == "AVX512"
-    assert here == products.ONEDNN_GAINS
-    asked = "from unrolled.recurrence.products import ONEDNN_GAINS; print(ONEDNN_GAINS)"
-    without = {**os.environ, "ATEN_CPU_CAPABILITY": "avx2"}
-    command = [sys.executable, "-c", asked]
-    assert subprocess.check_output(command, env=without, text=True) == "False\n"
+@pytest.mark.parametrize(
+    ("capability", "name", "gains"),
+    [
+        ("AVX512", "AMD EPYC", [True, True]),
+        ("AVX512", "Intel(R) Xeon(R) Processor", [False, True]),
+        ("AVX2", "AMD EPYC", [False, False]),
+    ],
+)
+def test_onednn_is_taken_where_mkl_does_not_use_the_processor(
+    capability: str, name: str, gains: list[bool]
+) -> None:
+    asked = (
+        "import torch, unrolled.recurrence.processor as processor\n"
+        f"torch.backends.cpu.get_cpu_capability = lambda: {capability!r}\n"
+        f"processor.cpu_name = lambda: {name!r}\n"
+        "from unrolled.recurrence.products import ONEDNN_GAINS\n"
+        "print(ONEDNN_GAINS[torch.float32], ONEDNN_GAINS[torch.bfloat16])"
+    )
+    found = subprocess.check_output([sys.executable, "-c", asked], text=True)
+    assert found.split() == [*map(str, gains)]
 
 
 class Tied(Cell):

@@ -9,24 +9,25 @@ from unrolled.cells.lstm import LSTM
 from unrolled.errors import ConfigError
 from unrolled.recurrence import compiled
 from unrolled.recurrence.analytic import has_analytic
-from unrolled.recurrence.analytic.kernels import kernel_for
+from unrolled.recurrence.analytic.kernels import has_tiles, kernel_for
 from unrolled.recurrence.products import SMALLEST_ROWS
 
 BACKENDS = ("auto", "native", "analytic", "eager", "compiled", "scan")
-# From so many steps, a CPU runs layers faster by compiled code of ours (analytic/fp32.py) than by
-# PyTorch's kernels: it has to arrange the weights first.
+# From so many steps, a CPU runs layers faster by compiled code of ours (analytic/c_layer.py) than
+# by PyTorch's kernels: it has to arrange the weights first.
 COMPILED_STEPS = 8
 # Up to so many recurrent weights, an LSTM too, for which PyTorch has oneDNN's kernel.
 COMPILED_LSTM_WEIGHTS = 300_000
 # From so many multiplications a step, ``analytic`` is faster without that, too: PyTorch's kernels
 # multiply by MKL and add up a weight's gradient step by step.
 LARGE_STEP = 6_000_000
-# From so many, ``analytic`` gains by products in half precision.
+# From so many, it gains by products in half precision; where compiled code has the processor's
+# tiles (AMX), from so many.
 HALF_STEP = 2_000_000
-# From so many, it is then faster than oneDNN's kernel for the LSTM, which stays in fp32: with
-# compiled kernels between its products, and without.
-HALF_LSTM_STEP = 6_000_000
-HALF_LSTM_STEP_UNFUSED = 12_000_000
+HALF_STEP_BY_TILES = 500_000
+# From so many, it is then faster without compiled code than oneDNN's kernel for the LSTM, which
+# stays in fp32.
+HALF_LSTM_STEP = 12_000_000
 
 
 def choose(
@@ -83,7 +84,9 @@ def choose(
         # on a GPU the loop waits for the launch of every kernel.
         if device.type == "cuda":
             order = ["native", "scan", "compiled", "eager"]
-        elif _analytic_is_faster(cell, device, batch, length, unequal=unequal, half=half):
+        elif not _traced() and _analytic_is_faster(
+            cell, device, batch, length, unequal=unequal, half=half
+        ):
             order = ["analytic", "eager"]
         else:
             order = ["native", "scan", "eager"]
@@ -105,7 +108,8 @@ def gains_by_half(cell: Cell, backend: str, batch: int) -> bool:
     """
     if backend != "analytic" or not isinstance(cell, GatedCell):
         return False
-    return batch * cell.weight_hh.numel() >= HALF_STEP
+    smallest = HALF_STEP_BY_TILES if kernel_for(cell) and has_tiles() else HALF_STEP
+    return batch * cell.weight_hh.numel() >= smallest
 
 
 def _analytic_is_faster(
@@ -120,20 +124,18 @@ def _analytic_is_faster(
     if not half and many and _runs_compiled(cell, device):
         return not lstm or weights <= COMPILED_LSTM_WEIGHTS
     if lstm:
-        if not half or batch * weights < HALF_LSTM_STEP:
-            return False
-        return batch * weights >= HALF_LSTM_STEP_UNFUSED or kernel_for(cell) is not None
-    # oneDNN has no kernel for it, and PyTorch's would round the state to half precision, too.
+        return half and (kernel_for(cell) is not None or batch * weights >= HALF_LSTM_STEP)
+    # Under half precision PyTorch's kernels round the state, too.
     return half or (batch >= SMALLEST_ROWS and batch * weights >= LARGE_STEP)
 
 
 def _runs_compiled(cell: GatedCell, device: torch.device) -> bool:
-    """Whether whole layers of a cell are run by compiled code in fp32; not within a program that
-    is traced by torch.compile, or changed by torch.func, which know PyTorch's operations."""
-    return (
-        cell.weight_hh.dtype == torch.float32
-        and device.type == "cpu"
-        and not torch.compiler.is_compiling()
-        and not torch._C._are_functorch_transforms_active()
-        and kernel_for(cell) is not None
-    )
+    """Whether whole layers of a cell are run by compiled code in fp32."""
+    whole = cell.weight_hh.dtype == torch.float32 and device.type == "cpu"
+    return whole and kernel_for(cell) is not None
+
+
+def _traced() -> bool:
+    """Whether this is within a program that is traced by torch.compile, or changed by torch.func,
+    which know PyTorch's operations."""
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()

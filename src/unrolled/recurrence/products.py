@@ -1,8 +1,9 @@
 """Products with a weight by the fastest exact kernel, and its gradient accumulated over time.
 
 PyTorch sends fp32 products on CPUs to MKL, which uses AVX-512 on Intel's processors alone: on
-AMD's with AVX-512 it reaches half of oneDNN's rate, and without AVX-512 the two are as fast. So
-where there is AVX-512 a product that is large enough goes to oneDNN here; both round as fp32 does.
+AMD's with AVX-512 it reaches half of oneDNN's rate, and without AVX-512 the two are as fast; on
+Intel's MKL is the faster one. So on AMD's with AVX-512 a product that is large enough goes to
+oneDNN here; both round as fp32 does.
 """
 
 from collections.abc import Callable
@@ -15,10 +16,15 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from unrolled.cells.autocast import half_type
+from unrolled.recurrence.processor import cpu_name
 
-# Whether oneDNN may be faster. Without AVX-512 its overhead makes small products slower by up to
-# two thirds.
-ONEDNN_GAINS = torch.backends.cpu.get_cpu_capability() == "AVX512"
+# Whether oneDNN may be faster, where it is asked with a weight that is packed for it. Without
+# AVX-512 its overhead makes small products slower by up to two thirds.
+_avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
+ONEDNN_GAINS = {
+    torch.float32: _avx512 and "Intel" not in cpu_name(),
+    torch.bfloat16: _avx512,
+}
 # Below these a product takes less time than oneDNN's own overhead of about 10 µs.
 SMALLEST_ROWS = 8
 SMALLEST_PRODUCT = 1_500_000
@@ -118,17 +124,15 @@ class PackedWeight:
 
     def product(self, x: Tensor) -> Tensor:
         """``x weightᵀ + bias``, block by block where there are blocks."""
-        return self.rounded_product(x).to(self.dtype)
-
-    def rounded_product(self, x: Tensor) -> Tensor:
-        """As ``product``, in the type that factors are rounded to."""
         if self.half is not None:
             x = x.to(self.half)
         if self.weight.dim() == 3:
-            return x @ self.weight
-        if self._suits_onednn(x, self.weight):
-            return _onednn(x, self._pack(len(x), transposed=False), self.bias)
-        return F.linear(x, self.weight, self.bias)
+            y = x @ self.weight
+        elif self._suits_onednn(x, self.weight):
+            y = _onednn(x, self._pack(len(x), transposed=False), self.bias)
+        else:
+            y = F.linear(x, self.weight, self.bias)
+        return y.to(self.dtype)
 
     def add_product(self, x: Tensor, addend: Tensor, out: Tensor) -> Tensor:
         """``addend + x weightᵀ + bias``, written into ``out``."""
@@ -146,17 +150,15 @@ class PackedWeight:
 
     def input_gradient(self, grad: Tensor) -> Tensor:
         """The gradient of ``x``."""
-        return self.rounded_input_gradient(grad).to(self.dtype)
-
-    def rounded_input_gradient(self, grad: Tensor) -> Tensor:
-        """As ``input_gradient``, in the type that factors are rounded to."""
         if self.half is not None:
             grad = grad.to(self.half)
         if self.weight.dim() == 3:
-            return grad @ self.weight.mT
-        if self._suits_onednn(grad, self._columns):
-            return _onednn(grad, self._pack(len(grad), transposed=True), None)
-        return grad @ self.weight
+            of_x = grad @ self.weight.mT
+        elif self._suits_onednn(grad, self._columns):
+            of_x = _onednn(grad, self._pack(len(grad), transposed=True), None)
+        else:
+            of_x = grad @ self.weight
+        return of_x.to(self.dtype)
 
     def gradient(self, x: Tensor, grad: Tensor) -> Tensor:
         """The weight's gradient over all rows, ``[rows, inputs]`` and ``[rows, outputs]``; with
@@ -196,10 +198,9 @@ def product(x: Tensor, weight: Tensor) -> Tensor:
 
 def _suits_onednn(x: Tensor, weight: Tensor, smallest: int = SMALLEST_PRODUCT) -> bool:
     return bool(
-        ONEDNN_GAINS
+        ONEDNN_GAINS.get(x.dtype)
         and x.device.type == "cpu"
         and x.dtype == weight.dtype
-        and x.dtype in (torch.float32, torch.bfloat16)
         and weight.dim() == 2
         and x.numel() >= SMALLEST_ROWS * weight.shape[1]
         and x.numel() * weight.shape[0] >= smallest

@@ -14,6 +14,7 @@ from unrolled.config.build import OURS
 from unrolled.config.plugins import plugin_of
 from unrolled.config.schema import BUILT
 from unrolled.recurrence.analytic.kernels import compiler
+from unrolled.recurrence.processor import cpu_name, instruction_set
 
 PACKAGES = (
     "pytorch-lightning",
@@ -39,7 +40,7 @@ def describe_environment(config: DictConfig | None = None) -> dict[str, Any]:
         "packages": {name: version(name) for name in PACKAGES} | _plugins(config),
         "platform": platform.platform(),
         "cpu": cpu_name(),
-        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "instruction_set": instruction_set(),
         "c_compiler": compiler(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -53,16 +54,6 @@ def _plugins(config: DictConfig | None) -> dict[str, str]:
     targets = [str(node.get("_target_", "")) for node in nodes]
     found = [plugin_of(one) for one in targets if one and not one.startswith(OURS)]
     return {plugin.distribution: plugin.version for plugin in found if plugin}
-
-
-def cpu_name() -> str:
-    """The processor's model, as far as the system tells."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _source() -> dict[str, Any]:

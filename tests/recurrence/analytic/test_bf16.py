@@ -1,15 +1,33 @@
 """The compiled passes round as the written-out ones do, and lose nothing that those keep."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
 from compiled_passes import CELLS, Fixture, everything, inputs_of, layer_of
 from unrolled.recurrence import analytic
+from unrolled.recurrence.analytic import kernels
 from unrolled.recurrence.analytic.kernels import compiler
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C compiler, or no AVX2")
 
 LENGTHS = (None, [11, 7, 3, 3, 1], [11, 11, 11, 11, 4])
+
+
+WAYS = (kernels.TILES, kernels.PAIRS, kernels.WIDENED)
+
+
+@pytest.fixture(params=WAYS, ids=["tiles", "pairs", "widened"])
+def way(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Products in each way that this processor has."""
+    library = kernels._library()
+    assert library is not None
+    before = library.way_taken()
+    if not library.take_way(request.param):
+        pytest.skip("this processor does not multiply so")
+    yield request.param
+    library.take_way(before)
 
 
 def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,6 +38,7 @@ def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", CELLS)
 def test_as_far_from_the_truth_as_without_kernels(
     name: str,
+    way: int,
     lengths: list[int] | None,
     named: Fixture,
     with_gradients: Fixture,
@@ -38,13 +57,38 @@ def test_as_far_from_the_truth_as_without_kernels(
         assert float((one - true).detach().norm()) <= allowed
 
 
-def test_other_types_run_by_pytorchs_operations(
-    named: Fixture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("size", [1, 7, 15, 16, 17, 31, 32, 33, 48, 65])
+def test_sizes_that_fill_no_tile_and_batches_that_fill_no_block(
+    size: int, way: int, named: Fixture, with_gradients: Fixture
 ) -> None:
-    layer = layer_of(named, "lstm")
-    x, states = inputs_of(layer)
-    monkeypatch.setattr(analytic, "bf16_steps", None)  # a call would fail
-    assert layer(x, states)[0].dtype == torch.float32
-    assert layer.double()(x.double())[0].dtype == torch.float64
-    with torch.autocast("cpu", torch.float16):
-        assert layer.float()(x, states)[0].isfinite().all()
+    for batch in (*range(1, 9), 13, 16, 17, 33, 64, 71):
+        for name in ("lstm", "gru", "rnn_tanh"):
+            layer = layer_of(named, name, size)
+            truth = everything(layer, *inputs_of(layer, batch), None, with_gradients, half=False)
+            found = everything(layer, *inputs_of(layer, batch), None, with_gradients, half=True)
+            for one, true in zip(found, truth, strict=True):
+                # A gradient of one number is a sum that may cancel.
+                allowed = 2**-5 * float(true.detach().norm()) + 2**-4 * true.numel() ** 0.5
+                assert float((one - true).detach().norm()) <= allowed
+
+
+def test_ways_to_multiply_differ_by_rounding(
+    way: int, named: Fixture, with_gradients: Fixture
+) -> None:
+    """In fp32, but for a state that is then rounded to the bf16 number next to the other's."""
+    layer = layer_of(named, "gru", 48)
+    found = everything(layer, *inputs_of(layer, 19), None, with_gradients, half=True)
+    library = kernels._library()
+    assert library is not None
+    library.take_way(kernels.WIDENED)
+    plain = everything(layer, *inputs_of(layer, 19), None, with_gradients, half=True)
+    for one, other in zip(found, plain, strict=True):
+        assert float((one - other).detach().norm()) <= 2**-8 * float(other.detach().norm())
+
+
+def test_where_nothing_is_set_the_fastest_way_is_taken() -> None:
+    library = kernels._library()
+    assert library is not None
+    fastest = library.way_taken()
+    assert fastest == next(one for one in WAYS if library.take_way(one))
+    assert kernels.has_tiles() == (fastest == kernels.TILES)

@@ -6,8 +6,10 @@ from torch import Tensor
 
 from compiled_passes import CELLS, Fixture, inputs_of, layer_of
 from unrolled.recurrence import analytic
-from unrolled.recurrence.analytic.kernels import compiler
+from unrolled.recurrence.analytic import c_layer
+from unrolled.recurrence.analytic.kernels import compiler, kernel_for
 from unrolled.recurrence.stack import Recurrence, States
+from unrolled.recurrence.steps import Steps
 
 pytestmark = [
     pytest.mark.skipif(compiler() is None, reason="no C compiler, or no AVX2"),
@@ -52,7 +54,8 @@ def test_the_gradient_of_one_final_state_alone(
 
 @pytest.mark.parametrize("name", CELLS)
 def test_nothing_hides_a_number_that_is_none(name: str, half: bool, named: Fixture) -> None:
-    layer = layer_of(named, name)
+    # Of sizes that are not in eights oneDNN's tiles read a row's neighbour, too, times zero.
+    layer = layer_of(named, name, 40)
     x, states = inputs_of(layer)
     with torch.no_grad():
         x[4, 2, 7] = torch.nan
@@ -76,3 +79,41 @@ def test_gates_saturate_at_any_size(name: str, half: bool, named: Fixture) -> No
         assert float(y.detach().abs().max()) <= 1.5  # a state that a gate keeps may be above 1
         for gradient in torch.autograd.grad(y.sum(), [*layer.parameters()]):
             assert not gradient.isnan().any()
+
+
+@pytest.mark.parametrize("lengths", [[13] * 11, [13, 13, 9, 9, 4, 1], [13, 1, 1, 1, 1]])
+def test_threads_change_nothing(
+    lengths: list[int], half: bool, named: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what is compiled; PyTorch's products round by their threads."""
+    monkeypatch.setattr(c_layer, "SHARE", 1)
+    before = torch.get_num_threads()
+    dtype = torch.bfloat16 if half else torch.float32
+    for name in CELLS:
+        cell = named(name)(24, 37)
+        kernel, steps = kernel_for(cell), Steps(lengths)
+        assert kernel is not None
+        state = tuple(0.3 * torch.randn(13, 37) for _ in cell.state_names)
+        z = torch.randn(steps.rows, len(cell.get_parameter("weight_hh"))).to(dtype)
+        results = []
+        for number in (3, 1):
+            torch.set_num_threads(number)
+            states = c_layer.c_layer_steps(cell, kernel[dtype], z.requires_grad_(), steps, state)
+            total = torch.stack([part.square().sum() for part in states]).sum()
+            results.append([*states, *torch.autograd.grad(total, z)])
+        torch.set_num_threads(before)
+        assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+
+
+def test_other_types_run_by_pytorchs_operations(
+    half: bool, named: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = layer_of(named, "lstm")
+    x, states = inputs_of(layer)
+    monkeypatch.setattr(analytic, "c_layer_steps", None)  # a call would fail
+    with pytest.raises(TypeError, match="not callable"):
+        outputs(layer, x, states, half)
+    doubles = tuple(tuple(part.double() for part in state) for state in states)
+    assert layer.double()(x.double(), doubles)[0].dtype == torch.float64
+    with torch.autocast("cpu", torch.float16):
+        assert layer.float()(x, states)[0].isfinite().all()

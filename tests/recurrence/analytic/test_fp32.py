@@ -7,14 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from compiled_passes import CELLS, Fixture, inputs_of, layer_of
+from compiled_passes import CELLS, Fixture, forget_kernels, inputs_of, layer_of
 from compiled_passes import everything as everything_of
 from unrolled.cells.lstm import LSTM
 from unrolled.recurrence import analytic
-from unrolled.recurrence.analytic import fp32, kernels
+from unrolled.recurrence.analytic import c_layer, kernels
 from unrolled.recurrence.analytic.kernels import compiler, kernel_for
 from unrolled.recurrence.stack import Recurrence
-from unrolled.recurrence.steps import Steps
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C compiler, or no AVX2")
 
@@ -30,7 +29,7 @@ LENGTHS = (
 def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """With one thread, and with three that have work however little there is."""
     before = torch.get_num_threads()
-    monkeypatch.setattr(fp32, "SHARE", 1)
+    monkeypatch.setattr(c_layer, "SHARE", 1)
     torch.set_num_threads(request.param)
     yield request.param
     torch.set_num_threads(before)
@@ -67,7 +66,7 @@ def test_as_far_from_the_truth_as_pytorchs_operations(
     compiled = everything(layer, lengths, with_gradients)
     with monkeypatch.context() as without:
         without.setattr(analytic, "kernel_for", lambda cell: None)
-        without.setattr(analytic, "fp32_steps", None)  # a call would fail
+        without.setattr(analytic, "c_layer_steps", None)  # a call would fail
         plain = everything(layer, lengths, with_gradients)
     truth = truth_of(layer, lengths, with_gradients)
     for one, other, true in zip(compiled, plain, truth, strict=True):
@@ -138,32 +137,14 @@ def test_the_width_of_vectors_changes_nothing(
     monkeypatch.setattr(kernels, "FLAGS", (*kernels.FLAGS, f"-DWIDTH={other}"))
     monkeypatch.setenv("UNROLLED_CACHE", str(tmp_path))
     before = kernel_for(LSTM(2, 3))
-    kernels._loaded.cache_clear()
+    forget_kernels()
     try:
         assert kernel_for(LSTM(2, 3)) is not before
         for layer, ones in zip(layers, expected, strict=True):
             found = everything(layer, LENGTHS[1], with_gradients)
             assert all(torch.equal(one, two) for one, two in zip(ones, found, strict=True))
     finally:
-        kernels._loaded.cache_clear()
-
-
-@pytest.mark.parametrize("lengths", [[13] * 11, [13, 13, 9, 9, 4, 1], [13, 1, 1, 1, 1]])
-def test_threads_change_nothing(lengths: list[int], named: Fixture, threads: int) -> None:
-    """Of what is compiled; PyTorch's products round by their threads."""
-    for name in CELLS:
-        cell = named(name)(24, 37)
-        kernel, steps = kernel_for(cell), Steps(lengths)
-        assert kernel is not None
-        state = tuple(0.3 * torch.randn(13, 37) for _ in cell.state_names)
-        z = torch.randn(steps.rows, len(cell.get_parameter("weight_hh")), requires_grad=True)
-        results = []
-        for number in (threads, 1):
-            torch.set_num_threads(number)
-            states = fp32.fp32_steps(cell, kernel, z, steps, state)
-            total = torch.stack([part.square().sum() for part in states]).sum()
-            results.append([*states, *torch.autograd.grad(total, z)])
-        assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+        forget_kernels()
 
 
 def test_without_openmp_there_is_one_thread(
@@ -171,18 +152,6 @@ def test_without_openmp_there_is_one_thread(
 ) -> None:
     layer = layer_of(named, "lstm")
     expected = everything(layer, None, with_gradients)
-    monkeypatch.setattr(fp32, "PARALLEL", None)
+    monkeypatch.setattr(c_layer, "PARALLEL", None)
     for one, other in zip(expected, everything(layer, None, with_gradients), strict=True):
         torch.testing.assert_close(one, other)
-
-
-def test_other_types_run_by_pytorchs_operations(
-    named: Fixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    layer = layer_of(named, "lstm")
-    x, states = inputs_of(layer, 13)
-    monkeypatch.setattr(analytic, "fp32_steps", None)  # a call would fail
-    doubles = tuple(tuple(part.double() for part in state) for state in states)
-    assert layer.double()(x.double(), doubles)[0].dtype == torch.float64
-    with torch.autocast("cpu", torch.float16):
-        assert layer.float()(x, states)[0].isfinite().all()

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from compiled_passes import forget_kernels
 from unrolled.cells.lstm import LSTM
 from unrolled.cells.min_gru import MinGRU
-from unrolled.recurrence.analytic import kernels
 from unrolled.recurrence.analytic.kernels import compiler, kernel_for
 from unrolled.recurrence.stack import Recurrence
 
@@ -22,11 +22,9 @@ needs_kernels = pytest.mark.skipif(compiler() is None, reason="no C compiler, or
 
 @pytest.fixture(autouse=True)
 def _as_a_new_process() -> Iterator[None]:
-    kernels._loaded.cache_clear()
-    kernels._version.cache_clear()
+    forget_kernels()
     yield
-    kernels._loaded.cache_clear()
-    kernels._version.cache_clear()
+    forget_kernels()
 
 
 @pytest.fixture
@@ -61,7 +59,7 @@ def test_a_second_process_finds_what_the_first_has_compiled(counting: Path) -> N
 def test_another_compiler_makes_its_own(counting: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert kernel_for(LSTM(2, 3)) is not None
     monkeypatch.delenv("CC")
-    kernels._loaded.cache_clear()
+    forget_kernels()
     assert kernel_for(LSTM(2, 3)) is not None
     assert len([*(counting.parent / "cache").iterdir()]) == 2
 
@@ -105,7 +103,7 @@ def test_without_a_compiler_or_the_instructions_nothing_is_said(
         warnings.simplefilter("error")
         monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
         assert kernel_for(LSTM(2, 3)) is None
-        kernels._loaded.cache_clear()
+        forget_kernels()
         monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
         monkeypatch.setenv("PATH", "")
         assert kernel_for(LSTM(2, 3)) is None

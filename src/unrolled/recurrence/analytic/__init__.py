@@ -9,8 +9,7 @@ from unrolled.cells.autocast import half_type
 from unrolled.cells.base import Cell, State
 from unrolled.cells.gated import GatedCell
 from unrolled.cells.lstm import LSTM
-from unrolled.recurrence.analytic.bf16 import bf16_steps
-from unrolled.recurrence.analytic.fp32 import fp32_steps
+from unrolled.recurrence.analytic.c_layer import c_layer_steps
 from unrolled.recurrence.analytic.kernels import kernel_for
 from unrolled.recurrence.analytic.lstm import lstm_steps
 from unrolled.recurrence.analytic.one_state import EQUATIONS, one_state_steps
@@ -39,13 +38,13 @@ def analytic_layer(cell: Cell, x: Tensor, steps: Steps, state: State) -> tuple[T
     """
     assert isinstance(cell, GatedCell)
     z = linear(x, cell.weight_ih, cell.bias_ih)
-    half, kernel = half_type(z.device), None
+    half = half_type(z.device)
+    dtype = z.dtype if half is None else half
+    kernel = None
     if z.device.type == "cpu" and state[0].dtype == torch.float32:
         kernel = kernel_for(cell)
-    if kernel is not None and half == torch.bfloat16:
-        states = bf16_steps(cell, kernel, z, steps, state)
-    elif kernel is not None and half is None:
-        states = fp32_steps(cell, kernel, z, steps, state)
+    if kernel is not None and dtype in kernel:
+        states = c_layer_steps(cell, kernel[dtype], z.to(dtype), steps, state)
     else:
         run = lstm_steps if _is_lstm(cell) else one_state_steps
         states = run(cell, z if half is None else z.float(), steps, state)

@@ -10,20 +10,17 @@ import subprocess
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from unrolled.cache import default_cache
-from unrolled.cells.base import Cell, State
-from unrolled.cells.gated import GatedCell
+from unrolled.cells.base import Cell
 from unrolled.cells.gru import GRU
 from unrolled.cells.irnn import IRNN
 from unrolled.cells.lstm import LSTM
 from unrolled.cells.rnn_relu import RnnRelu
 from unrolled.cells.rnn_tanh import RnnTanh
-from unrolled.recurrence.steps import Steps
+from unrolled.recurrence.analytic.passes import Passes
 
 SOURCES = Path(__file__).with_name("csrc")
 COMPILERS = ("gcc", "cc", "clang")
@@ -35,67 +32,22 @@ FLAGS = (
     *("-O3", "-mprefer-vector-width=512", "-ffp-contract=fast"),
     *("-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"),
 )
-# As csrc/bf16.c has them: numbers of rows and of columns, and where the tensors begin.
-_FORWARD = [ctypes.c_long] * 2 + [ctypes.c_void_p] * 7
-_BACKWARD = [ctypes.c_long] * 2 + [ctypes.c_void_p] * 5 + [ctypes.c_long] + [ctypes.c_void_p] * 4
-# As csrc/fp32.c: the layer, and what runs a function in several threads.
-_LAYER = [ctypes.c_void_p] * 2
+# Ways to multiply in bf16, as csrc/bf16.c counts them: by AMX, by AVX-512's pairs, in fp32.
+TILES, PAIRS, WIDENED = 2, 1, 0
 
-
-class Kernel:
-    """A cell's passes over time: what lies between two products in bf16, whole layers in fp32.
-
-    Args:
-        library: csrc, compiled.
-        name: how its functions there begin.
-        kept: how many times the hidden size forward keeps for backward, besides the states.
-        splits: whether the recurrent product and the projected input have different gradients.
-
-    Attributes:
-        forward, backward: the functions of csrc/bf16.c, with the arguments that it lists.
-        forward_layer, backward_layer: those of csrc/fp32.c.
-        pack, padded: what prepares a matrix for its products.
-    """
-
-    def __init__(
-        self, library: ctypes.CDLL, name: str, kept: int = 0, *, splits: bool = False
-    ) -> None:
-        self.kept, self.splits = kept, splits
-
-        def function(named: str, arguments: list[Any], result: Any = None) -> Any:
-            one = library[named]
-            one.argtypes, one.restype = arguments, result
-            return one
-
-        self.forward = function(f"{name}_forward", _FORWARD)
-        self.backward = function(f"{name}_backward", _BACKWARD)
-        self.forward_layer = function(f"{name}_forward_layer", _LAYER)
-        self.backward_layer = function(f"{name}_backward_layer", _LAYER)
-        self.pack = function("pack", [ctypes.c_long] * 4 + [ctypes.c_void_p] * 2)
-        self.padded = function("padded", [ctypes.c_long], ctypes.c_long)
-
-
-def applied(
-    layer: type[torch.autograd.Function],
-    cell: Cell,
-    kernel: Kernel,
-    z: Tensor,
-    steps: Steps,
-    state: State,
-) -> State:
-    """What an autograd function that runs a kernel gives for a cell: the state of all steps."""
-    assert isinstance(cell, GatedCell)
-    h, *rest = state
-    memory = rest[0] if rest else None
-    parameters = cell.weight_hh, cell.bias_hh
-    differentiated = torch.is_grad_enabled()
-    states: State = layer.apply(z, h, memory, *parameters, steps, kernel, differentiated)
-    return states
+# A cell's passes, by the type of their products.
+Kernel = dict[torch.dtype, Passes]
 
 
 def kernel_for(cell: Cell) -> Kernel | None:
-    """A cell's kernel on this processor; None where there is none, or no compiler."""
-    return _loaded().get(type(cell))
+    """A cell's passes on this processor; None where there are none, or no compiler."""
+    return _kernels().get(type(cell))
+
+
+def has_tiles() -> bool:
+    """Whether there are kernels, and their products in bf16 are by AMX."""
+    library = _library()
+    return library is not None and library.way_taken() == TILES
 
 
 def compiler() -> str | None:
@@ -105,10 +57,32 @@ def compiler() -> str | None:
 
 
 @functools.cache
-def _loaded() -> dict[type[Cell], Kernel]:
+def _kernels() -> dict[type[Cell], Kernel]:
+    library = _library()
+    if library is None:
+        return {}
+
+    def kernel(name: str, kept: int = 0, *, splits: bool = False) -> Kernel:
+        return {
+            dtype: Passes(library, name, dtype, kept, splits=splits)
+            for dtype in (torch.float32, torch.bfloat16)
+        }
+
+    # By exact class: a subclass may have another step.
+    return {
+        LSTM: kernel("lstm", 4),
+        GRU: kernel("gru", 4, splits=True),
+        RnnTanh: kernel("tanh"),
+        RnnRelu: kernel("relu"),
+        IRNN: kernel("relu"),
+    }
+
+
+@functools.cache
+def _library() -> ctypes.CDLL | None:
     found = _command()
     if found is None:
-        return {}
+        return None
     try:
         library = ctypes.CDLL(str(_built(found)))
     except (OSError, subprocess.CalledProcessError) as error:
@@ -121,15 +95,10 @@ def _loaded() -> dict[type[Cell], Kernel]:
             "another folder for what it makes",
             stacklevel=2,
         )
-        return {}
-    # By exact class: a subclass may have another step.
-    return {
-        LSTM: Kernel(library, "lstm", 4),
-        GRU: Kernel(library, "gru", 4, splits=True),
-        RnnTanh: Kernel(library, "tanh"),
-        RnnRelu: Kernel(library, "relu"),
-        IRNN: Kernel(library, "relu"),
-    }
+        return None
+    # The fastest that the processor has.
+    next(way for way in (TILES, PAIRS, WIDENED) if library.take_way(way))
+    return library
 
 
 def _command() -> list[str] | None:

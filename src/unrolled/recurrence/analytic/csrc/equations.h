@@ -1,6 +1,6 @@
 /* One sequence's step of each cell, forwards and backwards, for all that lies between two products.
  *
- * The file is included once for each type that products come in, with these defined:
+ * The file is included once for each type that products read, with these defined:
  *   NUMBER      the type; WIDE(x), NARROW(x): it as a float, and a float in it
  *   TANH        the tanh that is exact enough for it
  *   NAME(x)     x with the type's name
@@ -13,7 +13,7 @@
  *   product   the recurrent product with its bias; projected: the projected input
  *   before    the fp32 state of the step before: c of an LSTM, h of the others
  *   kept      what backward needs besides the states
- *   memory    c of an LSTM; out: the new h in fp32; narrow: what FEED writes
+ *   memory    c of an LSTM; out: the new h in fp32; fed: what FEED writes
  *
  * backward
  *   kept, before  as above; state: c of an LSTM, h of the others, after the step
@@ -24,14 +24,14 @@
  */
 #define FORWARD(cell)                                                                              \
     static inline void NAME(cell##_forward_row)(                                                   \
-        long size, const NUMBER *restrict product, const NUMBER *restrict projected,               \
+        long size, const float *restrict product, const NUMBER *restrict projected,                \
         const float *restrict before, float *restrict kept, float *restrict memory,                \
-        float *restrict out, NUMBER *restrict narrow)
+        float *restrict out, NUMBER *restrict fed)
 
 #define BACKWARD(cell)                                                                             \
     static inline void NAME(cell##_backward_row)(                                                  \
         long size, const float *restrict kept, const float *restrict before,                       \
-        const float *restrict state, const float *restrict given, const NUMBER *restrict later,    \
+        const float *restrict state, const float *restrict given, const float *restrict later,     \
         const float *restrict given_memory, float *restrict carried, NUMBER *restrict to_product,  \
         NUMBER *restrict to_projected)
 
@@ -40,10 +40,10 @@
 
 FORWARD(lstm) {
     EACH(j) {
-        const float i = sigmoid(WIDE(product[j]) + WIDE(projected[j]));
-        const float f = sigmoid(WIDE(product[size + j]) + WIDE(projected[size + j]));
-        const float g = TANH(WIDE(product[2 * size + j]) + WIDE(projected[2 * size + j]));
-        const float o = sigmoid(WIDE(product[3 * size + j]) + WIDE(projected[3 * size + j]));
+        const float i = sigmoid(product[j] + WIDE(projected[j]));
+        const float f = sigmoid(product[size + j] + WIDE(projected[size + j]));
+        const float g = TANH(product[2 * size + j] + WIDE(projected[2 * size + j]));
+        const float o = sigmoid(product[3 * size + j] + WIDE(projected[3 * size + j]));
         const float c = f * before[j] + i * g;
         const float h = o * TANH(c);
         kept[j] = i;
@@ -61,7 +61,7 @@ BACKWARD(lstm) {
         const float i = kept[j], f = kept[size + j];
         const float g = kept[2 * size + j], o = kept[3 * size + j];
         const float squashed = TANH(state[j]);
-        const float to_h = given[j] + WIDE(later[j]);
+        const float to_h = given[j] + later[j];
         const float to_c = carried[j] + given_memory[j] + to_h * o * (1.0f - squashed * squashed);
         to_product[j] = NARROW(to_c * g * (i - i * i));
         to_product[size + j] = NARROW(to_c * before[j] * (f - f * f));
@@ -73,9 +73,9 @@ BACKWARD(lstm) {
 
 FORWARD(gru) {
     EACH(j) {
-        const float reset = sigmoid(WIDE(product[j]) + WIDE(projected[j]));
-        const float update = sigmoid(WIDE(product[size + j]) + WIDE(projected[size + j]));
-        const float read = WIDE(product[2 * size + j]);
+        const float reset = sigmoid(product[j] + WIDE(projected[j]));
+        const float update = sigmoid(product[size + j] + WIDE(projected[size + j]));
+        const float read = product[2 * size + j];
         const float fresh = TANH(WIDE(projected[2 * size + j]) + reset * read);
         const float h = fresh + update * (before[j] - fresh);
         kept[j] = reset;
@@ -91,7 +91,7 @@ BACKWARD(gru) {
     EACH(j) {
         const float reset = kept[j], update = kept[size + j];
         const float fresh = kept[2 * size + j], read = kept[3 * size + j];
-        const float to_h = carried[j] + (given[j] + WIDE(later[j]));
+        const float to_h = carried[j] + (given[j] + later[j]);
         const float to_fresh = to_h * (1.0f - update) * (1.0f - fresh * fresh);
         const NUMBER to_reset = NARROW(to_fresh * read * (reset - reset * reset));
         const NUMBER to_update = NARROW(to_h * (before[j] - fresh) * (update - update * update));
@@ -107,14 +107,14 @@ BACKWARD(gru) {
 #define SIMPLE(cell, squashed, slope)                                                              \
     FORWARD(cell) {                                                                                \
         EACH(j) {                                                                                  \
-            const float h = squashed(WIDE(product[j]) + WIDE(projected[j]));                       \
+            const float h = squashed(product[j] + WIDE(projected[j]));                             \
             out[j] = h;                                                                            \
             FEED(j, h);                                                                            \
         }                                                                                          \
     }                                                                                              \
     BACKWARD(cell) {                                                                               \
         EACH(j) {                                                                                  \
-            const float to_h = given[j] + WIDE(later[j]), h = state[j];                            \
+            const float to_h = given[j] + later[j], h = state[j];                                  \
             to_product[j] = NARROW(slope);                                                         \
         }                                                                                          \
     }

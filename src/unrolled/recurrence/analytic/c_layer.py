@@ -1,11 +1,11 @@
-"""A layer in fp32 on a CPU: all of its steps, products included, in one call of csrc/fp32.c.
+"""A layer on a CPU: all of its steps, products included, in one call of csrc.
 
 At the sizes that a CPU trains, an operation of PyTorch's takes as long to call as to compute, and
-a step has a dozen; and MKL's products of a few rows have half of the rate of large ones.
+a step has a dozen; and the libraries' products of a few rows have half of the rate of large ones.
 """
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from unrolled.cells.base import Cell, State
-from unrolled.recurrence.analytic.kernels import Kernel, applied
+from unrolled.cells.gated import GatedCell
+from unrolled.recurrence.analytic.passes import Passes
 from unrolled.recurrence.products import weight_gradient
 from unrolled.recurrence.steps import Steps
 
@@ -24,7 +25,7 @@ PARALLEL = getattr(ctypes.CDLL(torch._C.__file__), "GOMP_parallel", None)
 
 
 class _Arguments(ctypes.Structure):
-    """``Layer`` of csrc/fp32.c; tensors are where they begin."""
+    """``Layer`` of csrc/layer.h; tensors are where they begin."""
 
     _fields_ = tuple(
         (name, ctypes.c_void_p if points else ctypes.c_long)
@@ -34,16 +35,29 @@ class _Arguments(ctypes.Structure):
             ("parts", False),
             ("cuts", True),
             ("taken keeps", False),
-            ("weight bias product projected first_h first kept memory out", True),
+            ("weight bias product projected first_fed first kept memory out fed", True),
             ("given given_memory carried to_product to_projected", True),
         )
         for name in names.split()
     )
 
 
-def fp32_steps(cell: Cell, kernel: Kernel, z: Tensor, steps: Steps, state: State) -> State:
-    """The state of all steps of a cell that has a kernel, ``[rows, hidden_size]`` a part."""
-    return applied(_Layer, cell, kernel, z, steps, state)
+def c_layer_steps(cell: Cell, passes: Passes, z: Tensor, steps: Steps, state: State) -> State:
+    """The state of all steps of a cell that has a kernel, ``[rows, hidden_size]`` a part.
+
+    Args:
+        passes: the cell's, for the type of ``z``.
+        z: the projected input, ``[rows, projected size]``.
+    """
+    assert isinstance(cell, GatedCell)
+    h, *rest = state
+    memory = rest[0] if rest else None
+    parameters = cell.weight_hh, cell.bias_hh
+    differentiated = torch.is_grad_enabled()
+    states: State = _Layer.apply(  # type: ignore[no-untyped-call]
+        z, h, memory, *parameters, steps, passes, differentiated
+    )
+    return states
 
 
 class _Layer(torch.autograd.Function):
@@ -56,29 +70,31 @@ class _Layer(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor | None,
         steps: Steps,
-        kernel: Kernel,
+        passes: Passes,
         differentiated: bool,
     ) -> tuple[Tensor, ...]:
         size, batch = h.shape[-1], steps.batch
-        # The state before the first step, and those of all steps.
-        states = h.new_empty(batch + len(z), size)
-        states[:batch] = h
-        y = states[batch:]
-        memory, first = (y, states) if c is None else (torch.empty_like(y), c.contiguous())
+        # What products read: the state before the first step, and those of all steps.
+        fed = passes.rows(batch + len(z), size)
+        fed[:batch, :size] = h
+        y = fed[batch:] if passes.dtype == h.dtype else h.new_empty(len(z), size)
+        memory, first = (y, h) if c is None else (torch.empty_like(y), c)
+        first = first.contiguous()
         # Only what is differentiated needs more than one step's.
-        kept = h.new_empty(len(z) if differentiated else batch, kernel.kept * size)
+        kept = h.new_empty(len(z) if differentiated else batch, passes.kept * size)
         _run(
-            *(kernel, kernel.forward_layer, steps, size, weight.t(), bias),
+            *(passes, passes.forward, steps, size, weight.t(), bias),
             projected=z.contiguous(),
-            first_h=states,
+            first_fed=fed,
             first=first,
             kept=kept,
             keeps=differentiated,
             memory=memory,
             out=y,
+            fed=fed[batch:],
         )
-        ctx.steps, ctx.kernel, ctx.one_state = steps, kernel, c is None
-        ctx.save_for_backward(weight, states, first, kept, memory)
+        ctx.steps, ctx.passes, ctx.one_state = steps, passes, c is None
+        ctx.save_for_backward(weight, fed, first, kept, memory)
         ctx.set_materialize_grads(False)
         return (y,) if c is None else (y, memory)
 
@@ -87,13 +103,15 @@ class _Layer(torch.autograd.Function):
     def backward(
         ctx: Any, grad_y: Tensor | None, grad_memory: Tensor | None = None
     ) -> tuple[Any, ...]:
-        weight, states, first, kept, memory = ctx.saved_tensors
-        steps, kernel, size = ctx.steps, ctx.kernel, memory.shape[-1]
-        of_product = memory.new_empty(len(memory), len(weight))
-        of_z = torch.empty_like(of_product) if kernel.splits else of_product
+        weight, fed, first, kept, memory = ctx.saved_tensors
+        steps, passes, size = ctx.steps, ctx.passes, memory.shape[-1]
+        to_product = passes.rows(len(memory), len(weight))
+        to_projected = to_product
+        if passes.splits:
+            to_projected = passes.rows(len(memory), len(weight))
         carried = memory.new_zeros(steps.batch, size)
         product = _run(
-            *(kernel, kernel.backward_layer, steps, size, weight, None),
+            *(passes, passes.backward, steps, size, weight, None),
             first=first,
             kept=kept,
             keeps=True,
@@ -101,24 +119,25 @@ class _Layer(torch.autograd.Function):
             given=None if grad_y is None else grad_y.contiguous(),
             given_memory=None if grad_memory is None else grad_memory.contiguous(),
             carried=carried,
-            to_product=of_product,
-            to_projected=of_z,
+            to_product=to_product,
+            to_projected=to_projected,
         )
-        of_h = product[:, :size]
+        of_h, of_product = product[:, :size], to_product[:, : len(weight)]
         for_z, for_h, for_c, for_weight, for_bias = ctx.needs_input_grad[:5]
+        before = steps.before(fed)[:, :size] if for_weight else None
         return (
-            of_z if for_z else None,
+            to_projected[:, : len(weight)] if for_z else None,
             (of_h + carried if ctx.one_state else of_h) if for_h else None,
             carried if for_c else None,
-            weight_gradient(steps.before(states), of_product) if for_weight else None,
-            of_product.sum(0) if for_bias else None,
+            None if before is None else weight_gradient(before, of_product).to(weight.dtype),
+            of_product.sum(0).to(weight.dtype) if for_bias else None,
             *(None, None, None),
         )
 
 
 def _run(
-    kernel: Kernel,
-    function: Callable[..., None],
+    passes: Passes,
+    function: Any,
     steps: Steps,
     size: int,
     weight: Tensor,
@@ -132,18 +151,17 @@ def _run(
     Args:
         weight: what a step's product multiplies by, ``[inner, columns]``.
         bias: what is added to it.
-        keeps, tensors: as in csrc/fp32.c.
+        keeps, tensors: as in csrc/layer.h.
 
     Returns:
         The last step's product, ``[batch, columns or more]``.
     """
-    inner, columns = weight.shape
-    wide = kernel.padded(columns)
-    packed, added = weight.new_empty(inner * wide), weight.new_zeros(wide)
-    kernel.pack(*weight.shape, *weight.stride(), weight.data_ptr(), packed.data_ptr())
+    columns = weight.shape[1]
+    packed = passes.packed(weight)
+    added = weight.new_zeros(passes.padded(columns))
     if bias is not None:
         added[:columns] = bias
-    product = weight.new_zeros(steps.batch, wide)
+    product = weight.new_zeros(steps.batch, len(added))
     threads = min(torch.get_num_threads(), 1 + steps.rows * weight.numel() // SHARE, steps.batch)
     cuts = steps.cuts(threads if PARALLEL else 1)
     tensors |= {"weight": packed, "bias": added, "product": product}

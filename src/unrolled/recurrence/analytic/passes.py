@@ -1,0 +1,68 @@
+"""A cell's passes over time in csrc, as Python calls them."""
+
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# How many numbers of a row a product reads at once, by the type of its factors.
+TOGETHER = {torch.float32: 1, torch.bfloat16: 32}
+
+
+class Passes:
+    """A cell's forward and backward pass over time, with products of one type.
+
+    Args:
+        library: csrc, compiled.
+        name: how its functions there begin.
+        dtype: fp32 or bf16.
+        kept: how many times the hidden size forward keeps for backward, besides the states.
+        splits: whether the recurrent product and the projected input have different gradients.
+
+    Attributes:
+        forward, backward: the functions of csrc/layer.h, which take a layer, and what runs a
+            function in several threads.
+        padded: how many columns a product of so many has.
+    """
+
+    def __init__(
+        self,
+        library: ctypes.CDLL,
+        name: str,
+        dtype: torch.dtype,
+        kept: int,
+        *,
+        splits: bool,
+    ) -> None:
+        self.dtype, self.kept, self.splits = dtype, kept, splits
+        kind = "fp32" if dtype == torch.float32 else "bf16"
+
+        def function(named: str, arguments: list[Any], result: Any = None) -> Any:
+            one = library[named]
+            one.argtypes, one.restype = arguments, result
+            return one
+
+        self.forward = function(f"{name}_forward_{kind}", [ctypes.c_void_p] * 2)
+        self.backward = function(f"{name}_backward_{kind}", [ctypes.c_void_p] * 2)
+        self.padded = function("whole_vectors", [ctypes.c_long], ctypes.c_long)
+        self._pack = function(f"pack_{kind}", [ctypes.c_long] * 2 + [ctypes.c_void_p] * 2)
+
+    def rows(self, number: int, size: int) -> Tensor:
+        """Room for so many rows that products read, ``[number, size or more]``; what is beyond
+        the size are zeros."""
+        found = torch.empty(number, self._deep(size), dtype=self.dtype)
+        found[:, size:] = 0
+        return found
+
+    def packed(self, weight: Tensor) -> Tensor:
+        """A matrix ``[inner, columns]`` in the order in which products read it."""
+        inner, columns = weight.shape
+        weight = weight.contiguous()
+        to = torch.empty(self._deep(inner) * self.padded(columns), dtype=self.dtype)
+        self._pack(inner, columns, weight.data_ptr(), to.data_ptr())
+        return to
+
+    def _deep(self, inner: int) -> int:
+        together = TOGETHER[self.dtype]
+        return -(-inner // together) * together
