@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unrolled.recurrence.analytic import kernels
+from unrolled.kernels import library
+from unrolled.recurrence.analytic import passes
 from unrolled.recurrence.stack import Recurrence, States
 
 CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu", "irnn")
@@ -15,7 +16,7 @@ Fixture = Callable[..., Any]
 
 def forget_kernels() -> None:
     """As in a new process."""
-    for known in (kernels._kernels, kernels._library, kernels._version):
+    for known in (passes._kernels, library.library, library._version):
         known.cache_clear()
 
 

@@ -19,23 +19,26 @@ PACKAGE = Path(unrolled.__file__).parent
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "cache": set(),
+    "kernels": {"cache"},
     "runs": {"errors"},
     "figures": {"errors", "runs"},
     "config": {"errors", "runs"},
     "cells": {"errors"},
     "data": {"errors", "cache"},
-    "recurrence": {"errors", "cache", "cells"},
+    "recurrence": {"errors", "kernels", "cells"},
     "layers": {"errors", "cells", "recurrence"},
     "cell_checks": {"errors", "cells", "recurrence"},
     "metrics": {"errors", "data"},
-    "models": {"errors", "config", "cells", "data", "recurrence", "cell_checks"},
+    "models": {
+        *("errors", "config", "kernels", "cells", "data", "recurrence", "cell_checks"),
+    },
     "tasks": {
         *("errors", "cache", "runs", "config", "data", "metrics", "recurrence", "models"),
     },
     "diagnostics": {"errors", "runs", "cells", "data", "models"},
     "training": {
-        *("errors", "runs", "figures", "config", "data", "recurrence", "models", "tasks"),
-        "diagnostics",
+        *("errors", "kernels", "runs", "figures", "config", "data", "recurrence", "models"),
+        *("tasks", "diagnostics"),
     },
     "export": {
         *("errors", "runs", "config", "data", "recurrence", "models", "tasks", "training"),

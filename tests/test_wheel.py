@@ -32,7 +32,7 @@ def test_an_installed_wheel_trains_from_any_folder(tmp_path: Path, text_file: Pa
     (packages,) = (home / "lib").glob("python*/site-packages")
     (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()))
     # What a C compiler makes kernels of.
-    sources = packages / "unrolled" / "recurrence" / "analytic" / "csrc"
+    sources = packages / "unrolled" / "kernels" / "csrc"
     assert {"fp32.c", "bf16.c", "numbers.h"} <= {path.name for path in sources.iterdir()}
     located = run(str(python), "-c", "import unrolled; print(unrolled.__file__)")
     assert located.strip().startswith(str(home))

@@ -53,6 +53,24 @@ def test_a_loss_beyond_the_smallest_probability_is_finite_and_right() -> None:
     torch.testing.assert_close(loss.double(), dense, rtol=1e-5, atol=0)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("block", [1 << 25, 5 * CLASSES])
+def test_scores_in_half_precision_by_compiled_code_and_by_pytorch(
+    block: int, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear_cross_entropy, "BLOCK", block)
+    if not compiled:
+        monkeypatch.setattr(linear_cross_entropy, "library", lambda: None)
+    x, w, b = (leaf.detach().float().requires_grad_() for leaf in leaves())
+    loss = linear_cross_entropy.linear_cross_entropy(x, w, b, targets(), torch.bfloat16)
+    dense = F.cross_entropy(F.linear(x, w, b), targets(), ignore_index=IGNORE, reduction="sum")
+    torch.testing.assert_close(loss, dense, rtol=1e-2, atol=0)
+    for found, expected in zip(
+        torch.autograd.grad(loss, (x, w, b)), torch.autograd.grad(dense, (x, w, b)), strict=True
+    ):
+        assert float((found - expected).norm()) < 0.02 * float(expected.norm())
+
+
 @pytest.mark.parametrize("place", range(3))
 def test_a_head_under_autocast_is_close_to_itself_without(
     place: int, monkeypatch: pytest.MonkeyPatch

@@ -18,7 +18,7 @@ from unrolled.errors import (
     RunError,
     StorageError,
 )
-from unrolled.recurrence.analytic.kernels import compiler
+from unrolled.kernels.library import compiler
 from unrolled.runs import locks
 from unrolled.runs.identity import plain
 from unrolled.runs.progress import read_progress

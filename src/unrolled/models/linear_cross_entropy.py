@@ -13,6 +13,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from unrolled.data.batches import IGNORE
+from unrolled.kernels.cross_entropy import cross_entropy
+from unrolled.kernels.library import library
 
 # Scores that are held at a time; a gradient of more is added up block by block.
 BLOCK = 1 << 25
@@ -49,10 +51,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
         blocks = range(0, max(1, len(x)), rows)
         loss = x.new_zeros((), dtype=torch.float32)
         for_hidden, gradients = [], None
+        gradient = any(ctx.needs_input_grad)
         for start in blocks:
             x_block, scores = x[start : start + rows], F.linear(x[start : start + rows], w, b)
-            loss += _to_gradient(scores, targets[start : start + rows])
-            if not any(ctx.needs_input_grad):
+            loss += _losses(scores, targets[start : start + rows], gradient=gradient).sum()
+            if not gradient:
                 continue
             for_hidden.append(scores @ w)
             # A product with ones, which adds up in fp32 and reads half precision.
@@ -71,8 +74,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return (*(part if needs else None for part, needs in needed), None, None)
 
 
-def _to_gradient(scores: Tensor, targets: Tensor) -> Tensor:
-    """The loss of a block, whose scores are replaced by their gradient."""
+def _losses(scores: Tensor, targets: Tensor, *, gradient: bool) -> Tensor:
+    """The losses of a block, whose scores are replaced by their gradient where it is asked for."""
+    if scores.dtype == torch.bfloat16 and scores.device.type == "cpu" and library() is not None:
+        return cross_entropy(scores, targets, gradient=gradient)
+    return _losses_by_pytorch(scores, targets)
+
+
+def _losses_by_pytorch(scores: Tensor, targets: Tensor) -> Tensor:
+    """As ``_losses``; the scores are always replaced."""
     rows = max(1, CACHED // scores.shape[-1])
     losses = []
     for part, target in zip(scores.split(rows), targets.split(rows), strict=True):
@@ -91,7 +101,7 @@ def _to_gradient(scores: Tensor, targets: Tensor) -> Tensor:
             probabilities *= there[:, None]
         losses.append(loss)
         part.copy_(probabilities)
-    return torch.cat(losses).sum()
+    return torch.cat(losses)
 
 
 def _sum(sums: tuple[Tensor, ...] | None, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

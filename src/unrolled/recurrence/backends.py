@@ -7,9 +7,10 @@ from unrolled.cells.gated import GatedCell
 from unrolled.cells.linear import LinearCell
 from unrolled.cells.lstm import LSTM
 from unrolled.errors import ConfigError
+from unrolled.kernels.library import has_tiles
 from unrolled.recurrence import compiled
 from unrolled.recurrence.analytic import has_analytic
-from unrolled.recurrence.analytic.kernels import has_tiles, kernel_for
+from unrolled.recurrence.analytic.passes import kernel_for
 from unrolled.recurrence.products import SMALLEST_ROWS
 
 BACKENDS = ("auto", "native", "analytic", "eager", "compiled", "scan")

@@ -13,7 +13,7 @@ import unrolled
 from unrolled.config.build import OURS
 from unrolled.config.plugins import plugin_of
 from unrolled.config.schema import BUILT
-from unrolled.recurrence.analytic.kernels import compiler
+from unrolled.kernels.library import compiler
 from unrolled.recurrence.processor import cpu_name, instruction_set
 
 PACKAGES = (

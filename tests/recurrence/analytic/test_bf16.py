@@ -6,28 +6,27 @@ import pytest
 import torch
 
 from compiled_passes import CELLS, Fixture, everything, inputs_of, layer_of
+from unrolled.kernels.library import PAIRS, TILES, WIDENED, compiler, has_tiles, library
 from unrolled.recurrence import analytic
-from unrolled.recurrence.analytic import kernels
-from unrolled.recurrence.analytic.kernels import compiler
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C compiler, or no AVX2")
 
 LENGTHS = (None, [11, 7, 3, 3, 1], [11, 11, 11, 11, 4])
 
 
-WAYS = (kernels.TILES, kernels.PAIRS, kernels.WIDENED)
+WAYS = (TILES, PAIRS, WIDENED)
 
 
 @pytest.fixture(params=WAYS, ids=["tiles", "pairs", "widened"])
 def way(request: pytest.FixtureRequest) -> Iterator[int]:
     """Products in each way that this processor has."""
-    library = kernels._library()
-    assert library is not None
-    before = library.way_taken()
-    if not library.take_way(request.param):
+    csrc = library()
+    assert csrc is not None
+    before = csrc.way_taken()
+    if not csrc.take_way(request.param):
         pytest.skip("this processor does not multiply so")
     yield request.param
-    library.take_way(before)
+    csrc.take_way(before)
 
 
 def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,17 +77,17 @@ def test_ways_to_multiply_differ_by_rounding(
     """In fp32, but for a state that is then rounded to the bf16 number next to the other's."""
     layer = layer_of(named, "gru", 48)
     found = everything(layer, *inputs_of(layer, 19), None, with_gradients, half=True)
-    library = kernels._library()
-    assert library is not None
-    library.take_way(kernels.WIDENED)
+    csrc = library()
+    assert csrc is not None
+    csrc.take_way(WIDENED)
     plain = everything(layer, *inputs_of(layer, 19), None, with_gradients, half=True)
     for one, other in zip(found, plain, strict=True):
         assert float((one - other).detach().norm()) <= 2**-8 * float(other.detach().norm())
 
 
 def test_where_nothing_is_set_the_fastest_way_is_taken() -> None:
-    library = kernels._library()
-    assert library is not None
-    fastest = library.way_taken()
-    assert fastest == next(one for one in WAYS if library.take_way(one))
-    assert kernels.has_tiles() == (fastest == kernels.TILES)
+    csrc = library()
+    assert csrc is not None
+    fastest = csrc.way_taken()
+    assert fastest == next(one for one in WAYS if csrc.take_way(one))
+    assert has_tiles() == (fastest == TILES)

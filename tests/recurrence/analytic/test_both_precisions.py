@@ -5,9 +5,10 @@ import torch
 from torch import Tensor
 
 from compiled_passes import CELLS, Fixture, inputs_of, layer_of
+from unrolled.kernels.library import compiler
 from unrolled.recurrence import analytic
 from unrolled.recurrence.analytic import c_layer
-from unrolled.recurrence.analytic.kernels import compiler, kernel_for
+from unrolled.recurrence.analytic.passes import kernel_for
 from unrolled.recurrence.stack import Recurrence, States
 from unrolled.recurrence.steps import Steps
 

@@ -10,9 +10,11 @@ from torch import Tensor
 from compiled_passes import CELLS, Fixture, forget_kernels, inputs_of, layer_of
 from compiled_passes import everything as everything_of
 from unrolled.cells.lstm import LSTM
+from unrolled.kernels import library
+from unrolled.kernels.library import compiler
 from unrolled.recurrence import analytic
-from unrolled.recurrence.analytic import c_layer, kernels
-from unrolled.recurrence.analytic.kernels import compiler, kernel_for
+from unrolled.recurrence.analytic import c_layer
+from unrolled.recurrence.analytic.passes import kernel_for
 from unrolled.recurrence.stack import Recurrence
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C compiler, or no AVX2")
@@ -134,7 +136,7 @@ def test_the_width_of_vectors_changes_nothing(
     layers = [layer_of(named, name) for name in CELLS]
     expected = [everything(layer, LENGTHS[1], with_gradients) for layer in layers]
     other = 8 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 16
-    monkeypatch.setattr(kernels, "FLAGS", (*kernels.FLAGS, f"-DWIDTH={other}"))
+    monkeypatch.setattr(library, "FLAGS", (*library.FLAGS, f"-DWIDTH={other}"))
     monkeypatch.setenv("UNROLLED_CACHE", str(tmp_path))
     before = kernel_for(LSTM(2, 3))
     forget_kernels()

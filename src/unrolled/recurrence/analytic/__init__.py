@@ -10,9 +10,9 @@ from unrolled.cells.base import Cell, State
 from unrolled.cells.gated import GatedCell
 from unrolled.cells.lstm import LSTM
 from unrolled.recurrence.analytic.c_layer import c_layer_steps
-from unrolled.recurrence.analytic.kernels import kernel_for
 from unrolled.recurrence.analytic.lstm import lstm_steps
 from unrolled.recurrence.analytic.one_state import EQUATIONS, one_state_steps
+from unrolled.recurrence.analytic.passes import kernel_for
 from unrolled.recurrence.products import linear
 from unrolled.recurrence.steps import Steps
 

@@ -14,14 +14,13 @@ from torch.autograd.function import once_differentiable
 
 from unrolled.cells.base import Cell, State
 from unrolled.cells.gated import GatedCell
+from unrolled.kernels.library import PARALLEL
 from unrolled.recurrence.analytic.passes import Passes
 from unrolled.recurrence.products import weight_gradient
 from unrolled.recurrence.steps import Steps
 
 # Multiplications for which another thread is worth waking.
 SHARE = 2_000_000
-# OpenMP's own function for a parallel region, of the library that PyTorch has loaded.
-PARALLEL = getattr(ctypes.CDLL(torch._C.__file__), "GOMP_parallel", None)
 
 
 class _Arguments(ctypes.Structure):

@@ -1,10 +1,19 @@
-"""A cell's passes over time in csrc, as Python calls them."""
+"""Cells' passes over time in C, as Python calls them."""
 
 import ctypes
+import functools
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from unrolled.cells.base import Cell
+from unrolled.cells.gru import GRU
+from unrolled.cells.irnn import IRNN
+from unrolled.cells.lstm import LSTM
+from unrolled.cells.rnn_relu import RnnRelu
+from unrolled.cells.rnn_tanh import RnnTanh
+from unrolled.kernels.library import library
 
 # How many numbers of a row a product reads at once, by the type of its factors.
 TOGETHER = {torch.float32: 1, torch.bfloat16: 32}
@@ -14,7 +23,7 @@ class Passes:
     """A cell's forward and backward pass over time, with products of one type.
 
     Args:
-        library: csrc, compiled.
+        csrc: the library.
         name: how its functions there begin.
         dtype: fp32 or bf16.
         kept: how many times the hidden size forward keeps for backward, besides the states.
@@ -28,7 +37,7 @@ class Passes:
 
     def __init__(
         self,
-        library: ctypes.CDLL,
+        csrc: ctypes.CDLL,
         name: str,
         dtype: torch.dtype,
         kept: int,
@@ -39,7 +48,7 @@ class Passes:
         kind = "fp32" if dtype == torch.float32 else "bf16"
 
         def function(named: str, arguments: list[Any], result: Any = None) -> Any:
-            one = library[named]
+            one = csrc[named]
             one.argtypes, one.restype = arguments, result
             return one
 
@@ -66,3 +75,34 @@ class Passes:
     def _deep(self, inner: int) -> int:
         together = TOGETHER[self.dtype]
         return -(-inner // together) * together
+
+
+# A cell's passes, by the type of their products.
+Kernel = dict[torch.dtype, Passes]
+
+
+def kernel_for(cell: Cell) -> Kernel | None:
+    """A cell's passes on this processor; None where there are none, or no compiler."""
+    return _kernels().get(type(cell))
+
+
+@functools.cache
+def _kernels() -> dict[type[Cell], Kernel]:
+    csrc = library()
+    if csrc is None:
+        return {}
+
+    def kernel(name: str, kept: int = 0, *, splits: bool = False) -> Kernel:
+        return {
+            dtype: Passes(csrc, name, dtype, kept, splits=splits)
+            for dtype in (torch.float32, torch.bfloat16)
+        }
+
+    # By exact class: a subclass may have another step.
+    return {
+        LSTM: kernel("lstm", 4),
+        GRU: kernel("gru", 4, splits=True),
+        RnnTanh: kernel("tanh"),
+        RnnRelu: kernel("relu"),
+        IRNN: kernel("relu"),
+    }

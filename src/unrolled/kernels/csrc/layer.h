@@ -8,6 +8,7 @@
  *   NAME(multiply)(rows, inner, columns, a, b, bias, c), as in registers.h
  */
 #include "equations.h"
+#include "parallel.h"
 
 /* A layer. Tensors are [rows of all steps, numbers] or [sequences, numbers], in row order; what a
  * product reads (fed, to_product) has DEEP numbers a row, and nothing else has gaps. The sequences
@@ -17,7 +18,7 @@ typedef struct {
     const long *sequences; /* how many each step has */
     long parts;            /* the sequences are shared out in so many parts ... */
     const long *cuts;      /* ... from cuts[i] to cuts[i + 1] */
-    long taken;            /* parts that a thread has taken; 0 at first */
+    long taken;            /* as in parallel.h */
     long keeps;            /* whether kept is of every step, or of one at a time */
     const NUMBER *weight;  /* packed, for the pass that is meant */
     const float *bias;     /* of the product, padded; zeros in the backward pass */
@@ -33,23 +34,6 @@ typedef struct {
     float *carried;
     NUMBER *to_product, *to_projected;
 } NAME(Layer);
-
-/* OpenMP's own function for a parallel region, of the library that PyTorch has loaded: threads of
- * another one would wait for a processor while PyTorch's spin. */
-typedef void (*Parallel)(void (*)(void *), void *, unsigned, unsigned);
-
-static void NAME(run)(void (*parts)(void *), NAME(Layer) * l, Parallel parallel) {
-    if (l->parts == 1)
-        parts(l);
-    else
-        parallel(parts, l, (unsigned)l->parts, 0);
-}
-
-/* What each thread does: a part after the other, until none is left. */
-#define PARTS(pass, layer)                                                                         \
-    NAME(Layer) *l = layer;                                                                        \
-    for (long i; (i = __atomic_fetch_add(&l->taken, 1, __ATOMIC_RELAXED)) < l->parts;)             \
-        pass(l, l->cuts[i], l->cuts[i + 1]);
 
 /* A cell's passes over the sequences from `from` to `to`; gates: in its products, keep: numbers that
  * it keeps for each of h. */
@@ -95,17 +79,19 @@ static void NAME(run)(void (*parts)(void *), NAME(Layer) * l, Parallel parallel)
                            l->bias, l->product + from * wide);                                     \
         }                                                                                          \
     }                                                                                              \
-    static void NAME(cell##_forward_parts)(void *layer) {                                          \
-        PARTS(NAME(cell##_forward_part), layer)                                                    \
+    static void NAME(cell##_forward_share)(void *layer) {                                          \
+        NAME(Layer) *l = layer;                                                                    \
+        EACH_PART(i, l) NAME(cell##_forward_part)(l, l->cuts[i], l->cuts[i + 1]);                  \
     }                                                                                              \
-    static void NAME(cell##_backward_parts)(void *layer) {                                         \
-        PARTS(NAME(cell##_backward_part), layer)                                                   \
+    static void NAME(cell##_backward_share)(void *layer) {                                         \
+        NAME(Layer) *l = layer;                                                                    \
+        EACH_PART(i, l) NAME(cell##_backward_part)(l, l->cuts[i], l->cuts[i + 1]);                 \
     }                                                                                              \
     void NAME(cell##_forward)(NAME(Layer) * l, Parallel parallel) {                                \
-        NAME(run)(NAME(cell##_forward_parts), l, parallel);                                        \
+        in_threads(NAME(cell##_forward_share), l, l->parts, parallel);                             \
     }                                                                                              \
     void NAME(cell##_backward)(NAME(Layer) * l, Parallel parallel) {                               \
-        NAME(run)(NAME(cell##_backward_parts), l, parallel);                                       \
+        in_threads(NAME(cell##_backward_share), l, l->parts, parallel);                            \
     }
 
 CELL(lstm, 4, 4)

@@ -14,7 +14,8 @@ import torch
 from compiled_passes import forget_kernels
 from unrolled.cells.lstm import LSTM
 from unrolled.cells.min_gru import MinGRU
-from unrolled.recurrence.analytic.kernels import compiler, kernel_for
+from unrolled.kernels.library import compiler
+from unrolled.recurrence.analytic.passes import kernel_for
 from unrolled.recurrence.stack import Recurrence
 
 needs_kernels = pytest.mark.skipif(compiler() is None, reason="no C compiler, or no AVX2")
@@ -45,7 +46,7 @@ def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_second_process_finds_what_the_first_has_compiled(counting: Path) -> None:
     program = (
         "from unrolled.cells.lstm import LSTM\n"
-        "from unrolled.recurrence.analytic.kernels import kernel_for\n"
+        "from unrolled.recurrence.analytic.passes import kernel_for\n"
         "assert kernel_for(LSTM(2, 3)) is not None\n"
     )
     for _ in range(2):
@@ -84,7 +85,8 @@ def test_a_compiler_that_fails_is_said_and_the_layer_runs(
     layer = Recurrence(LSTM, 3, 4, backend="analytic")
     with (
         pytest.warns(
-            UserWarning, match=f"recurrent kernels failed.*{command}: .*{why}.*CC names another"
+            UserWarning,
+            match=f"compiling the kernels failed.*{command}: .*{why}.*CC names another",
         ),
         torch.autocast("cpu", torch.bfloat16),
     ):

@@ -1,4 +1,4 @@
-"""The kernels of csrc: built once a machine by its C compiler, and loaded once a process."""
+"""csrc: built once a machine by its C compiler, and loaded once a process."""
 
 import ctypes
 import functools
@@ -14,13 +14,6 @@ from pathlib import Path
 import torch
 
 from unrolled.cache import default_cache
-from unrolled.cells.base import Cell
-from unrolled.cells.gru import GRU
-from unrolled.cells.irnn import IRNN
-from unrolled.cells.lstm import LSTM
-from unrolled.cells.rnn_relu import RnnRelu
-from unrolled.cells.rnn_tanh import RnnTanh
-from unrolled.recurrence.analytic.passes import Passes
 
 SOURCES = Path(__file__).with_name("csrc")
 COMPILERS = ("gcc", "cc", "clang")
@@ -35,70 +28,45 @@ FLAGS = (
 # Ways to multiply in bf16, as csrc/bf16.c counts them: by AMX, by AVX-512's pairs, in fp32.
 TILES, PAIRS, WIDENED = 2, 1, 0
 
-# A cell's passes, by the type of their products.
-Kernel = dict[torch.dtype, Passes]
+# OpenMP's own function for a parallel region, of the library that PyTorch has loaded; None where
+# that is another one's.
+PARALLEL = getattr(ctypes.CDLL(torch._C.__file__), "GOMP_parallel", None)
 
 
-def kernel_for(cell: Cell) -> Kernel | None:
-    """A cell's passes on this processor; None where there are none, or no compiler."""
-    return _kernels().get(type(cell))
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """csrc; None where there is no compiler, or not one of the processors meant."""
+    found = _command()
+    if found is None:
+        return None
+    try:
+        loaded = ctypes.CDLL(str(_built(found)))
+    except (OSError, subprocess.CalledProcessError) as error:
+        why = str(error)
+        if isinstance(error, subprocess.CalledProcessError):
+            why = error.stderr.strip().partition("\n")[0] or f"exit status {error.returncode}"
+        warnings.warn(
+            f"compiling the kernels failed ({found[0]}: {why}): PyTorch's operations "
+            "do their work, more slowly; CC names another compiler, and UNROLLED_CACHE "
+            "another folder for what it makes",
+            stacklevel=2,
+        )
+        return None
+    # The fastest that the processor has.
+    next(way for way in (TILES, PAIRS, WIDENED) if loaded.take_way(way))
+    return loaded
 
 
 def has_tiles() -> bool:
     """Whether there are kernels, and their products in bf16 are by AMX."""
-    library = _library()
-    return library is not None and library.way_taken() == TILES
+    loaded = library()
+    return loaded is not None and loaded.way_taken() == TILES
 
 
 def compiler() -> str | None:
     """The first line that the compiler of this machine's kernels says of itself; None where there
     are no kernels."""
     return _version(*found) if (found := _command()) else None
-
-
-@functools.cache
-def _kernels() -> dict[type[Cell], Kernel]:
-    library = _library()
-    if library is None:
-        return {}
-
-    def kernel(name: str, kept: int = 0, *, splits: bool = False) -> Kernel:
-        return {
-            dtype: Passes(library, name, dtype, kept, splits=splits)
-            for dtype in (torch.float32, torch.bfloat16)
-        }
-
-    # By exact class: a subclass may have another step.
-    return {
-        LSTM: kernel("lstm", 4),
-        GRU: kernel("gru", 4, splits=True),
-        RnnTanh: kernel("tanh"),
-        RnnRelu: kernel("relu"),
-        IRNN: kernel("relu"),
-    }
-
-
-@functools.cache
-def _library() -> ctypes.CDLL | None:
-    found = _command()
-    if found is None:
-        return None
-    try:
-        library = ctypes.CDLL(str(_built(found)))
-    except (OSError, subprocess.CalledProcessError) as error:
-        why = str(error)
-        if isinstance(error, subprocess.CalledProcessError):
-            why = error.stderr.strip().partition("\n")[0] or f"exit status {error.returncode}"
-        warnings.warn(
-            f"compiling the recurrent kernels failed ({found[0]}: {why}): recurrences run by "
-            "PyTorch's operations, more slowly; CC names another compiler, and UNROLLED_CACHE "
-            "another folder for what it makes",
-            stacklevel=2,
-        )
-        return None
-    # The fastest that the processor has.
-    next(way for way in (TILES, PAIRS, WIDENED) if library.take_way(way))
-    return library
 
 
 def _command() -> list[str] | None:
@@ -126,11 +94,11 @@ def _built(command: list[str]) -> Path:
     flags = [*INSTRUCTIONS[torch.backends.cpu.get_cpu_capability()], *FLAGS]
     key = "\0".join([*command, _version(*command) or "", *flags]).encode()
     digest = hashlib.sha256(key + b"\0".join(source.read_bytes() for source in sources))
-    library = default_cache() / f"kernels-{digest.hexdigest()[:16]}.so"
-    if not library.exists():
-        library.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-            made = Path(folder) / library.name
+    file = default_cache() / f"kernels-{digest.hexdigest()[:16]}.so"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+            made = Path(folder) / file.name
             compiled = [str(source) for source in sources if source.suffix == ".c"]
             subprocess.run(
                 [*command, *flags, *compiled, "-o", str(made)],
@@ -139,5 +107,5 @@ def _built(command: list[str]) -> Path:
                 check=True,
             )
             # At once, so that another process finds it whole or not at all.
-            made.replace(library)
-    return library
+            made.replace(file)
+    return file
