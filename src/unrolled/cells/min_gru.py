@@ -54,10 +54,11 @@ class MinGRU(LinearCell):
     def project(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias_ih)
 
-    def coefficients(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def gate_and_candidate(self, z: Tensor) -> Tensor:
+        if not self.positive:
+            return z
         z, h = z.chunk(2, dim=-1)
-        # 1 - σ(z) = σ(-z), which keeps its digits where σ(z) is close to 1.
-        return torch.sigmoid(-z), torch.sigmoid(z) * (positive(h) if self.positive else h)
+        return torch.cat([z, positive(h)], dim=-1)
 
 
 def is_positive(candidate: str) -> bool:

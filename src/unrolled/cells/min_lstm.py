@@ -53,11 +53,11 @@ class MinLSTM(LinearCell):
     def project(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias_ih)
 
-    def coefficients(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def gate_and_candidate(self, z: Tensor) -> Tensor:
         f, i, h = z.chunk(3, dim=-1)
-        # f' = 1 / (1 + i/f) = σ(log f - log i): never 0/0, however small both gates are.
-        ratio = F.logsigmoid(f) - F.logsigmoid(i)
-        return torch.sigmoid(ratio), torch.sigmoid(-ratio) * (positive(h) if self.positive else h)
+        # i' = 1 / (1 + f/i) = σ(log i - log f): never 0/0, however small both gates are.
+        ratio = F.logsigmoid(i) - F.logsigmoid(f)
+        return torch.cat([ratio, positive(h) if self.positive else h], dim=-1)
 
     def set_forget_bias(self, value: float) -> None:
         nn.init.constant_(self.bias_ih[: self.hidden_size], value)

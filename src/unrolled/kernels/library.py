@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -67,6 +68,17 @@ def compiler() -> str | None:
     """The first line that the compiler of this machine's kernels says of itself; None where there
     are no kernels."""
     return _version(*found) if (found := _command()) else None
+
+
+def is_traced() -> bool:
+    """Whether this is within a program that is traced by torch.compile, or changed by torch.func,
+    which know PyTorch's operations alone."""
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+
+
+def longs(numbers: Sequence[int]) -> "ctypes.Array[ctypes.c_long]":
+    """Numbers as C reads them."""
+    return (ctypes.c_long * len(numbers))(*numbers)
 
 
 def _command() -> list[str] | None:

@@ -7,7 +7,7 @@ from unrolled.cells.gated import GatedCell
 from unrolled.cells.linear import LinearCell
 from unrolled.cells.lstm import LSTM
 from unrolled.errors import ConfigError
-from unrolled.kernels.library import has_tiles
+from unrolled.kernels.library import has_tiles, is_traced
 from unrolled.recurrence import compiled
 from unrolled.recurrence.analytic import has_analytic
 from unrolled.recurrence.analytic.passes import kernel_for
@@ -85,7 +85,7 @@ def choose(
         # on a GPU the loop waits for the launch of every kernel.
         if device.type == "cuda":
             order = ["native", "scan", "compiled", "eager"]
-        elif not _traced() and _analytic_is_faster(
+        elif not is_traced() and _analytic_is_faster(
             cell, device, batch, length, unequal=unequal, half=half
         ):
             order = ["analytic", "eager"]
@@ -134,9 +134,3 @@ def _runs_compiled(cell: GatedCell, device: torch.device) -> bool:
     """Whether whole layers of a cell are run by compiled code in fp32."""
     whole = cell.weight_hh.dtype == torch.float32 and device.type == "cpu"
     return whole and kernel_for(cell) is not None
-
-
-def _traced() -> bool:
-    """Whether this is within a program that is traced by torch.compile, or changed by torch.func,
-    which know PyTorch's operations."""
-    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()

@@ -9,6 +9,7 @@ from unrolled.cells.linear import LinearCell
 from unrolled.recurrence.analytic import analytic_layer
 from unrolled.recurrence.compiled import compiled_steps
 from unrolled.recurrence.dropout import DrawnRegularization, RecurrentDropout, zoneout_masks
+from unrolled.recurrence.interpolation import has_interpolation, interpolated
 from unrolled.recurrence.parameters import PassProducts, replaced_parameters, wrapped_parameters
 from unrolled.recurrence.scan import scan
 from unrolled.recurrence.steps import StateHistory, Steps
@@ -137,12 +138,19 @@ def _linear(
     backend: str,
 ) -> tuple[State, State]:
     """The states of all steps of a linear recurrence, and the last; as ``_eager_steps``."""
+    s, given = cell.pack_state(state), None
+    # Not where a subclass has coefficients of its own.
+    plain = type(cell).coefficients is LinearCell.coefficients
+    if plain and backend == "scan" and dropout is None and keep is None:
+        given = cell.gate_and_candidate(z)
+    if given is not None and has_interpolation(given, s):
+        s = interpolated(given, s, steps)
+        return cell.unpack_state(s), cell.unpack_state(steps.final(s).clone())
     a, b = cell.coefficients(z)
     if dropout is not None:
         b = steps.times(b, dropout.mask("b", b.real)[: steps.batch])
     if keep is not None:
         a, b = keep[0] + (1 - keep[0]) * a, (1 - keep[0]) * b
-    s = cell.pack_state(state)
     if backend == "scan":
         s = scan(a, b, s, steps)
     else:

@@ -5,7 +5,6 @@ a step has a dozen; and the libraries' products of a few rows have half of the r
 """
 
 import ctypes
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from unrolled.cells.base import Cell, State
 from unrolled.cells.gated import GatedCell
-from unrolled.kernels.library import PARALLEL
+from unrolled.kernels.library import PARALLEL, longs
 from unrolled.recurrence.analytic.passes import Passes
 from unrolled.recurrence.products import weight_gradient
 from unrolled.recurrence.steps import Steps
@@ -165,7 +164,7 @@ def _run(
     cuts = steps.cuts(threads if PARALLEL else 1)
     tensors |= {"weight": packed, "bias": added, "product": product}
     # In variables, since an address keeps nothing alive.
-    sequences, at = _longs(steps.sizes), _longs(cuts)
+    sequences, at = longs(steps.sizes), longs(cuts)
     arguments = _Arguments(
         size=size,
         steps=len(steps.sizes),
@@ -177,7 +176,3 @@ def _run(
     )
     function(ctypes.byref(arguments), PARALLEL)
     return product
-
-
-def _longs(numbers: Sequence[int]) -> "ctypes.Array[ctypes.c_long]":
-    return (ctypes.c_long * len(numbers))(*numbers)
