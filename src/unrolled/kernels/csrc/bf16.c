@@ -47,8 +47,7 @@ int take_way(int wanted) {
     if (wanted == 1 && __builtin_cpu_supports("avx512bf16")) taken = multiply_by_pairs;
 #endif
 #ifdef HAS_TILES
-    if (wanted == 2 && __builtin_cpu_supports("amx-bf16") && tiles_allowed())
-        taken = multiply_by_tiles;
+    if (wanted == 2 && has_tiles()) taken = multiply_by_tiles;
 #endif
     if (taken) multiply_bf16 = taken, way = wanted;
     return taken != 0;

@@ -1,6 +1,7 @@
 /* Products by AMX: tiles of 16 rows of 32 numbers in bf16, or of 16 sums. A tile of sums goes over
  * the inner index in order. */
 #if WIDTH == 16 && defined __linux__
+#include <cpuid.h>
 #include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -9,9 +10,12 @@
 #define TILES __attribute__((target("amx-tile,amx-bf16")))
 #define TILE 16
 
-/* The system lets a process use them that asks for it. */
-static int tiles_allowed(void) {
+/* Whether the processor has them, and the system lets this process use them, which has to ask. */
+static int has_tiles(void) {
     enum { ASK = 0x1023, TILE_DATA = 18 };
+    const unsigned wanted = 1u << 22 | 1u << 24; /* AMX's bf16, and AMX */
+    unsigned a, b, c, d;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & wanted) != wanted) return 0;
     return syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
 }
 
