@@ -1,6 +1,7 @@
 """What the tests of compiled passes share: a stack of two layers, and all that a pass gives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -18,6 +19,17 @@ def forget_kernels() -> None:
     """As in a new process."""
     for known in (passes._kernels, library.library, library._version):
         known.cache_clear()
+
+
+@contextmanager
+def using_threads(number: int) -> Iterator[None]:
+    """PyTorch's number of threads, for a time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def layer_of(named: Fixture, name: str, size: int = 37) -> Recurrence:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from compiled_passes import using_threads
 from unrolled.kernels import cross_entropy as module
 from unrolled.kernels.cross_entropy import cross_entropy
 from unrolled.kernels.library import compiler
@@ -18,11 +19,9 @@ NONE = -100
 
 @pytest.fixture(autouse=True, params=[1, 3])
 def _threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    before = torch.get_num_threads()
     monkeypatch.setattr(module, "SHARE", 1)
-    torch.set_num_threads(request.param)
-    yield
-    torch.set_num_threads(before)
+    with using_threads(request.param):
+        yield
 
 
 def scores_of(rows: int, classes: int, scale: float = 1.0) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from compiled_passes import using_threads
 from unrolled.cells.min_gru import MinGRU
 from unrolled.cells.min_lstm import MinLSTM
 from unrolled.kernels.library import compiler
@@ -25,11 +26,9 @@ Fixture = Callable[..., Any]
 
 @pytest.fixture(autouse=True, params=[1, 3])
 def _threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    before = torch.get_num_threads()
     monkeypatch.setattr(interpolation, "SHARE", 1)
-    torch.set_num_threads(request.param)
-    yield
-    torch.set_num_threads(before)
+    with using_threads(request.param):
+        yield
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0])

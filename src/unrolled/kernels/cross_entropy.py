@@ -5,7 +5,7 @@ import ctypes
 import torch
 from torch import Tensor
 
-from unrolled.kernels.library import PARALLEL, library
+from unrolled.kernels.library import PARALLEL, fields, library
 
 # Scores for which another thread is worth waking.
 SHARE = 100_000
@@ -14,10 +14,7 @@ SHARE = 100_000
 class _Scores(ctypes.Structure):
     """``Scores`` of csrc/cross_entropy.c; tensors are where they begin."""
 
-    _fields_ = (
-        *((name, ctypes.c_long) for name in ("classes", "rows", "parts", "taken", "gradient")),
-        *((name, ctypes.c_void_p) for name in ("scores", "targets", "losses")),
-    )
+    _fields_ = fields("classes rows parts taken gradient", "scores targets losses")
 
 
 def cross_entropy(scores: Tensor, targets: Tensor, *, gradient: bool) -> Tensor:

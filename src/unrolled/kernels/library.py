@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import hashlib
+import itertools
 import os
 import shlex
 import shutil
@@ -11,6 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -74,6 +76,13 @@ def is_traced() -> bool:
     """Whether this is within a program that is traced by torch.compile, or changed by torch.func,
     which know PyTorch's operations alone."""
     return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+
+
+def fields(numbers: str, pointers: str, *more: str) -> list[tuple[str, Any]]:
+    """What a C structure has, by name: some numbers, some pointers, and so on in turn."""
+    kinds = itertools.cycle([ctypes.c_long, ctypes.c_void_p])
+    groups = zip((numbers, pointers, *more), kinds, strict=False)
+    return [(name, kind) for names, kind in groups for name in names.split()]
 
 
 def longs(numbers: Sequence[int]) -> "ctypes.Array[ctypes.c_long]":

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from unrolled.kernels.library import PARALLEL, is_traced, library, longs
+from unrolled.kernels.library import PARALLEL, fields, is_traced, library, longs
 from unrolled.recurrence.steps import Steps
 
 # Numbers for which another thread is worth waking.
@@ -21,17 +21,9 @@ SHARE = 50_000
 class _Arguments(ctypes.Structure):
     """``Interpolation`` of csrc/interpolation.c; tensors are where they begin."""
 
-    _fields_ = tuple(
-        (name, ctypes.c_void_p if points else ctypes.c_long)
-        for names, points in (
-            ("size steps", False),
-            ("sequences", True),
-            ("parts", False),
-            ("cuts", True),
-            ("taken", False),
-            ("given first out to_out carried to_given", True),
-        )
-        for name in names.split()
+    _fields_ = fields(
+        *("size steps", "sequences", "parts", "cuts", "taken"),
+        "given first out to_out carried to_given",
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from compiled_passes import CELLS, Fixture, inputs_of, layer_of
+from compiled_passes import CELLS, Fixture, inputs_of, layer_of, using_threads
 from unrolled.kernels.library import compiler
 from unrolled.recurrence import analytic
 from unrolled.recurrence.analytic import c_layer
@@ -88,7 +88,6 @@ def test_threads_change_nothing(
 ) -> None:
     """Of what is compiled; PyTorch's products round by their threads."""
     monkeypatch.setattr(c_layer, "SHARE", 1)
-    before = torch.get_num_threads()
     dtype = torch.bfloat16 if half else torch.float32
     for name in CELLS:
         cell = named(name)(24, 37)
@@ -96,13 +95,15 @@ def test_threads_change_nothing(
         assert kernel is not None
         state = tuple(0.3 * torch.randn(13, 37) for _ in cell.state_names)
         z = torch.randn(steps.rows, len(cell.get_parameter("weight_hh"))).to(dtype)
+        z.requires_grad_()
         results = []
         for number in (3, 1):
-            torch.set_num_threads(number)
-            states = c_layer.c_layer_steps(cell, kernel[dtype], z.requires_grad_(), steps, state)
-            total = torch.stack([part.square().sum() for part in states]).sum()
-            results.append([*states, *torch.autograd.grad(total, z)])
-        torch.set_num_threads(before)
+            with using_threads(number):
+                states = c_layer.c_layer_steps(
+                    cell, kernel[dtype], z.requires_grad_(), steps, state
+                )
+                total = torch.stack([part.square().sum() for part in states]).sum()
+                results.append([*states, *torch.autograd.grad(total, z)])
         assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
 
 

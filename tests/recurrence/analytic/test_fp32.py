@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from compiled_passes import CELLS, Fixture, forget_kernels, inputs_of, layer_of
+from compiled_passes import CELLS, Fixture, forget_kernels, inputs_of, layer_of, using_threads
 from compiled_passes import everything as everything_of
 from unrolled.cells.lstm import LSTM
 from unrolled.kernels import library
@@ -30,11 +30,9 @@ LENGTHS = (
 @pytest.fixture(autouse=True, params=[1, 3])
 def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """With one thread, and with three that have work however little there is."""
-    before = torch.get_num_threads()
     monkeypatch.setattr(c_layer, "SHARE", 1)
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
+    with using_threads(request.param):
+        yield request.param
 
 
 def everything(

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from unrolled.cells.base import Cell, State
 from unrolled.cells.gated import GatedCell
-from unrolled.kernels.library import PARALLEL, longs
+from unrolled.kernels.library import PARALLEL, fields, longs
 from unrolled.recurrence.analytic.passes import Passes
 from unrolled.recurrence.products import weight_gradient
 from unrolled.recurrence.steps import Steps
@@ -25,18 +25,10 @@ SHARE = 2_000_000
 class _Arguments(ctypes.Structure):
     """``Layer`` of csrc/layer.h; tensors are where they begin."""
 
-    _fields_ = tuple(
-        (name, ctypes.c_void_p if points else ctypes.c_long)
-        for names, points in (
-            ("size steps", False),
-            ("sequences", True),
-            ("parts", False),
-            ("cuts", True),
-            ("taken keeps", False),
-            ("weight bias product projected first_fed first kept memory out fed", True),
-            ("given given_memory carried to_product to_projected", True),
-        )
-        for name in names.split()
+    _fields_ = fields(
+        *("size steps", "sequences", "parts", "cuts", "taken keeps"),
+        "weight bias product projected first_fed first kept memory out fed "
+        "given given_memory carried to_product to_projected",
     )
 
 

@@ -60,7 +60,7 @@ class Passes:
     def rows(self, number: int, size: int) -> Tensor:
         """Room for so many rows that products read, ``[number, size or more]``; what is beyond
         the size are zeros."""
-        found = torch.empty(number, self._deep(size), dtype=self.dtype)
+        found = torch.empty(number, self._deep(size), dtype=self.dtype, device="cpu")
         found[:, size:] = 0
         return found
 
@@ -68,7 +68,7 @@ class Passes:
         """A matrix ``[inner, columns]`` in the order in which products read it."""
         inner, columns = weight.shape
         weight = weight.contiguous()
-        to = torch.empty(self._deep(inner) * self.padded(columns), dtype=self.dtype)
+        to = torch.empty(self._deep(inner) * self.padded(columns), dtype=self.dtype, device="cpu")
         self._pack(inner, columns, weight.data_ptr(), to.data_ptr())
         return to
 
