@@ -111,6 +111,18 @@ def test_what_is_not_a_number_stays_none() -> None:
     assert int(states.isnan().sum()) == 3
 
 
+def test_a_closed_gate_keeps_the_state_where_small_numbers_are_zero() -> None:
+    steps, initial = Steps([1] * 4), torch.tensor([[0.5, -2.0]])
+    given = torch.tensor([[-100.0, -1e30, 1.0, 1.0]]).expand(4, 4)
+    there = torch.set_flush_denormal(True)
+    try:
+        states = interpolated(given, initial, steps)
+    finally:
+        torch.set_flush_denormal(False)
+    assert there
+    torch.testing.assert_close(states, initial.expand(4, 2))
+
+
 def test_torch_compile_traces_the_scan_and_other_types_take_it() -> None:
     layer, x = Recurrence(MinGRU, 3, 8), torch.randn(11, 2, 3)
     y, _ = layer(x)

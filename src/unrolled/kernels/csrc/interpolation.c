@@ -22,11 +22,14 @@ typedef struct {
 /* Over all numbers, none of which reads what is written for another. */
 #define EACH(j) _Pragma("GCC ivdep") for (long j = 0; j < size; j++)
 
+/* (1 - u) / u for u = sigmoid(g): with it 1 - u keeps its digits where u is close to 1. Limited, so that
+ * u is a normal number, which it has to be where others are taken for zero. */
+static inline float odds(float g) { return exponential(g < -80.0f ? 80.0f : -g); }
+
 static void forward_row(long size, const float *restrict given, const float *restrict before,
                         float *restrict out) {
     EACH(j) {
-        /* 1 - u from the exponential, which keeps its digits where u is close to 1. */
-        const float e = exponential(-given[j]), u = 1.0f / (1.0f + e), keeps = e * u;
+        const float e = odds(given[j]), u = 1.0f / (1.0f + e), keeps = e * u;
         out[j] = keeps * before[j] + u * given[size + j];
     }
 }
@@ -35,7 +38,7 @@ static void backward_row(long size, const float *restrict given, const float *re
                          const float *restrict to_out, float *restrict carried,
                          float *restrict to_given) {
     EACH(j) {
-        const float e = exponential(-given[j]), u = 1.0f / (1.0f + e), keeps = e * u;
+        const float e = odds(given[j]), u = 1.0f / (1.0f + e), keeps = e * u;
         const float to = to_out[j] + carried[j];
         to_given[j] = to * (given[size + j] - before[j]) * (u * keeps);
         to_given[size + j] = to * u;
