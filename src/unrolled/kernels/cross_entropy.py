@@ -5,7 +5,7 @@ import ctypes
 import torch
 from torch import Tensor
 
-from unrolled.kernels.library import PARALLEL, fields, library
+from unrolled.kernels.library import PARALLEL, fields, library, threaded
 
 # Scores for which another thread is worth waking.
 SHARE = 100_000
@@ -41,7 +41,5 @@ def cross_entropy(scores: Tensor, targets: Tensor, *, gradient: bool) -> Tensor:
         targets=targets.data_ptr(),
         losses=losses.data_ptr(),
     )
-    function = csrc.cross_entropy
-    function.argtypes, function.restype = [ctypes.c_void_p] * 2, None
-    function(ctypes.byref(work), PARALLEL)
+    threaded(csrc, "cross_entropy")(ctypes.byref(work), PARALLEL)
     return losses

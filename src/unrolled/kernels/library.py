@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +84,11 @@ def fields(numbers: str, pointers: str, *more: str) -> list[tuple[str, Any]]:
     return [(name, kind) for names, kind in groups for name in names.split()]
 
 
-def longs(numbers: Sequence[int]) -> "ctypes.Array[ctypes.c_long]":
-    """Numbers as C reads them."""
-    return (ctypes.c_long * len(numbers))(*numbers)
+def threaded(csrc: ctypes.CDLL, name: str) -> Any:
+    """A function of csrc that takes a structure, and what runs a function in several threads."""
+    function = getattr(csrc, name)
+    function.argtypes, function.restype = [ctypes.c_void_p] * 2, None
+    return function
 
 
 def _command() -> list[str] | None:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from unrolled.kernels.library import PARALLEL, fields, is_traced, library, longs
+from unrolled.kernels.library import fields, is_traced, library, threaded
+from unrolled.recurrence.c_steps import SHARED_OUT, run_steps
 from unrolled.recurrence.steps import Steps
 
 # Numbers for which another thread is worth waking.
@@ -22,7 +23,8 @@ class _Arguments(ctypes.Structure):
     """``Interpolation`` of csrc/interpolation.c; tensors are where they begin."""
 
     _fields_ = fields(
-        *("size steps", "sequences", "parts", "cuts", "taken"),
+        *SHARED_OUT,
+        "taken",
         "given first out to_out carried to_given",
     )
 
@@ -74,19 +76,7 @@ class _Interpolation(torch.autograd.Function):
 
 
 def _run(name: str, steps: Steps, **tensors: Tensor) -> None:
-    out = tensors["out"]
-    threads = min(torch.get_num_threads(), 1 + out.numel() // SHARE, steps.batch)
-    cuts = steps.cuts(threads if PARALLEL else 1)
-    # In variables, since an address keeps nothing alive.
-    sequences, at = longs(steps.sizes), longs(cuts)
-    arguments = _Arguments(
-        size=out.shape[-1],
-        steps=len(steps.sizes),
-        sequences=ctypes.addressof(sequences),
-        parts=len(cuts) - 1,
-        cuts=ctypes.addressof(at),
-        **{key: x.data_ptr() for key, x in tensors.items()},
-    )
-    function = getattr(library(), name)
-    function.argtypes, function.restype = [ctypes.c_void_p] * 2, None
-    function(ctypes.byref(arguments), PARALLEL)
+    csrc, out = library(), tensors["out"]
+    assert csrc is not None
+    shares = out.numel() // SHARE
+    run_steps(threaded(csrc, name), _Arguments, steps, tensors, shares=shares, size=out.shape[-1])

@@ -12,7 +12,7 @@ from compiled_passes import everything as everything_of
 from unrolled.cells.lstm import LSTM
 from unrolled.kernels import library
 from unrolled.kernels.library import compiler
-from unrolled.recurrence import analytic
+from unrolled.recurrence import analytic, c_steps
 from unrolled.recurrence.analytic import c_layer
 from unrolled.recurrence.analytic.passes import kernel_for
 from unrolled.recurrence.stack import Recurrence
@@ -152,6 +152,6 @@ def test_without_openmp_there_is_one_thread(
 ) -> None:
     layer = layer_of(named, "lstm")
     expected = everything(layer, None, with_gradients)
-    monkeypatch.setattr(c_layer, "PARALLEL", None)
+    monkeypatch.setattr(c_steps, "PARALLEL", None)
     for one, other in zip(expected, everything(layer, None, with_gradients), strict=True):
         torch.testing.assert_close(one, other)

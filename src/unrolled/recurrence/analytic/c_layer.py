@@ -13,8 +13,9 @@ from torch.autograd.function import once_differentiable
 
 from unrolled.cells.base import Cell, State
 from unrolled.cells.gated import GatedCell
-from unrolled.kernels.library import PARALLEL, fields, longs
+from unrolled.kernels.library import fields
 from unrolled.recurrence.analytic.passes import Passes
+from unrolled.recurrence.c_steps import SHARED_OUT, run_steps
 from unrolled.recurrence.products import weight_gradient
 from unrolled.recurrence.steps import Steps
 
@@ -26,7 +27,8 @@ class _Arguments(ctypes.Structure):
     """``Layer`` of csrc/layer.h; tensors are where they begin."""
 
     _fields_ = fields(
-        *("size steps", "sequences", "parts", "cuts", "taken keeps"),
+        *SHARED_OUT,
+        "taken keeps",
         "weight bias product projected first_fed first kept memory out fed "
         "given given_memory carried to_product to_projected",
     )
@@ -152,19 +154,7 @@ def _run(
     if bias is not None:
         added[:columns] = bias
     product = weight.new_zeros(steps.batch, len(added))
-    threads = min(torch.get_num_threads(), 1 + steps.rows * weight.numel() // SHARE, steps.batch)
-    cuts = steps.cuts(threads if PARALLEL else 1)
     tensors |= {"weight": packed, "bias": added, "product": product}
-    # In variables, since an address keeps nothing alive.
-    sequences, at = longs(steps.sizes), longs(cuts)
-    arguments = _Arguments(
-        size=size,
-        steps=len(steps.sizes),
-        sequences=ctypes.addressof(sequences),
-        parts=len(cuts) - 1,
-        cuts=ctypes.addressof(at),
-        keeps=keeps,
-        **{name: x.data_ptr() for name, x in tensors.items() if x is not None},
-    )
-    function(ctypes.byref(arguments), PARALLEL)
+    shares = steps.rows * weight.numel() // SHARE
+    run_steps(function, _Arguments, steps, tensors, shares=shares, size=size, keeps=keeps)
     return product

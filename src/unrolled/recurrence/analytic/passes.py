@@ -13,7 +13,7 @@ from unrolled.cells.irnn import IRNN
 from unrolled.cells.lstm import LSTM
 from unrolled.cells.rnn_relu import RnnRelu
 from unrolled.cells.rnn_tanh import RnnTanh
-from unrolled.kernels.library import library
+from unrolled.kernels.library import library, threaded
 
 # How many numbers of a row a product reads at once, by the type of its factors.
 TOGETHER = {torch.float32: 1, torch.bfloat16: 32}
@@ -52,8 +52,8 @@ class Passes:
             one.argtypes, one.restype = arguments, result
             return one
 
-        self.forward = function(f"{name}_forward_{kind}", [ctypes.c_void_p] * 2)
-        self.backward = function(f"{name}_backward_{kind}", [ctypes.c_void_p] * 2)
+        self.forward = threaded(csrc, f"{name}_forward_{kind}")
+        self.backward = threaded(csrc, f"{name}_backward_{kind}")
         self.padded = function("whole_vectors", [ctypes.c_long], ctypes.c_long)
         self._pack = function(f"pack_{kind}", [ctypes.c_long] * 2 + [ctypes.c_void_p] * 2)
 
