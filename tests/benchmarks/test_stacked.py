@@ -29,7 +29,7 @@ def test_the_command_writes_a_gain_for_each_cell(
     rows = json.loads((tmp_path / "stacked.json").read_text())["rows"]
     assert [row["cell"] for row in rows] == ["gru", "mgu"]
     assert rows[0]["backend"] in ("native", "analytic")  # as there is a C compiler
-    assert rows[1]["backend"] == "eager"
+    assert rows[1]["backend"] == "generated"
     assert all(row["gain"] > 0 for row in rows)
     assert "wrote" in capsys.readouterr().out
     with pytest.raises(SystemExit):

@@ -47,7 +47,10 @@ def _own_code(monkeypatch: pytest.MonkeyPatch) -> None:
         ("model.layers=two", "model.layers=two: must be int"),
         ("seed=1.5", "seed=1.5: must be int"),
         ("trainer.precision=fp16", "must be auto or fp32 or bf16"),
-        ("cell.backend=fast", "must be auto or native or analytic or eager or compiled or scan"),
+        (
+            "cell.backend=fast",
+            "must be auto or native or analytic or generated or eager or compiled or scan",
+        ),
         ("model.layers=null", "model.layers=null: must be int"),
         ("tokenizer.minimum_count=few", "tokenizer.minimum_count=few: must be int"),
         ("dataset.first_year=then", "dataset.first_year=then: must be int"),

@@ -55,6 +55,9 @@ def backends(cell: str) -> list[str]:
     for backend in BACKENDS:
         if backend == "compiled" and cell != "lstm_peephole":
             continue
+        if backend == "generated":
+            # In fp32 alone; tests/recurrence/generated has unequal lengths.
+            continue
         try:
             make(cell, backend, "last", False)
         except ConfigError:

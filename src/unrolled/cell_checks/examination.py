@@ -18,6 +18,7 @@ from unrolled.cell_checks.measurement import (
 from unrolled.cell_checks.soundness import require_sound
 from unrolled.cells.base import Cell, State
 from unrolled.errors import CellError, ConfigError
+from unrolled.recurrence import generated
 from unrolled.recurrence.backends import BACKENDS, choose
 from unrolled.recurrence.parameters import replaced_parameters
 from unrolled.recurrence.stack import Recurrence, States
@@ -59,7 +60,9 @@ def examine(
     yield tried("parameters", _parameters, make, hidden)
     yield tried("gradients against finite differences", _finite_differences, make, multiple)
     for backend in BACKENDS[1:]:
-        if _runs(make(3, hidden), backend) and (backend != "compiled" or compiled):
+        if backend == "generated":
+            yield tried("generated C code against the loop", _generated, make, hidden)
+        elif _runs(make(3, hidden), backend) and (backend != "compiled" or compiled):
             yield tried(f"{backend} backend against the loop", _backend, make, hidden, backend)
     yield tried("carried state", _halves, make, hidden)
     yield tried("unequal lengths", _lengths, make, hidden, 1)
@@ -161,6 +164,32 @@ def _backend(make: Make, hidden: int, backend: str) -> Finding:
     return _compared(check, found, expected, "outputs, states and gradients")
 
 
+def _generated(make: Make, hidden: int) -> Finding:
+    check = "generated C code against the loop"
+    cell, exact = make(3, hidden), make(3, hidden).double()
+    _perturb(cell)
+    exact.load_state_dict(cell.state_dict())
+    if (why := generated.missing(cell, torch.device("cpu"))) is not None:
+        return Finding(check, None, f"{why}; the plain loop runs it, more slowly")
+    layer = Recurrence(lambda *_: cell, 3, hidden, backend="generated")
+    x, state = _inputs(11, 3).requires_grad_(), _state(exact, 3)
+    y, final = one_step_loop(exact, x, state)
+    expected = [y, *final, *_gradients([y, *final], [x, *state, *exact.parameters()])]
+    leaves = [part.detach().float().requires_grad_() for part in (x, *state)]
+    past: State = () if cell.window == 1 else (leaves[0].new_zeros(3, (cell.window - 1) * 3),)
+    y, states = layer(leaves[0], ((*leaves[1:], *past),))
+    final = states[0][: len(state)]
+    found = [y, *final, *_gradients([y, *final], [*leaves, *cell.parameters()])]
+    pairs = zip(found, expected, strict=True)
+    error = max(
+        float((one - other).detach().abs().max() / other.detach().abs().max().clamp(min=1e-3))
+        for one, other in pairs
+    )
+    return Finding(
+        check, error < 1e-4, f"outputs, states and gradients differ by {error:.0e} of the largest"
+    )
+
+
 def _halves(make: Make, hidden: int) -> Finding:
     layer = _stack(make, hidden, directions=1)
     x = _inputs(9, 3)
@@ -247,7 +276,7 @@ def _gradients(results: Sequence[Tensor], leaves: Sequence[Tensor]) -> list[Tens
     """Of a sum in which every number has a weight of its own."""
     generator = torch.Generator().manual_seed(1)
     weighted = [
-        (part * torch.randn(part.shape, generator=generator, dtype=part.dtype)).sum()
+        (part * torch.randn(part.shape, generator=generator, dtype=torch.float64).to(part)).sum()
         for part in results
     ]
     scalar = torch.stack(weighted).sum()

@@ -27,10 +27,13 @@ class Task(Target):
 
 @dataclass
 class Cell(Target):
-    """``backend``: how the cell is run over time: the fastest exact way, its fused kernel, the
-    plain loop, the loop in compiled chunks, or a scan of a linear recurrence."""
+    """``backend``: how the cell is run over time: the fastest exact way, its fused kernel, a
+    backward pass that is written out, C code generated from its step, the plain loop, the loop in
+    compiled chunks, or a scan of a linear recurrence."""
 
-    backend: Literal["auto", "native", "analytic", "eager", "compiled", "scan"] = "auto"
+    backend: Literal["auto", "native", "analytic", "generated", "eager", "compiled", "scan"] = (
+        "auto"
+    )
 
 
 @dataclass(frozen=True)

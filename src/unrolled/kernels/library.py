@@ -25,7 +25,7 @@ INSTRUCTIONS = {"AVX2": ("-mavx2", "-mfma"), "AVX512": ("-march=x86-64-v4",)}
 # Nothing that would drop a NaN, or change the order of a sum.
 FLAGS = (
     *("-O3", "-mprefer-vector-width=512", "-ffp-contract=fast"),
-    *("-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"),
+    *("-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-shared", "-fPIC"),
 )
 # Ways to multiply in bf16, as csrc/bf16.c counts them: by AMX, by AVX-512's pairs, in fp32.
 TILES, PAIRS, WIDENED = 2, 1, 0
@@ -44,11 +44,8 @@ def library() -> ctypes.CDLL | None:
     try:
         loaded = ctypes.CDLL(str(_built(found)))
     except (OSError, subprocess.CalledProcessError) as error:
-        why = str(error)
-        if isinstance(error, subprocess.CalledProcessError):
-            why = error.stderr.strip().partition("\n")[0] or f"exit status {error.returncode}"
         warnings.warn(
-            f"compiling the kernels failed ({found[0]}: {why}): PyTorch's operations "
+            f"compiling the kernels failed ({found[0]}: {_why(error)}): PyTorch's operations "
             "do their work, more slowly; CC names another compiler, and UNROLLED_CACHE "
             "another folder for what it makes",
             stacklevel=2,
@@ -57,6 +54,21 @@ def library() -> ctypes.CDLL | None:
     # The fastest that the processor has.
     next(way for way in (TILES, PAIRS, WIDENED) if loaded.take_way(way))
     return loaded
+
+
+def compiled(code: str) -> ctypes.CDLL:
+    """A library of one file of C, which may include what csrc has; built once a machine.
+
+    Raises:
+        OSError: it cannot be built, or written; the message says why.
+    """
+    command = _command()
+    if command is None:
+        raise OSError("there is no C compiler")
+    try:
+        return ctypes.CDLL(str(_built(command, code)))
+    except subprocess.CalledProcessError as error:
+        raise OSError(_why(error)) from error
 
 
 def has_tiles() -> bool:
@@ -110,20 +122,24 @@ def _version(*command: str) -> str | None:
     return said.stdout.partition("\n")[0].strip()
 
 
-def _built(command: list[str]) -> Path:
-    """The library, from the cache or built into it."""
+def _built(command: list[str], code: str | None = None) -> Path:
+    """csrc, or one file of C, as a library: from the cache or built into it."""
     sources = sorted(SOURCES.iterdir())
     flags = [*INSTRUCTIONS[torch.backends.cpu.get_cpu_capability()], *FLAGS]
-    key = "\0".join([*command, _version(*command) or "", *flags]).encode()
+    key = "\0".join([*command, _version(*command) or "", *flags, code or ""]).encode()
     digest = hashlib.sha256(key + b"\0".join(source.read_bytes() for source in sources))
-    file = default_cache() / f"kernels-{digest.hexdigest()[:16]}.so"
+    kind = "kernels" if code is None else "layer"
+    file = default_cache() / f"{kind}-{digest.hexdigest()[:16]}.so"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             made = Path(folder) / file.name
-            compiled = [str(source) for source in sources if source.suffix == ".c"]
+            written = [source for source in sources if source.suffix == ".c"]
+            if code is not None:
+                written = [made.with_suffix(".c")]
+                written[0].write_text(code)
             subprocess.run(
-                [*command, *flags, *compiled, "-o", str(made)],
+                [*command, *flags, f"-I{SOURCES}", *map(str, written), "-o", str(made)],
                 capture_output=True,
                 text=True,
                 check=True,
@@ -131,3 +147,9 @@ def _built(command: list[str]) -> Path:
             # At once, so that another process finds it whole or not at all.
             made.replace(file)
     return file
+
+
+def _why(error: OSError | subprocess.CalledProcessError) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        return error.stderr.strip().partition("\n")[0] or f"exit status {error.returncode}"
+    return str(error)

@@ -2,18 +2,18 @@
 
 import torch
 
-from unrolled.cells.base import Cell
+from unrolled.cells.base import Cell, recurrent_parameters
 from unrolled.cells.gated import GatedCell
 from unrolled.cells.linear import LinearCell
 from unrolled.cells.lstm import LSTM
 from unrolled.errors import ConfigError
 from unrolled.kernels.library import has_tiles, is_traced
-from unrolled.recurrence import compiled
+from unrolled.recurrence import compiled, generated
 from unrolled.recurrence.analytic import has_analytic
 from unrolled.recurrence.analytic.passes import kernel_for
 from unrolled.recurrence.products import SMALLEST_ROWS
 
-BACKENDS = ("auto", "native", "analytic", "eager", "compiled", "scan")
+BACKENDS = ("auto", "native", "analytic", "generated", "eager", "compiled", "scan")
 # From so many steps, a CPU runs layers faster by compiled code of ours (analytic/c_layer.py) than
 # by PyTorch's kernels: it has to arrange the weights first.
 COMPILED_STEPS = 8
@@ -29,6 +29,9 @@ HALF_STEP_BY_TILES = 500_000
 # From so many, it is then faster without compiled code than oneDNN's kernel for the LSTM, which
 # stays in fp32.
 HALF_LSTM_STEP = 12_000_000
+# From so many, the loop with products in half precision is faster than generated code, which
+# multiplies in fp32 (a half of it with the tiles, by their rate).
+HALF_LOOP_STEP = 12_000_000
 
 
 def choose(
@@ -70,6 +73,10 @@ def choose(
             return f"the backward pass of {name} is not written out"
         if one == "analytic" and (zoneout or recurrent_dropout):
             return f"its backward pass does not know {key}"
+        if one == "generated" and recurrent_dropout:
+            return "it does not know model.recurrent_dropout"
+        if one == "generated":
+            return generated.missing(cell, device, zoneout=zoneout)
         if one == "scan" and not isinstance(cell, LinearCell):
             return f"{name} is not linear in its state (not a LinearCell)"
         if one == "compiled" and recurrent_dropout:
@@ -88,11 +95,16 @@ def choose(
         elif not is_traced() and _analytic_is_faster(
             cell, device, batch, length, unequal=unequal, half=half
         ):
-            order = ["analytic", "eager"]
+            order = ["analytic", "generated", "eager"]
         else:
-            order = ["native", "scan", "eager"]
+            order = ["native", "scan", "generated", "eager"]
             if not cell.native_suits(device, batch=batch, unequal=unequal):
                 order.remove("native")
+        short = length is not None and length < COMPILED_STEPS
+        if "generated" in order and (
+            short or is_traced() or (half and _loop_is_faster(cell, batch))
+        ):
+            order.remove("generated")
         return next(one for one in order if why_not(one) is None)
     if (reason := why_not(backend)) is not None:
         others = [one for one in BACKENDS[1:] if why_not(one) is None]
@@ -128,6 +140,12 @@ def _analytic_is_faster(
         return half and (kernel_for(cell) is not None or batch * weights >= HALF_LSTM_STEP)
     # Under half precision PyTorch's kernels round the state, too.
     return half or (batch >= SMALLEST_ROWS and batch * weights >= LARGE_STEP)
+
+
+def _loop_is_faster(cell: Cell, batch: int) -> bool:
+    """Whether a CPU runs a cell's steps faster with products in half precision, one by one."""
+    weights = sum(weight.numel() for weight in recurrent_parameters(cell).values())
+    return batch * weights >= (HALF_LOOP_STEP // 2 if has_tiles() else HALF_LOOP_STEP)
 
 
 def _runs_compiled(cell: GatedCell, device: torch.device) -> bool:

@@ -9,6 +9,7 @@ from unrolled.cells.linear import LinearCell
 from unrolled.recurrence.analytic import analytic_layer
 from unrolled.recurrence.compiled import compiled_steps
 from unrolled.recurrence.dropout import DrawnRegularization, RecurrentDropout, zoneout_masks
+from unrolled.recurrence.generated import generated_layer
 from unrolled.recurrence.interpolation import has_interpolation, interpolated
 from unrolled.recurrence.parameters import PassProducts, replaced_parameters, wrapped_parameters
 from unrolled.recurrence.scan import scan
@@ -47,6 +48,8 @@ def run_layer(
         whole = _native if backend == "native" else analytic_layer
         with replaced_parameters(cell, regularization.weights):
             y, now = whole(cell, x, steps, now)
+    elif backend == "generated":
+        y, now = generated_layer(cell, x, steps, now, regularization)
     else:
         y, now = _recurrence(cell, x, steps, now, backend, regularization)
     now = (*now, *before)

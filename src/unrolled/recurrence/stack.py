@@ -34,7 +34,7 @@ class Recurrence(nn.Module):
         make_cell: builds a cell from its input size and hidden size.
         dropout: the rate between layers (not before the first, not after the last).
         locked: one dropout mask for all time steps.
-        backend: ``auto``, ``native``, ``eager``, ``compiled`` or ``scan``.
+        backend: one of ``backends.BACKENDS``.
         bidirectional: each layer also reads backwards in time, by a cell of its own; the outputs
             of both stand side by side.
         last_size: the last layer's hidden size; None for as wide as the others.

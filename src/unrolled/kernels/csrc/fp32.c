@@ -8,6 +8,12 @@
 #define TARGET
 #include "registers.h"
 
+/* For code that is compiled by itself. */
+void product_fp32(long rows, long inner, long columns, const float *a, const float *b,
+                  const float *bias, float *c) {
+    multiply_fp32(rows, inner, columns, a, b, bias, c);
+}
+
 long whole_vectors(long columns) { return padded(columns); }
 
 #define NUMBER float

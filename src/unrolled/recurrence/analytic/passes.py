@@ -2,10 +2,8 @@
 
 import ctypes
 import functools
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from unrolled.cells.base import Cell
 from unrolled.cells.gru import GRU
@@ -14,12 +12,10 @@ from unrolled.cells.lstm import LSTM
 from unrolled.cells.rnn_relu import RnnRelu
 from unrolled.cells.rnn_tanh import RnnTanh
 from unrolled.kernels.library import library, threaded
-
-# How many numbers of a row a product reads at once, by the type of its factors.
-TOGETHER = {torch.float32: 1, torch.bfloat16: 32}
+from unrolled.kernels.packing import Packing
 
 
-class Passes:
+class Passes(Packing):
     """A cell's forward and backward pass over time, with products of one type.
 
     Args:
@@ -32,7 +28,6 @@ class Passes:
     Attributes:
         forward, backward: the functions of csrc/layer.h, which take a layer, and what runs a
             function in several threads.
-        padded: how many columns a product of so many has.
     """
 
     def __init__(
@@ -44,37 +39,10 @@ class Passes:
         *,
         splits: bool,
     ) -> None:
-        self.dtype, self.kept, self.splits = dtype, kept, splits
-        kind = "fp32" if dtype == torch.float32 else "bf16"
-
-        def function(named: str, arguments: list[Any], result: Any = None) -> Any:
-            one = csrc[named]
-            one.argtypes, one.restype = arguments, result
-            return one
-
-        self.forward = threaded(csrc, f"{name}_forward_{kind}")
-        self.backward = threaded(csrc, f"{name}_backward_{kind}")
-        self.padded = function("whole_vectors", [ctypes.c_long], ctypes.c_long)
-        self._pack = function(f"pack_{kind}", [ctypes.c_long] * 2 + [ctypes.c_void_p] * 2)
-
-    def rows(self, number: int, size: int) -> Tensor:
-        """Room for so many rows that products read, ``[number, size or more]``; what is beyond
-        the size are zeros."""
-        found = torch.empty(number, self._deep(size), dtype=self.dtype, device="cpu")
-        found[:, size:] = 0
-        return found
-
-    def packed(self, weight: Tensor) -> Tensor:
-        """A matrix ``[inner, columns]`` in the order in which products read it."""
-        inner, columns = weight.shape
-        weight = weight.contiguous()
-        to = torch.empty(self._deep(inner) * self.padded(columns), dtype=self.dtype, device="cpu")
-        self._pack(inner, columns, weight.data_ptr(), to.data_ptr())
-        return to
-
-    def _deep(self, inner: int) -> int:
-        together = TOGETHER[self.dtype]
-        return -(-inner // together) * together
+        super().__init__(csrc, dtype)
+        self.kept, self.splits = kept, splits
+        self.forward = threaded(csrc, f"{name}_forward_{self.kind}")
+        self.backward = threaded(csrc, f"{name}_backward_{self.kind}")
 
 
 # A cell's passes, by the type of their products.

@@ -1,0 +1,435 @@
+"""What lies between two products of a step, as a C function of one sequence."""
+
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from unrolled.recurrence.generated.equations import SEQUENCES, UnsupportedStepError
+from unrolled.recurrence.generated.operations import (
+    CONSTANTS,
+    CUTS,
+    FILLED,
+    JOINED,
+    OPERATIONS,
+    PARTS,
+    REDUCTIONS,
+    SPREADS,
+    UNCHANGED,
+    WHOLE,
+    Node,
+    aten,
+    literal,
+)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Where the numbers of a value are: ``size`` of them from ``offset`` on, or one for all.
+
+    Attributes:
+        array: a C array; None where ``node`` is computed, or ``text`` is a number.
+        node: the operation that computes them.
+        loop: from which loop on they are there.
+    """
+
+    size: int
+    array: str | None = None
+    offset: int = 0
+    node: Node | None = None
+    text: str | None = None
+    loop: int = -1
+
+
+@dataclass
+class _Loop:
+    size: int
+    lines: list[str] = field(default_factory=list)
+    # Set where the loop adds up: what is before and after it.
+    before: str = ""
+    after: str = ""
+
+
+class Segment:
+    """The function that computes some outputs.
+
+    Values of one width are computed in one loop where no one of them needs all of another.
+
+    Args:
+        inputs: each input's C array, by its node.
+    """
+
+    def __init__(self, inputs: Mapping[Node, str]) -> None:
+        self.values: dict[Node, Any] = {}
+        for node, name in inputs.items():
+            self.values[node] = Numbers(_size(node), name)
+        self.loops: list[_Loop] = []
+        self.stored: dict[str, int] = {}
+        # The loop that computes each value.
+        self.homes: dict[Node, int] = {}
+        # What is joined where an output is to be.
+        self.joined_in: dict[Node, str] = {}
+
+    def write(self, outputs: Mapping[str, Node], added: Mapping[str, Node]) -> list[str]:
+        """The lines of the function's body.
+
+        Args:
+            outputs: what each array gets.
+            added: what is added to each array, from a sum over all sequences.
+        """
+        self.joined_in = {node: array for array, node in outputs.items() if node.target in JOINED}
+        for node in _needed([*outputs.values(), *added.values()]):
+            if node not in self.values:
+                self.values[node] = self._value(node)
+        for array, node in outputs.items():
+            if self.joined_in.get(node) != array:
+                self._copy(self._numbers(node), array, 0, "=")
+        for array, node in added.items():
+            for one in self._summands(node):
+                self._copy(one, array, 0, "+=")
+        lines = [f"float {name}[{size}];" for name, size in self.stored.items()]
+        for loop in self.loops:
+            lines += [loop.before] if loop.before else []
+            lines += [
+                *([] if loop.before else ['_Pragma("GCC ivdep")']),
+                f"for (long j = 0; j < {loop.size}; j++) {{",
+                *loop.lines,
+                "}",
+            ]
+            lines += [loop.after] if loop.after else []
+        return lines
+
+    def _value(self, node: Node) -> Any:
+        target = node.target
+        if target is operator.getitem:
+            return self.values[node.args[0]][node.args[1]]
+        if target in CONSTANTS or target in FILLED:
+            return self._constant(node)
+        # Whole numbers are constants before they are widened.
+        whole = _dtype(node) == torch.int64 and (target in WHOLE or target in CONSTANTS)
+        if _dtype(node) not in (torch.float32, torch.bool, None) and not whole:
+            raise UnsupportedStepError(f"{target} in {_dtype(node)}")
+        if target in SPREADS or target in UNCHANGED:
+            source = self.values[node.args[0]]
+            if isinstance(source, list) and target in UNCHANGED:
+                return source
+            if isinstance(source, Numbers) and source.size in (1, _size(node)):
+                return source
+        elif target in CUTS:
+            return self._part(node)
+        elif target in JOINED:
+            return self._cat(node) if target is aten.cat.default else self._scattered(node)
+        elif target in REDUCTIONS:
+            if "sum" in str(target):
+                return self._sum(node)
+            return self._moments(node) if "var" in str(target) else self._reduced(node)
+        elif target in OPERATIONS:
+            if any(isinstance(self.values.get(one), list) for one in node.all_input_nodes):
+                return self._of_sums(node)
+            return self._computed(node)
+        raise UnsupportedStepError(f"{target} of {[*map(_shape, node.all_input_nodes)]}")
+
+    def _computed(self, node: Node) -> Numbers:
+        size, sources = _size(node), {}
+        start = 0
+        for one in node.all_input_nodes:
+            numbers = self._numbers(one)
+            if numbers.size not in (1, size):
+                raise UnsupportedStepError(f"{node.target} of {_shape(one)} and {_shape(node)}")
+            sources[one] = numbers
+            start = max(start, self._from(numbers, size))
+        at = self._loop(size, start)
+
+        def named(one: Any) -> Any:
+            if isinstance(one, fx.Node):
+                return self._read(sources[one], size, at, _dtype(one) == torch.bool)
+            return literal(one)
+
+        args = [named(one) for one in node.args]
+        kwargs = {k: named(v) for k, v in node.kwargs.items() if k in ("alpha", "value")}
+        while args and args[-1] is None:
+            args.pop()
+        kind = "int" if _dtype(node) == torch.bool else "float"
+        written = OPERATIONS[node.target](*args, **kwargs)
+        self.loops[at].lines.append(f"const {kind} {_name(node)} = {written};")
+        self.homes[node] = at
+        return Numbers(size, node=node, loop=at)
+
+    def _from(self, numbers: Numbers, size: int) -> int:
+        """The first loop that may read them number by number."""
+        if numbers.node is not None and numbers.size == size and size == self._width(numbers):
+            return numbers.loop
+        return numbers.loop + 1
+
+    def _width(self, numbers: Numbers) -> int:
+        assert numbers.node is not None
+        return self.loops[self.homes[numbers.node]].size
+
+    def _loop(self, size: int, start: int) -> int:
+        for at in range(start, len(self.loops)):
+            if self.loops[at].size == size and not self.loops[at].before:
+                return at
+        self.loops.append(_Loop(size))
+        return len(self.loops) - 1
+
+    def _read(self, numbers: Numbers, size: int, at: int, boolean: bool = False) -> str:
+        """An expression for them in loop ``at`` over ``size`` numbers."""
+        if numbers.text is not None:
+            return numbers.text
+        if numbers.node is not None:
+            if self.homes[numbers.node] == at and numbers.offset == 0 and numbers.size == size:
+                return _name(numbers.node)
+            numbers = self._stored(numbers)
+        place = "j" if numbers.size == size else "0"
+        if numbers.size == size == 1:
+            place = "0"
+        place = f"{numbers.offset} + {place}" if numbers.offset else place
+        read = f"{numbers.array}[{place}]"
+        return f"({read} != 0.0f)" if boolean else read
+
+    def _stored(self, numbers: Numbers) -> Numbers:
+        """The same in an array."""
+        node = numbers.node
+        if node is None:
+            return numbers
+        array, home = f"t_{_name(node)}", self.homes[node]
+        if array not in self.stored:
+            self.stored[array] = self.loops[home].size
+            self.loops[home].lines.append(f"{array}[j] = {_name(node)};")
+        return Numbers(numbers.size, array, numbers.offset, loop=home)
+
+    def _copy(self, numbers: Numbers, array: str, offset: int, sign: str) -> int:
+        """Write numbers to an array; the loop that does."""
+        at = self._loop(numbers.size, max(0, self._from(numbers, numbers.size)))
+        place = f"{offset} + j" if offset else "j"
+        read = self._read(numbers, numbers.size, at)
+        self.loops[at].lines.append(f"{array}[{place}] {sign} {read};")
+        return at
+
+    def _constant(self, node: Node) -> Numbers:
+        target = node.target
+        if target in FILLED:
+            value = FILLED[target]
+        elif target is aten.full.default:
+            value = node.args[1]
+        elif target is aten.new_full.default:
+            value = node.args[2]
+        elif target is aten.scalar_tensor.default:
+            value = node.args[0]
+        else:
+            value = 1.0 if "ones" in str(target) else 0.0
+        return Numbers(_size(node), text=literal(value))
+
+    def _part(self, node: Node) -> Any:
+        """A part of each sequence's numbers, all of whose last dimension alone is cut."""
+        target = node.target
+        source, shape = node.args[0], _shape(node.args[0])
+        numbers = self._numbers(source)
+        own = dict(zip(("source", "a", "b", "c", "d"), node.args, strict=False))
+        if target in PARTS:
+            dim = int(own.get("b", node.kwargs.get("dim", 0)))
+            sizes = [value.shape[dim] for value in node.meta["val"]]
+            starts = [sum(sizes[:i]) for i in range(len(sizes))]
+        elif target is aten.select.int:
+            dim, starts, sizes = int(own["a"]), [int(own["b"]) % shape[int(own["a"])]], [1]
+        else:
+            dim = int(own.get("a", 0))
+            if int(own.get("d", 1)) != 1:
+                raise UnsupportedStepError("it takes every other number of a row")
+            length = shape[dim]
+            first = int(own.get("b") or 0)
+            starts = [min(first + length if first < 0 else first, length)]
+            sizes = [_shape(node)[dim]]
+            if sizes[0] == length:
+                return numbers
+        dim %= len(shape)
+        # Of each sequence; what lies before the dimension that is cut must be one.
+        if dim == 0 or math.prod(shape[1:dim]) != 1:
+            raise UnsupportedStepError("it cuts a dimension that is not the first of a row")
+        inner = math.prod(shape[dim + 1 :])
+        if numbers.text is not None:
+            parts = [Numbers(size * inner, text=numbers.text) for size in sizes]
+        else:
+            numbers = self._stored(numbers)
+            parts = [
+                Numbers(
+                    size * inner, numbers.array, numbers.offset + start * inner, loop=numbers.loop
+                )
+                for start, size in zip(starts, sizes, strict=True)
+            ]
+        return tuple(parts) if target in PARTS else parts[0]
+
+    def _scattered(self, node: Node) -> Numbers:
+        base, piece = (self._numbers(one) for one in node.args[:2])
+        shape = _shape(node)
+        dim = int(node.args[2]) % len(shape) if len(node.args) > 2 else 0
+        start = int(node.args[3] or 0) if len(node.args) > 3 else 0
+        if node.target is aten.select_scatter.default:
+            dim, start = int(node.args[2]) % len(shape), int(node.args[3])
+        if dim == 0 or math.prod(shape[1:dim]) != 1 or len(node.args) > 5:
+            raise UnsupportedStepError("it cuts a dimension that is not the first of a row")
+        inner = math.prod(shape[dim + 1 :])
+        length = shape[dim]
+        start = (start + length if start < 0 else start) * inner
+        size = _size(node)
+        pieces = [(piece, start)]
+        stop = start + piece.size
+        for begin, end in ((0, start), (stop, size)):
+            if end > begin:
+                if base.text is not None:
+                    part = Numbers(end - begin, text=base.text)
+                else:
+                    held = self._stored(base)
+                    part = Numbers(end - begin, held.array, held.offset + begin, loop=held.loop)
+                pieces.append((part, begin))
+        return self._joined(node, pieces)
+
+    def _cat(self, node: Node) -> Numbers:
+        shape = _shape(node)
+        dim = int(node.args[1]) % len(shape) if len(node.args) > 1 else 0
+        if dim == 0 or math.prod(shape[1:dim]) != 1:
+            raise UnsupportedStepError("it joins along a dimension that is not a row's first")
+        pieces, start = [], 0
+        for one in node.args[0]:
+            numbers = self._numbers(one)
+            if numbers.size != _size(one):
+                raise UnsupportedStepError("it joins what is one number for all")
+            pieces.append((numbers, start))
+            start += numbers.size
+        return self._joined(node, pieces)
+
+    def _joined(self, node: Node, pieces: Sequence[tuple[Numbers, int]]) -> Numbers:
+        array = self.joined_in.get(node)
+        if array is None:
+            array = f"t_{_name(node)}"
+            self.stored[array] = _size(node)
+        ends = [self._copy(numbers, array, start, "=") for numbers, start in pieces]
+        return Numbers(_size(node), array, loop=max(ends))
+
+    def _sum(self, node: Node) -> Any:
+        """Over each sequence's numbers, over the sequences, or both."""
+        shape = _shape(node.args[0])
+        dims = node.args[1] if len(node.args) > 1 else None
+        over = {dim % len(shape) for dim in (dims or range(len(shape)))}
+        rows = {dim for dim in range(1, len(shape)) if shape[dim] > 1}
+        numbers = self._numbers(node.args[0])
+        if rows & over and not rows <= over:
+            raise UnsupportedStepError("it adds up a part of a row's dimensions")
+        if rows & over:
+            numbers = self._added(node, numbers, _size(node.args[0]), "", "+=", "0.0f")
+        return [numbers] if 0 in over else numbers
+
+    def _reduced(self, node: Node) -> Numbers:
+        """A number for each sequence from all of its numbers."""
+        source, shape = node.args[0], _shape(node.args[0])
+        over = {dim % len(shape) for dim in node.args[1]}
+        rows = {dim for dim in range(1, len(shape)) if shape[dim] > 1}
+        if over & {0} or not rows <= over:
+            raise UnsupportedStepError(f"{node.target} over a part of a row's dimensions")
+        numbers, size = self._numbers(source), _size(source)
+        if node.target is aten.amax.default:
+            return self._added(node, numbers, size, "", "largest", "-INFINITY")
+        return self._added(node, numbers, size, f" / {size}.0f", "+=", "0.0f")
+
+    def _moments(self, node: Node) -> Any:
+        """Variance and, where it is asked for, mean."""
+        source, shape = node.args[0], _shape(node.args[0])
+        dims = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+        over = {dim % len(shape) for dim in dims}
+        rows = {dim for dim in range(1, len(shape)) if shape[dim] > 1}
+        if over & {0} or not rows <= over:
+            raise UnsupportedStepError(f"{node.target} over a part of a row's dimensions")
+        correction = node.kwargs.get("correction", 1)
+        numbers, size = self._numbers(source), _size(source)
+        mean = self._added(node, numbers, size, f" / {size}.0f", "+=", "0.0f", "_mean")
+        freedom = float(size) - float(1 if correction is None else correction)
+        assert mean.array is not None
+        variance = self._added(
+            *(node, numbers, size, f" / {freedom}f", "+=", "0.0f", "_variance"),
+            centre=f"{mean.array}[0]",
+            start=mean.loop + 1,
+        )
+        return variance if node.target is aten.var.correction else (variance, mean)
+
+    def _added(
+        self,
+        node: Node,
+        numbers: Numbers,
+        size: int,
+        scale: str,
+        sign: str,
+        first: str,
+        suffix: str = "",
+        centre: str = "",
+        start: int = 0,
+    ) -> Numbers:
+        array = f"t_{_name(node)}{suffix}"
+        self.stored[array] = 1
+        held = self._stored(numbers)
+        self.loops.append(_Loop(size))
+        at = len(self.loops) - 1
+        assert at > held.loop and at >= start
+        read = self._read(held, size, at)
+        if centre:
+            read = f"({read} - {centre}) * ({read} - {centre})"
+        # Sums go as many numbers apart as a vector has.
+        pragma = '_Pragma("omp simd reduction(+:sum)")' if sign == "+=" else ""
+        self.loops[at].before = f"{{ float sum = {first}; {pragma}"
+        line = f"sum += {read};" if sign == "+=" else f"sum = {sign}(sum, {read});"
+        self.loops[at].lines.append(line)
+        self.loops[at].after = f"{array}[0] = sum{scale}; }}"
+        return Numbers(1, array, loop=at)
+
+    def _of_sums(self, node: Node) -> list[Numbers]:
+        """Sums over sequences, together."""
+        if node.target is aten.add.Tensor and not node.kwargs:
+            return [one for arg in node.args for one in self._summands(arg)]
+        raise UnsupportedStepError(f"{node.target} of a sum over sequences")
+
+    def _summands(self, node: Any) -> list[Numbers]:
+        found = self.values[node]
+        if not isinstance(found, list):
+            raise UnsupportedStepError("a gradient that is no sum over sequences")
+        return found
+
+    def _numbers(self, node: Any) -> Numbers:
+        found = self.values[node]
+        if isinstance(found, Numbers):
+            return found
+        raise UnsupportedStepError("it reads a sum over sequences")
+
+
+def _needed(ends: Sequence[Node]) -> list[Node]:
+    """What is to be computed, in order."""
+    seen: set[Node] = set()
+    left = list(ends)
+    while left:
+        node = left.pop()
+        if node not in seen:
+            seen.add(node)
+            left.extend(node.all_input_nodes)
+    return [node for node in ends[0].graph.nodes if node in seen] if ends else []
+
+
+def _shape(node: Any) -> tuple[int, ...]:
+    value = node.meta.get("val")
+    return tuple(value.shape) if isinstance(value, Tensor) else ()
+
+
+def _dtype(node: Node) -> torch.dtype | None:
+    value = node.meta.get("val")
+    return value.dtype if isinstance(value, Tensor) else None
+
+
+def _size(node: Any) -> int:
+    """How many numbers a sequence has of it, or it has for all sequences."""
+    shape = _shape(node)
+    return math.prod(shape[1:] if shape[:1] == (SEQUENCES,) else shape)
+
+
+def _name(node: Node) -> str:
+    return f"v_{node.name}"
