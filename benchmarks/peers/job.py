@@ -17,7 +17,7 @@ class Training:
     """A language model, and how it is trained.
 
     Attributes:
-        cell: of conf/cell: ``rnn_tanh``, ``lstm``, ``gru`` or ``min_gru``.
+        cell: of conf/cell: ``rnn_tanh``, ``lstm``, ``gru``, ``min_gru`` or ``mgu``.
         batch, length: streams, and steps of truncated backpropagation through time.
         clip: the largest norm of the gradient.
         steps: how long.

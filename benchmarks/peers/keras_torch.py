@@ -67,6 +67,33 @@ class MinGRUCell(layers.Layer):  # type: ignore[misc, unused-ignore]
         return h, [h]
 
 
+class MGUCell(layers.Layer):  # type: ignore[misc, unused-ignore]
+    """The minimal gated unit (Zhou et al. 2016) as a cell for ``layers.RNN``; Keras has none."""
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.units = self.state_size = self.output_size = units
+        self.read = layers.Dense(2 * units, **_uniform())
+        without = {**_uniform(), "use_bias": False}
+        self.forget, self.renew = layers.Dense(units, **without), layers.Dense(units, **without)
+
+    def build(self, shape: Any) -> None:
+        self.read.build(shape)
+        self.forget.build((None, self.units))
+        self.renew.build((None, self.units))
+
+    def call(self, x: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
+        (h,) = states
+        of_gate, of_new = ops.split(self.read(x), 2, axis=-1)
+        gate = ops.sigmoid(of_gate + self.forget(h))
+        h = (1 - gate) * h + gate * ops.tanh(of_new + self.renew(gate * h))
+        return h, [h]
+
+
+# What Keras has no layer for.
+OWN = {"min_gru": MinGRUCell, "mgu": MGUCell}
+
+
 def _uniform() -> dict[str, Any]:
     draw = keras.initializers.RandomUniform
     return {"kernel_initializer": draw(-RANGE, RANGE), "bias_initializer": draw(-RANGE, RANGE)}
@@ -74,8 +101,8 @@ def _uniform() -> dict[str, Any]:
 
 def layer_of(job: Job) -> Any:
     """One recurrent layer."""
-    if job.cell == "min_gru":
-        return layers.RNN(MinGRUCell(job.hidden), return_sequences=True)
+    if job.cell in OWN:
+        return layers.RNN(OWN[job.cell](job.hidden), return_sequences=True)
     kind = {"rnn_tanh": layers.SimpleRNN, "lstm": layers.LSTM, "gru": layers.GRU}[job.cell]
     recurrent = keras.initializers.RandomUniform(-RANGE, RANGE)
     options = {**_uniform(), "recurrent_initializer": recurrent, "return_sequences": True}

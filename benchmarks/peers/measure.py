@@ -99,7 +99,7 @@ def measure_sweep(work: Work, place: Place, *, runs: int, repeats: int) -> dict[
 def flops_per_token(work: Work, symbols: int) -> int:
     """Of the forward pass, matrix products alone: the input's and the state's of each layer, and
     the output layer's."""
-    gates = {"rnn_tanh": 1, "lstm": 4, "gru": 3, "min_gru": 2}[work.cell]
+    gates = {"rnn_tanh": 1, "lstm": 4, "gru": 3, "min_gru": 2, "mgu": 2}[work.cell]
     inputs = [work.embedding] + [work.hidden] * (work.layers - 1)
     states = 0 if work.cell == "min_gru" else work.hidden
     layers = sum(2 * gates * work.hidden * (size + states) for size in inputs)

@@ -31,7 +31,40 @@ class MinGRU(nn.Module):
         return x, last
 
 
-KINDS = {"rnn_tanh": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU, "min_gru": MinGRU}
+class MGU(nn.Module):
+    """Layers of the minimal gated unit (Zhou et al. 2016), as somebody writes a cell of their own:
+    each step in PyTorch's operations."""
+
+    def __init__(self, input_size: int, hidden_size: int, layers: int) -> None:
+        super().__init__()
+        sizes = [input_size] + [hidden_size] * (layers - 1)
+        self.read = nn.ModuleList(nn.Linear(size, 2 * hidden_size) for size in sizes)
+        self.forget = nn.ModuleList(_recurrent(hidden_size) for _ in sizes)
+        self.renew = nn.ModuleList(_recurrent(hidden_size) for _ in sizes)
+        self.hidden_size = hidden_size
+
+    def forward(self, x: Tensor, state: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
+        last = []
+        for place, read in enumerate(self.read):
+            h = x.new_zeros(x.shape[1], self.hidden_size) if state is None else state[place]
+            forget, renew = self.forget[place], self.renew[place]
+            outputs = []
+            for z in read(x):
+                of_gate, of_new = z.chunk(2, dim=-1)
+                gate = torch.sigmoid(of_gate + forget(h))
+                new = torch.tanh(of_new + renew(gate * h))
+                h = (1 - gate) * h + gate * new
+                outputs.append(h)
+            x = torch.stack(outputs)
+            last.append(h)
+        return x, last
+
+
+def _recurrent(size: int) -> nn.Linear:
+    return nn.Linear(size, size, bias=False)
+
+
+KINDS = {"rnn_tanh": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU, "min_gru": MinGRU, "mgu": MGU}
 
 
 class LanguageModel(nn.Module):

@@ -9,6 +9,8 @@ from typing import Literal
 from benchmarks.peers.job import Job, Training
 
 CELLS = ("rnn_tanh", "lstm", "gru", "min_gru")
+# A cell that neither torch.nn nor Unrolled has a kernel for, as are those of one's own.
+OWN = "mgu"
 # Of plain gradient descent over words: the largest at which the cell learns from the start.
 RATES = {"rnn_tanh": 2.0, "lstm": 20.0, "gru": 5.0, "min_gru": 2.0}
 Text = Literal["characters", "words", "many_words"]
@@ -105,7 +107,8 @@ def _all() -> Iterator[Work]:
         for layers in (1, 2):
             for hidden in (256, 512):
                 yield _characters(cell, hidden, layers)
-    for cell in CELLS:
+    yield _characters(OWN, 256, 1)
+    for cell in (*CELLS, OWN):
         # The size and the batch of the main study, `make compare`.
         yield replace(
             _characters(cell, 128, 1),

@@ -13,7 +13,7 @@ from unrolled.cli import main as unrolled
 from unrolled.runs.record import find_runs, read_record
 
 ROOT = Path(__file__).parents[2]
-CELLS = ("rnn_tanh", "lstm", "gru", "min_gru")
+CELLS = ("rnn_tanh", "lstm", "gru", "min_gru", "mgu")
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def job_of(tmp_path: Path) -> Callable[[str], Any]:
     prepare("words", folder, limit=6000)
 
     def job(cell: str) -> Any:
-        work = replace(WORKS[f"words-{cell}-2x200"], embedding=8, hidden=12, batch=4, length=8)
-        return replace(work, steps=60, parts=3, lr=1.0).job(folder, 1, "cpu")
+        work = replace(WORKS["words-lstm-2x200"], cell=cell, embedding=8, hidden=12, batch=4)
+        return replace(work, length=8, steps=60, parts=3, lr=1.0).job(folder, 1, "cpu")
 
     return job
 
@@ -59,7 +59,7 @@ def test_unrolled_trains_the_same_model_on_the_same_tokens(
     assert unrolled(["train", *overrides(job, tmp_path / "outputs", None), *fast]) == 0
     (own,) = reports(tmp_path / "outputs")
     vocabulary = prepare("words", tmp_path / "again", limit=6000)
-    work = replace(WORKS[f"words-{cell}-2x200"], embedding=8, hidden=12)
+    work = replace(WORKS["words-lstm-2x200"], cell=cell, embedding=8, hidden=12)
     assert own["flops_per_token"] == flops_per_token(work, vocabulary)
     assert own["parameters"] == script["parameters"]
     assert [part["step"] for part in own["parts"]] == [part["step"] for part in script["parts"]]
@@ -89,14 +89,15 @@ def test_lightning_is_the_script_to_rounding(
     assert own["first_step"] > script["first_step"]
 
 
+@pytest.mark.parametrize("cell", ["min_gru", "mgu"])
 def test_keras_has_the_same_layers_and_learns(
-    job_of: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job_of: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: str
 ) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     pytest.importorskip("keras", reason="keras is missing: pip install 'unrolled[bench]'")
     from benchmarks.peers import keras_torch
 
-    job = job_of("min_gru")
+    job = job_of(cell)
     script = run_script(job, tmp_path)
     own = reported(keras_torch.main, job, tmp_path / "keras.json")
     assert own["parameters"] == script["parameters"]

@@ -101,6 +101,8 @@ def equal(one: Any, other: Any) -> None:
         (["optimizer=sgd", "optimizer.lr=5", "trainer.early_stopping_patience=1"], [13]),
         (["scheduler=cosine", "trainer.overfit_batches=1"], [13]),
         (["optimizer=adamw_ema", "optimizer.average_decay=0.9", "scheduler=cosine"], [13]),
+        # A cell without a kernel of its own.
+        (["cell=mgu"], [13]),
         # Before and after averaging begins, and in the second epoch of drawn lengths.
         (
             [

@@ -81,6 +81,14 @@ class Normalized(Own):
         return (torch.tanh(new) * soft + new.var(-1, keepdim=True) * 0.1,)
 
 
+class Detached(Own):
+    """A gradient that stops where an operation says so."""
+
+    def step(self, z: Tensor, state: State) -> State:
+        (h,) = state
+        return (torch.tanh(z + F.linear(h.detach(), self.weight_hh)) * self.scale.detach() + h,)
+
+
 class Bounded(Own):
     """Functions with corners, and choices number by number."""
 
@@ -118,7 +126,7 @@ class Unused(Own):
         return torch.tanh(z + F.linear(h, self.weight_hh)), clock * 0 + 1, kept
 
 
-OWN = [Own, Leak, Pieces, Normalized, Bounded, Deep, Unused]
+OWN = [Own, Leak, Pieces, Normalized, Detached, Bounded, Deep, Unused]
 
 
 def both(make: Any, **options: Any) -> tuple[Recurrence, Recurrence]:
@@ -343,7 +351,37 @@ class Sorted(Own):
         return (z + state[0].sort(-1).values,)
 
 
+class Surrogate(torch.autograd.Function):
+    """A spike, with a gradient of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        slope: Tensor = 1 / (1 + x.abs()) ** 2
+        return grad * slope
+
+
+class Spiking(Own):
+    def step(self, z: Tensor, state: State) -> State:
+        spike = Surrogate.apply(state[0] - 1)  # type: ignore[no-untyped-call]
+        return (z + 0.5 * state[0] - spike,)
+
+
+class Stopped(Own):
+    def step(self, z: Tensor, state: State) -> State:
+        with torch.no_grad():
+            gate = torch.sigmoid(self.scale * state[0])
+        return (z + gate * state[0],)
+
+
 UNABLE = {
+    Spiking: "its gradient is not that of the operations in it",
+    Stopped: "its gradient is not that of the operations in it",
     Noisy: "rand",
     Choosing: "cannot be traced",
     Counting: "sets attributes",

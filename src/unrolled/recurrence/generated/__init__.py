@@ -1,8 +1,8 @@
 """Layers of any cell on a CPU by C code that is generated from its step.
 
-``equations`` traces the step and takes its products out, ``segments`` and ``source`` write what is
-left as C, ``layer`` compiles and runs it. It takes a quarter of a second for a new cell or size,
-and less where the code is in the cache.
+``tracing`` and ``equations`` take the step's products out of it, ``segments`` and ``source``
+write what is left as C, ``layer`` compiles and runs it, ``agreement`` tries it. It takes a quarter
+of a second for a new cell or size, and less where the code is in the cache.
 """
 
 from typing import Any
@@ -15,8 +15,9 @@ from unrolled.cells.base import Cell, State
 from unrolled.errors import ConfigError
 from unrolled.kernels.library import is_traced
 from unrolled.recurrence.dropout import DrawnRegularization, zoneout_masks
-from unrolled.recurrence.generated.equations import UnsupportedStepError
+from unrolled.recurrence.generated.agreement import require_agreement
 from unrolled.recurrence.generated.layer import GeneratedLayer
+from unrolled.recurrence.generated.tracing import UnsupportedStepError, tensors_of
 from unrolled.recurrence.parameters import PassProducts, wrapped_parameters
 from unrolled.recurrence.steps import Steps
 
@@ -61,11 +62,7 @@ def generated_layer(
     layer = _layer(cell, rate > 0)
     if isinstance(layer, str):
         raise ConfigError(f"{layer}; set cell.backend=eager")
-    tensors = {
-        **dict(cell.named_parameters(remove_duplicate=False)),
-        **dict(cell.named_buffers(remove_duplicate=False)),
-        **weights,
-    }
+    tensors = {**tensors_of(cell), **weights}
     with wrapped_parameters(cell, PassProducts(), weights):
         z = cell.project(x).float()
         keep: State = ()
@@ -84,7 +81,9 @@ def _layer(cell: Cell, zoneout: bool) -> GeneratedLayer | str:
     key = (zoneout, *map(_constants, cell.modules()))
     if key not in made:
         try:
-            made[key] = GeneratedLayer(cell, zoneout=zoneout)
+            layer = GeneratedLayer(cell, zoneout=zoneout)
+            require_agreement(cell, layer)
+            made[key] = layer
         except UnsupportedStepError as error:
             made[key] = f"no C code for the step of {type(cell).__name__}: {error}"
     return made[key]

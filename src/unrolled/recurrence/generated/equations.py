@@ -7,33 +7,24 @@ alone (a transposition, a mask on a weight, a rate's exponential) is the same in
 taken out, too, and is PyTorch's, once a pass.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from unrolled.cells.base import Cell
-from unrolled.recurrence.generated.operations import (
-    CONSTANTS,
-    CUTS,
-    OPERATIONS,
-    PRODUCTS,
-    SPREADS,
-    UNCHANGED,
-    Node,
-    made_of,
+from unrolled.recurrence.generated.operations import CONSTANTS, PRODUCTS, Node, made_of
+from unrolled.recurrence.generated.tracing import (
+    SEQUENCES,
+    UnsupportedStepError,
+    Untouched,
+    replaced,
+    shape_of,
+    tensors_of,
+    traced,
 )
-
-# How many sequences a trace has: a number that no other size is.
-SEQUENCES = 1009
-
-
-class UnsupportedStepError(Exception):
-    """A step that C cannot be generated for; says why."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +91,7 @@ def trace(cell: Cell, *, zoneout: bool = False) -> Equations:
     Raises:
         UnsupportedStepError: there is something in it that they do not have.
     """
-    tensors = {**_named(cell, "_parameters"), **_named(cell, "_buffers")}
+    tensors = tensors_of(cell)
     if not tensors:
         raise UnsupportedStepError("it has no parameters, which tell the type of its numbers")
     _require_fp32(tensors.values())
@@ -116,7 +107,7 @@ def trace(cell: Cell, *, zoneout: bool = False) -> Equations:
 
     def step(z: Tensor, *rest: Tensor) -> list[Tensor]:
         parts, own = rest[: len(state)], rest[len(state) + len(keep) :]
-        with _replaced(cell, dict(zip(tensors, own, strict=True))):
+        with replaced(cell, dict(zip(tensors, own, strict=True))):
             new = cell.step(z, parts)
         if [part.shape for part in new] != shapes or any(p.dtype != z.dtype for p in new):
             raise UnsupportedStepError("its new state has another shape or type than the old")
@@ -125,8 +116,8 @@ def trace(cell: Cell, *, zoneout: bool = False) -> Equations:
         ]
 
     # Whatever a step draws is not to change what is drawn in training.
-    with _Attributes(cell) as attributes, torch.no_grad(), torch.random.fork_rng(devices=[]):
-        graph = _traced(step, [z, *state, *keep, *(one.detach() for one in tensors.values())])
+    with Untouched(cell) as attributes, torch.no_grad(), torch.random.fork_rng(devices=[]):
+        graph = traced(step, [z, *state, *keep, *(one.detach() for one in tensors.values())])
     if attributes.changed:
         raise UnsupportedStepError("it sets attributes of its cell")
     return _equations(_Step(graph, len(state), len(keep)), tuple(tensors), [z, *state, *keep])
@@ -135,68 +126,6 @@ def trace(cell: Cell, *, zoneout: bool = False) -> Equations:
 def _require_fp32(tensors: Iterable[Tensor]) -> None:
     for dtype in {one.dtype for one in tensors} - {torch.float32}:
         raise UnsupportedStepError(f"it has numbers in {str(dtype).removeprefix('torch.')}")
-
-
-def _traced(
-    function: Callable[..., list[Any]],
-    example: Sequence[Tensor],
-    decompositions: Mapping[Any, Any] | None = None,
-) -> fx.Graph:
-    try:
-        with torch.autocast("cpu", enabled=False):
-            made = make_fx(function, tracing_mode="fake", decomposition_table=decompositions)(
-                *example
-            )
-    except UnsupportedStepError:
-        raise
-    except Exception as error:
-        # Whatever the code of a cell does on tensors without values, the plain loop does on real.
-        why = str(error).strip().partition("\n")[0]
-        raise UnsupportedStepError(
-            f"it cannot be traced ({type(error).__name__}: {why})"
-        ) from error
-    _replace_changes(made.graph)
-    _join_equals(made.graph)
-    made.graph.eliminate_dead_code()
-    return made.graph
-
-
-def _replace_changes(graph: fx.Graph) -> None:
-    """Let what changes a tensor in place, as derivatives of PyTorch's do, make a new one."""
-    passed: set[Node] = set()
-    for node in [*graph.nodes]:
-        passed.add(node)
-        name = str(node.target).removeprefix("aten.").partition(".")[0]
-        if node.op != "call_function" or not name.endswith("_"):
-            continue
-        changed = node.args[0]
-        if changed.target not in OPERATIONS or {*changed.users} & passed & _views(graph):
-            raise UnsupportedStepError(f"it changes a tensor in place, by {name}")
-        if name == "copy_":
-            made = node.args[1]
-        else:
-            function: Any = getattr(getattr(torch.ops.aten, name[:-1]), node.target._overloadname)
-            with graph.inserting_after(node):
-                made = graph.call_function(function, node.args, node.kwargs)
-            made.meta = dict(node.meta)
-            passed.add(made)
-        for old in (node, changed):
-            old.replace_all_uses_with(made, lambda user: user not in passed)
-        graph.erase_node(node)
-
-
-def _join_equals(graph: fx.Graph) -> None:
-    """Let what is computed twice be computed once."""
-    known: dict[Any, Node] = {}
-    for node in graph.nodes:
-        if node.op == "call_function":
-            first = known.setdefault((node.target, repr(node.args), repr(node.kwargs)), node)
-            if first is not node:
-                node.replace_all_uses_with(first)
-
-
-def _views(graph: fx.Graph) -> set[Node]:
-    return {node for node in graph.nodes if node.target in (*UNCHANGED, *CUTS, *SPREADS)}
 
 
 class _Step:
@@ -235,10 +164,10 @@ class _Step:
         for node in self.nodes:
             if node.op == "get_attr":
                 raise UnsupportedStepError("it reads a tensor that is no parameter and no buffer")
-            made = node.target in CONSTANTS and SEQUENCES in _shape(node)
+            made = node.target in CONSTANTS and SEQUENCES in shape_of(node)
             if made or any(one in rows for one in node.all_input_nodes):
                 rows.add(node)
-            elif node.op != "placeholder" and SEQUENCES in _shape(node):
+            elif node.op != "placeholder" and SEQUENCES in shape_of(node):
                 raise UnsupportedStepError("it repeats a parameter for each sequence")
         return rows
 
@@ -258,7 +187,7 @@ class _Step:
         made = []
         for node in self.products:
             x, matrix = node.args[-2:]
-            reads, gives = _shape(matrix)
+            reads, gives = shape_of(matrix)
             state = self.states.index(x) if x in self.states else None
             made.append(Product(self.matrices[matrix], reads, gives, state))
         return tuple(made)
@@ -319,19 +248,19 @@ def _both_ways(step: _Step, example: Sequence[Tensor]) -> fx.Graph:
         return [*reads, *(values[one] for one in new), *to_products[::-1], *last]
 
     with torch.enable_grad():
-        return _traced(compute, example, made_of())
+        return traced(compute, example, made_of())
 
 
 def _equations(step: _Step, names: tuple[str, ...], example: Sequence[Tensor]) -> Equations:
     """The equations of a step that was traced with this input, state, and what zoneout keeps."""
-    products, given = step.made_of(), tuple(map(_shape, step.given))
+    products, given = step.made_of(), tuple(map(shape_of, step.given))
     z, *rest = example
     state = rest[: len(step.states)]
     graph = _both_ways(
         step,
         [
             *example,
-            *map(torch.empty, map(_shape, step.vectors)),
+            *map(torch.empty, map(shape_of, step.vectors)),
             *(torch.empty(SEQUENCES, one.gives) for one in products),
             # Tensors of their own: two that are one tensor would be one input of the trace.
             *map(torch.clone, state),
@@ -375,70 +304,3 @@ def _grad(
     return [
         *torch.autograd.grad(some_ends, leaves, some_grads, retain_graph=True, allow_unused=True)
     ]
-
-
-def _shape(node: Node) -> tuple[int, ...]:
-    value = node.meta.get("val")
-    return tuple(value.shape) if isinstance(value, Tensor) else ()
-
-
-def _named(cell: Cell, kind: str) -> dict[str, Tensor]:
-    """Parameters or buffers; one with two names twice."""
-    return {
-        f"{path}.{key}" if path else key: tensor
-        for path, module in cell.named_modules()
-        for key, tensor in getattr(module, kind).items()
-        if tensor is not None
-    }
-
-
-@contextmanager
-def _replaced(cell: Cell, tensors: Mapping[str, Tensor]) -> Iterator[None]:
-    """Put tensors in the place of a cell's parameters and buffers."""
-    own: list[tuple[dict[str, Any], str, Any]] = []
-    try:
-        for name, tensor in tensors.items():
-            path, _, key = name.rpartition(".")
-            module = cell.get_submodule(path)
-            held: Any = module._parameters if key in module._parameters else module._buffers
-            own.append((held, key, held[key]))
-            held[key] = tensor
-        yield
-    finally:
-        for held, key, tensor in reversed(own):
-            held[key] = tensor
-
-
-class _Attributes:
-    """Puts a cell's attributes back, and what its lists and dictionaries hold.
-
-    Attributes:
-        changed: whether there was something to put back.
-    """
-
-    def __init__(self, cell: Cell) -> None:
-        own = [vars(module) for module in cell.modules()]
-        holding = [one for held in own for one in held.values() if isinstance(one, list | dict)]
-        self.before = [(one, one.copy()) for one in (*own, *holding)]
-        self.changed = False
-
-    def __enter__(self) -> "_Attributes":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for now, before in self.before:
-            if _same(now, before):
-                continue
-            self.changed = True
-            now.clear()
-            if isinstance(now, list):
-                now.extend(before)
-            else:
-                now.update(before)
-
-
-def _same(now: Any, before: Any) -> bool:
-    pairs: Any = zip(now, before, strict=False)
-    if isinstance(now, dict):
-        pairs = ((now[key], before.get(key)) for key in now)
-    return len(now) == len(before) and all(one is other for one, other in pairs)

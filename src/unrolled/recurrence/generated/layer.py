@@ -13,8 +13,9 @@ from unrolled.cells.base import Cell, State
 from unrolled.kernels.library import compiled, fields, library, threaded
 from unrolled.kernels.packing import Packing
 from unrolled.recurrence.c_steps import SHARED_OUT, run_steps
-from unrolled.recurrence.generated.equations import Equations, UnsupportedStepError, trace
+from unrolled.recurrence.generated.equations import Equations, trace
 from unrolled.recurrence.generated.source import Source
+from unrolled.recurrence.generated.tracing import UnsupportedStepError
 from unrolled.recurrence.products import weight_gradient
 from unrolled.recurrence.steps import Steps
 

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from unrolled.recurrence.generated.equations import SEQUENCES, UnsupportedStepError
 from unrolled.recurrence.generated.operations import (
     CONSTANTS,
     CUTS,
@@ -25,6 +24,7 @@ from unrolled.recurrence.generated.operations import (
     aten,
     literal,
 )
+from unrolled.recurrence.generated.tracing import SEQUENCES, UnsupportedStepError, shape_of
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,11 @@ class Segment:
         self.joined_in = {node: array for array, node in outputs.items() if node.target in JOINED}
         for node in _needed([*outputs.values(), *added.values()]):
             if node not in self.values:
-                self.values[node] = self._value(node)
+                try:
+                    self.values[node] = self._value(node)
+                except (LookupError, TypeError, ValueError) as error:
+                    # An operation called in a way that nobody has thought of.
+                    raise UnsupportedStepError(f"{node.format_node()}: {error}") from error
         for array, node in outputs.items():
             if self.joined_in.get(node) != array:
                 self._copy(self._numbers(node), array, 0, "=")
@@ -124,22 +128,24 @@ class Segment:
         elif target in JOINED:
             return self._cat(node) if target is aten.cat.default else self._scattered(node)
         elif target in REDUCTIONS:
-            if "sum" in str(target):
-                return self._sum(node)
-            return self._moments(node) if "var" in str(target) else self._reduced(node)
+            return self._reduced(node)
         elif target in OPERATIONS:
             if any(isinstance(self.values.get(one), list) for one in node.all_input_nodes):
                 return self._of_sums(node)
             return self._computed(node)
-        raise UnsupportedStepError(f"{target} of {[*map(_shape, node.all_input_nodes)]}")
+        raise UnsupportedStepError(f"{target} of {[*map(shape_of, node.all_input_nodes)]}")
 
     def _computed(self, node: Node) -> Numbers:
+        if unknown := {*node.kwargs} - {"alpha", "value"}:
+            raise UnsupportedStepError(f"{node.target} with {', '.join(unknown)}")
         size, sources = _size(node), {}
         start = 0
         for one in node.all_input_nodes:
             numbers = self._numbers(one)
             if numbers.size not in (1, size):
-                raise UnsupportedStepError(f"{node.target} of {_shape(one)} and {_shape(node)}")
+                raise UnsupportedStepError(
+                    f"{node.target} of {shape_of(one)} and {shape_of(node)}"
+                )
             sources[one] = numbers
             start = max(start, self._from(numbers, size))
         at = self._loop(size, start)
@@ -150,7 +156,7 @@ class Segment:
             return literal(one)
 
         args = [named(one) for one in node.args]
-        kwargs = {k: named(v) for k, v in node.kwargs.items() if k in ("alpha", "value")}
+        kwargs = {key: named(value) for key, value in node.kwargs.items()}
         while args and args[-1] is None:
             args.pop()
         kind = "int" if _dtype(node) == torch.bool else "float"
@@ -225,76 +231,55 @@ class Segment:
         return Numbers(_size(node), text=literal(value))
 
     def _part(self, node: Node) -> Any:
-        """A part of each sequence's numbers, all of whose last dimension alone is cut."""
-        target = node.target
-        source, shape = node.args[0], _shape(node.args[0])
-        numbers = self._numbers(source)
-        own = dict(zip(("source", "a", "b", "c", "d"), node.args, strict=False))
-        if target in PARTS:
-            dim = int(own.get("b", node.kwargs.get("dim", 0)))
+        """A part of each sequence's numbers."""
+        source, *more = node.args
+        shape, numbers = shape_of(source), self._numbers(source)
+        if node.target in PARTS:
+            dim = more[1] if len(more) > 1 else node.kwargs.get("dim", 0)
             sizes = [value.shape[dim] for value in node.meta["val"]]
             starts = [sum(sizes[:i]) for i in range(len(sizes))]
-        elif target is aten.select.int:
-            dim, starts, sizes = int(own["a"]), [int(own["b"]) % shape[int(own["a"])]], [1]
+        elif node.target is aten.select.int:
+            dim, place = more
+            starts, sizes = [place % shape[dim]], [1]
         else:
-            dim = int(own.get("a", 0))
-            if int(own.get("d", 1)) != 1:
+            dim, first, _, stride = _filled(more)
+            if stride != 1:
                 raise UnsupportedStepError("it takes every other number of a row")
-            length = shape[dim]
-            first = int(own.get("b") or 0)
-            starts = [min(first + length if first < 0 else first, length)]
-            sizes = [_shape(node)[dim]]
-            if sizes[0] == length:
+            sizes = [shape_of(node)[dim]]
+            if sizes[0] == shape[dim]:
                 return numbers
-        dim %= len(shape)
-        # Of each sequence; what lies before the dimension that is cut must be one.
-        if dim == 0 or math.prod(shape[1:dim]) != 1:
-            raise UnsupportedStepError("it cuts a dimension that is not the first of a row")
-        inner = math.prod(shape[dim + 1 :])
+            first = first or 0
+            starts = [min(first + shape[dim] if first < 0 else first, shape[dim])]
+        inner = _inner(shape, dim)
+        pairs = zip(starts, sizes, strict=True)
+        parts = tuple(self._cut(numbers, at * inner, size * inner) for at, size in pairs)
+        return parts if node.target in PARTS else parts[0]
+
+    def _cut(self, numbers: Numbers, start: int, size: int) -> Numbers:
         if numbers.text is not None:
-            parts = [Numbers(size * inner, text=numbers.text) for size in sizes]
-        else:
-            numbers = self._stored(numbers)
-            parts = [
-                Numbers(
-                    size * inner, numbers.array, numbers.offset + start * inner, loop=numbers.loop
-                )
-                for start, size in zip(starts, sizes, strict=True)
-            ]
-        return tuple(parts) if target in PARTS else parts[0]
+            return Numbers(size, text=numbers.text)
+        held = self._stored(numbers)
+        return Numbers(size, held.array, held.offset + start, loop=held.loop)
 
     def _scattered(self, node: Node) -> Numbers:
+        """A row with a part that is another's."""
         base, piece = (self._numbers(one) for one in node.args[:2])
-        shape = _shape(node)
-        dim = int(node.args[2]) % len(shape) if len(node.args) > 2 else 0
-        start = int(node.args[3] or 0) if len(node.args) > 3 else 0
-        if node.target is aten.select_scatter.default:
-            dim, start = int(node.args[2]) % len(shape), int(node.args[3])
-        if dim == 0 or math.prod(shape[1:dim]) != 1 or len(node.args) > 5:
-            raise UnsupportedStepError("it cuts a dimension that is not the first of a row")
-        inner = math.prod(shape[dim + 1 :])
-        length = shape[dim]
-        start = (start + length if start < 0 else start) * inner
-        size = _size(node)
+        shape, more = shape_of(node), node.args[2:]
+        dim, start, _, stride = _filled(more)
+        if stride != 1:
+            raise UnsupportedStepError("it sets every other number of a row")
+        start = (start or 0) % shape[dim] * _inner(shape, dim)
         pieces = [(piece, start)]
-        stop = start + piece.size
-        for begin, end in ((0, start), (stop, size)):
+        for begin, end in ((0, start), (start + piece.size, _size(node))):
             if end > begin:
-                if base.text is not None:
-                    part = Numbers(end - begin, text=base.text)
-                else:
-                    held = self._stored(base)
-                    part = Numbers(end - begin, held.array, held.offset + begin, loop=held.loop)
-                pieces.append((part, begin))
+                pieces.append((self._cut(base, begin, end - begin), begin))
         return self._joined(node, pieces)
 
     def _cat(self, node: Node) -> Numbers:
-        shape = _shape(node)
-        dim = int(node.args[1]) % len(shape) if len(node.args) > 1 else 0
-        if dim == 0 or math.prod(shape[1:dim]) != 1:
-            raise UnsupportedStepError("it joins along a dimension that is not a row's first")
+        parts, *dim = node.args
+        _inner(shape_of(node), dim[0] if dim else 0)
         pieces, start = [], 0
-        for one in node.args[0]:
+        for one in parts:
             numbers = self._numbers(one)
             if numbers.size != _size(one):
                 raise UnsupportedStepError("it joins what is one number for all")
@@ -310,48 +295,31 @@ class Segment:
         ends = [self._copy(numbers, array, start, "=") for numbers, start in pieces]
         return Numbers(_size(node), array, loop=max(ends))
 
-    def _sum(self, node: Node) -> Any:
-        """Over each sequence's numbers, over the sequences, or both."""
-        shape = _shape(node.args[0])
-        dims = node.args[1] if len(node.args) > 1 else None
-        over = {dim % len(shape) for dim in (dims or range(len(shape)))}
-        rows = {dim for dim in range(1, len(shape)) if shape[dim] > 1}
-        numbers = self._numbers(node.args[0])
-        if rows & over and not rows <= over:
-            raise UnsupportedStepError("it adds up a part of a row's dimensions")
-        if rows & over:
-            numbers = self._added(node, numbers, _size(node.args[0]), "", "+=", "0.0f")
-        return [numbers] if 0 in over else numbers
-
-    def _reduced(self, node: Node) -> Numbers:
-        """A number for each sequence from all of its numbers."""
-        source, shape = node.args[0], _shape(node.args[0])
-        over = {dim % len(shape) for dim in node.args[1]}
-        rows = {dim for dim in range(1, len(shape)) if shape[dim] > 1}
-        if over & {0} or not rows <= over:
-            raise UnsupportedStepError(f"{node.target} over a part of a row's dimensions")
-        numbers, size = self._numbers(source), _size(source)
-        if node.target is aten.amax.default:
-            return self._added(node, numbers, size, "", "largest", "-INFINITY")
-        return self._added(node, numbers, size, f" / {size}.0f", "+=", "0.0f")
-
-    def _moments(self, node: Node) -> Any:
-        """Variance and, where it is asked for, mean."""
-        source, shape = node.args[0], _shape(node.args[0])
-        dims = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+    def _reduced(self, node: Node) -> Any:
+        """Over each sequence's numbers; a sum also over the sequences, or both."""
+        source, *more = node.args
+        shape, numbers, size = shape_of(source), self._numbers(source), _size(source)
+        dims = (more[0] if more else node.kwargs.get("dim")) or range(len(shape))
         over = {dim % len(shape) for dim in dims}
-        rows = {dim for dim in range(1, len(shape)) if shape[dim] > 1}
-        if over & {0} or not rows <= over:
-            raise UnsupportedStepError(f"{node.target} over a part of a row's dimensions")
-        correction = node.kwargs.get("correction", 1)
-        numbers, size = self._numbers(source), _size(source)
-        mean = self._added(node, numbers, size, f" / {size}.0f", "+=", "0.0f", "_mean")
-        freedom = float(size) - float(1 if correction is None else correction)
-        assert mean.array is not None
+        own = {dim for dim in range(1, len(shape)) if shape[dim] > 1}
+        sums = node.target in (aten.sum.dim_IntList, aten.sum.default)
+        if shape[0] != SEQUENCES or (own & over and not own <= over) or (0 in over and not sums):
+            raise UnsupportedStepError(f"{node.target} over some dimensions of {shape}")
+        if not own & over and not sums:
+            raise UnsupportedStepError(f"{node.target} of one number")
+        if sums:
+            if own & over:
+                numbers = self._added(node, numbers, size, "")
+            return [numbers] if 0 in over else numbers
+        if node.target is aten.amax.default:
+            return self._added(node, numbers, size, "", sign="largest", first="-INFINITY")
+        mean = self._added(node, numbers, size, f" / {size}.0f", suffix="_mean")
+        if node.target is aten.mean.dim:
+            return mean
+        less = node.kwargs.get("correction", 1)
+        by = f" / {float(size) - float(1 if less is None else less)}f"
         variance = self._added(
-            *(node, numbers, size, f" / {freedom}f", "+=", "0.0f", "_variance"),
-            centre=f"{mean.array}[0]",
-            start=mean.loop + 1,
+            node, numbers, size, by, suffix="_variance", centre=f"{mean.array}[0]"
         )
         return variance if node.target is aten.var.correction else (variance, mean)
 
@@ -361,18 +329,25 @@ class Segment:
         numbers: Numbers,
         size: int,
         scale: str,
-        sign: str,
-        first: str,
+        *,
+        sign: str = "+=",
+        first: str = "0.0f",
         suffix: str = "",
         centre: str = "",
-        start: int = 0,
     ) -> Numbers:
+        """One number from all, in a loop of its own after all others.
+
+        Args:
+            scale: what is done with it in the end.
+            sign: how one comes to another, or the name of a function of both.
+            first: what they come to.
+            centre: what each is apart from, squared; none: each itself.
+        """
         array = f"t_{_name(node)}{suffix}"
         self.stored[array] = 1
         held = self._stored(numbers)
         self.loops.append(_Loop(size))
         at = len(self.loops) - 1
-        assert at > held.loop and at >= start
         read = self._read(held, size, at)
         if centre:
             read = f"({read} - {centre}) * ({read} - {centre})"
@@ -403,6 +378,19 @@ class Segment:
         raise UnsupportedStepError("it reads a sum over sequences")
 
 
+def _filled(more: Sequence[Any]) -> list[Any]:
+    """The dimension, first and last place and stride of a slice, where they are not given."""
+    return [*more, *(0, None, None, 1)[len(more) :]]
+
+
+def _inner(shape: tuple[int, ...], dim: int) -> int:
+    """How many numbers one place of a row's outermost dimension has; no other may be cut."""
+    dim %= len(shape)
+    if shape[0] != SEQUENCES or dim == 0 or math.prod(shape[1:dim]) != 1:
+        raise UnsupportedStepError(f"it cuts or joins along dimension {dim} of {shape}")
+    return math.prod(shape[dim + 1 :])
+
+
 def _needed(ends: Sequence[Node]) -> list[Node]:
     """What is to be computed, in order."""
     seen: set[Node] = set()
@@ -415,11 +403,6 @@ def _needed(ends: Sequence[Node]) -> list[Node]:
     return [node for node in ends[0].graph.nodes if node in seen] if ends else []
 
 
-def _shape(node: Any) -> tuple[int, ...]:
-    value = node.meta.get("val")
-    return tuple(value.shape) if isinstance(value, Tensor) else ()
-
-
 def _dtype(node: Node) -> torch.dtype | None:
     value = node.meta.get("val")
     return value.dtype if isinstance(value, Tensor) else None
@@ -427,7 +410,7 @@ def _dtype(node: Node) -> torch.dtype | None:
 
 def _size(node: Any) -> int:
     """How many numbers a sequence has of it, or it has for all sequences."""
-    shape = _shape(node)
+    shape = shape_of(node)
     return math.prod(shape[1:] if shape[:1] == (SEQUENCES,) else shape)
 
 
