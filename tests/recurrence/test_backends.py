@@ -25,8 +25,8 @@ CELLS.remove("custom")
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 NATIVE = {"gru", "irnn", "lstm", "rnn_relu", "rnn_tanh"}
 LINEAR = {"lru", "min_gru", "min_lstm", "qrnn", "sru"}
-# Of complex numbers, and of one matrix for each head: no C code.
-GENERATED = {*CELLS} - {"lru", "slstm"}
+# Not of complex numbers.
+GENERATED = {*CELLS} - {"lru"}
 PAIRS = [
     (name, backend)
     for name in CELLS

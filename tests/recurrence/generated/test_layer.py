@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,21 @@ class Deep(Own):
         return state[0] + state[1] * z
 
 
+class Heads(Own):
+    """A matrix for each of two heads, whose units are turned round each other."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.of_heads = nn.Parameter(torch.empty(2, hidden_size // 2, hidden_size // 2))
+        self.reset_parameters()
+
+    def step(self, z: Tensor, state: State) -> State:
+        (h,) = state
+        heads = h.unflatten(1, (2, -1)).transpose(0, 1)
+        read = torch.matmul(heads, self.of_heads).unflatten(2, (2, -1)).permute(1, 2, 0, 3)
+        return (torch.tanh(z + read.flatten(1)),)
+
+
 class Unused(Own):
     """A part of the state that nothing reads, and one that stays as it is."""
 
@@ -126,7 +142,7 @@ class Unused(Own):
         return torch.tanh(z + F.linear(h, self.weight_hh)), clock * 0 + 1, kept
 
 
-OWN = [Own, Leak, Pieces, Normalized, Detached, Bounded, Deep, Unused]
+OWN = [Own, Leak, Pieces, Normalized, Detached, Bounded, Deep, Heads, Unused]
 
 
 def both(make: Any, **options: Any) -> tuple[Recurrence, Recurrence]:
@@ -239,6 +255,46 @@ def test_auto_takes_it_where_nothing_else_is_faster() -> None:
     dropped = Recurrence(Leak, 3, 8, regularization=RecurrentRegularization(recurrent_dropout=0.1))
     assert dropped.backend_on(CPU, 4) == "eager"
     assert layer.double().backend_on(CPU, 4) == "eager"
+
+
+# What PyTorch has, at the edges of its numbers, too.
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    **{name: getattr(torch, name) for name in ("exp", "log", "log1p", "expm1", "sigmoid", "tanh")},
+    **{name: getattr(torch, name) for name in ("sqrt", "rsqrt", "sin", "erf", "abs", "sign")},
+    **{name: getattr(F, name) for name in ("relu", "softplus", "logsigmoid", "silu", "gelu")},
+    **{name: getattr(F, name) for name in ("elu", "mish", "leaky_relu", "hardtanh", "selu")},
+    **{f"power {power}": partial(torch.pow, exponent=power) for power in (-1, 0.5, 2, 3, 4)},
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_of_one_number_are_pytorchs(name: str) -> None:
+    class Applied(Own):
+        def project(self, x: Tensor) -> Tensor:
+            return x
+
+        def step(self, z: Tensor, state: State) -> State:
+            return (FUNCTIONS[name](z),)
+
+    edges = [0.0, -0.0, 1e-40, -1e-40, 3e38, -3e38, torch.inf, -torch.inf, torch.nan, 88.5, -1.0]
+    x = torch.cat([torch.tensor(edges), torch.linspace(-12, 12, 613), torch.logspace(-12, 5, 400)])
+    x = x.view(8, -1, 1).repeat(1, 1, 8)
+    layer = Recurrence(Applied, 8, 8, backend="generated")
+    with torch.no_grad():
+        found, expected = layer(x)[0], FUNCTIONS[name](x.double()).float()
+    # PyTorch's own relu, for one, leaves the sign of a zero to the processor.
+    torch.testing.assert_close(found, expected, rtol=2e-6, atol=1e-7, equal_nan=True)
+
+
+def test_a_memory_that_begins_empty(named: Fixture) -> None:
+    """The sLSTM's exponents begin at minus infinity."""
+    generated, eager = both(named("slstm"))
+    x, grads = torch.randn(9, 4, 3), []
+    for layer in (generated, eager):
+        layer(x)[0].square().sum().backward()
+        grads.append([one.grad for one in layer.parameters() if one.grad is not None])
+        assert all(one.isfinite().all() for one in grads[-1])
+    close(grads[0], grads[1])
 
 
 def test_a_constant_that_changes_is_seen() -> None:

@@ -58,11 +58,11 @@ def _clamp(a: str, low: str | None = None, high: str | None = None) -> str:
 
 
 def _elu(a: str, alpha: str = "1.0f", scale: str = "1.0f", inner: str = "1.0f") -> str:
-    return f"{a} > 0.0f ? {scale} * {a} : {alpha} * {scale} * expm1f({inner} * {a})"
+    return f"{a} > 0.0f ? {scale} * {a} : {alpha} * {scale} * exponential_beside_1({inner} * {a})"
 
 
 def _softplus(a: str, beta: str = "1.0f", linear: str = "20.0f") -> str:
-    soft = f"log1pf(full_exponential({beta} * {a})) / {beta}"
+    soft = f"logarithm_beside_1(full_exponential({beta} * {a})) / {beta}"
     return f"({beta} * {a} > {linear} ? {a} : {soft})"
 
 
@@ -96,13 +96,13 @@ OPERATIONS: dict[Any, Callable[..., str]] = {
     aten.rsqrt.default: lambda a: f"1.0f / sqrtf({a})",
     aten.abs.default: _call("fabsf"),
     aten.exp.default: _call("full_exponential"),
-    aten.log.default: _call("logf"),
-    aten.log1p.default: _call("log1pf"),
-    aten.expm1.default: _call("expm1f"),
+    aten.log.default: _call("logarithm"),
+    aten.log1p.default: _call("logarithm_beside_1"),
+    aten.expm1.default: _call("exponential_beside_1"),
     aten.sin.default: _call("sinf"),
     aten.cos.default: _call("cosf"),
     aten.erf.default: _call("erff"),
-    aten.sigmoid.default: _call("sigmoid"),
+    aten.sigmoid.default: _call("full_sigmoid"),
     aten.tanh.default: _call("exact_tanh"),
     aten.relu.default: _call("relu"),
     aten.leaky_relu.default: lambda a, slope="0.01f": f"{a} > 0.0f ? {a} : {slope} * {a}",
@@ -139,6 +139,8 @@ FILLED = {aten.zeros_like.default: 0.0, aten.ones_like.default: 1.0}
 # What joins parts of a row, or puts one into it; and what cuts a row.
 JOINED = (aten.cat.default, aten.slice_scatter.default, aten.select_scatter.default)
 PARTS = (aten.split.Tensor, aten.split_with_sizes.default)
+# What may put a row's dimensions in another order.
+MOVES = (aten.permute.default, aten.transpose.int)
 CUTS = (aten.slice.Tensor, aten.select.int, *PARTS)
 REDUCTIONS = (
     *(aten.sum.dim_IntList, aten.sum.default, aten.mean.dim, aten.amax.default),
@@ -148,7 +150,7 @@ SPREADS = (aten.expand.default, aten._to_copy.default)
 # What may give whole numbers.
 WHOLE = (aten.where.self, *UNCHANGED, *SPREADS)
 KNOWN = frozenset(
-    (*PRODUCTS, *CONSTANTS, *OPERATIONS, *UNCHANGED, *FILLED, *JOINED, *CUTS, *REDUCTIONS)
+    (*PRODUCTS, *CONSTANTS, *OPERATIONS, *UNCHANGED, *FILLED, *JOINED, *CUTS, *MOVES, *REDUCTIONS)
 ) | {*SPREADS}
 
 

@@ -1,5 +1,6 @@
 """What lies between two products of a step, as a C function of one sequence."""
 
+import itertools
 import math
 import operator
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from unrolled.recurrence.generated.operations import (
     CUTS,
     FILLED,
     JOINED,
+    MOVES,
     OPERATIONS,
     PARTS,
     REDUCTIONS,
@@ -25,6 +27,9 @@ from unrolled.recurrence.generated.operations import (
     literal,
 )
 from unrolled.recurrence.generated.tracing import SEQUENCES, UnsupportedStepError, shape_of
+
+# In how many pieces a row may be put in another order.
+PIECES = 64
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,8 @@ class Segment:
                 return source
         elif target in CUTS:
             return self._part(node)
+        elif target in MOVES:
+            return self._moved(node)
         elif target in JOINED:
             return self._cat(node) if target is aten.cat.default else self._scattered(node)
         elif target in REDUCTIONS:
@@ -287,6 +294,33 @@ class Segment:
             start += numbers.size
         return self._joined(node, pieces)
 
+    def _moved(self, node: Node) -> Numbers:
+        """A row whose dimensions are in another order, in pieces that stay together."""
+        source, *more = node.args
+        shape, numbers = shape_of(source), self._numbers(source)
+        order = [*range(len(shape))]
+        if node.target is aten.permute.default:
+            order = [dim % len(shape) for dim in more[0]]
+        else:
+            one, other = more
+            order[one], order[other] = order[other], order[one]
+        own = [dim for dim in order if shape[dim] != SEQUENCES and shape[dim] > 1]
+        if own == sorted(own) or numbers.size == 1:
+            return numbers
+        steps = {dim: _inner_of(shape, dim) for dim in own}
+        whole = 1
+        # From the last dimension on, as long as they follow each other as before.
+        while own and steps[own[-1]] == whole:
+            whole *= shape[own.pop()]
+        places = [*itertools.product(*(range(shape[dim]) for dim in own))]
+        if len(places) > PIECES:
+            raise UnsupportedStepError(f"it turns {shape} to {shape_of(node)}")
+        pieces = []
+        for count, place in enumerate(places):
+            start = sum(steps[dim] * at for dim, at in zip(own, place, strict=True))
+            pieces.append((self._cut(numbers, start, whole), count * whole))
+        return self._joined(node, pieces)
+
     def _joined(self, node: Node, pieces: Sequence[tuple[Numbers, int]]) -> Numbers:
         array = self.joined_in.get(node)
         if array is None:
@@ -299,18 +333,19 @@ class Segment:
         """Over each sequence's numbers; a sum also over the sequences, or both."""
         source, *more = node.args
         shape, numbers, size = shape_of(source), self._numbers(source), _size(source)
+        batch = shape.index(SEQUENCES)
         dims = (more[0] if more else node.kwargs.get("dim")) or range(len(shape))
         over = {dim % len(shape) for dim in dims}
-        own = {dim for dim in range(1, len(shape)) if shape[dim] > 1}
+        own = {dim for dim, one in enumerate(shape) if dim != batch and one > 1}
         sums = node.target in (aten.sum.dim_IntList, aten.sum.default)
-        if shape[0] != SEQUENCES or (own & over and not own <= over) or (0 in over and not sums):
+        if (own & over and not own <= over) or (batch in over and not sums):
             raise UnsupportedStepError(f"{node.target} over some dimensions of {shape}")
         if not own & over and not sums:
             raise UnsupportedStepError(f"{node.target} of one number")
         if sums:
             if own & over:
                 numbers = self._added(node, numbers, size, "")
-            return [numbers] if 0 in over else numbers
+            return [numbers] if batch in over else numbers
         if node.target is aten.amax.default:
             return self._added(node, numbers, size, "", sign="largest", first="-INFINITY")
         mean = self._added(node, numbers, size, f" / {size}.0f", suffix="_mean")
@@ -386,9 +421,15 @@ def _filled(more: Sequence[Any]) -> list[Any]:
 def _inner(shape: tuple[int, ...], dim: int) -> int:
     """How many numbers one place of a row's outermost dimension has; no other may be cut."""
     dim %= len(shape)
-    if shape[0] != SEQUENCES or dim == 0 or math.prod(shape[1:dim]) != 1:
+    outer = math.prod(one for one in shape[:dim] if one != SEQUENCES)
+    if SEQUENCES not in shape or shape[dim] == SEQUENCES or outer != 1:
         raise UnsupportedStepError(f"it cuts or joins along dimension {dim} of {shape}")
-    return math.prod(shape[dim + 1 :])
+    return _inner_of(shape, dim)
+
+
+def _inner_of(shape: tuple[int, ...], dim: int) -> int:
+    """How many numbers of a row lie between two places of a dimension."""
+    return math.prod(one for one in shape[dim + 1 :] if one != SEQUENCES)
 
 
 def _needed(ends: Sequence[Node]) -> list[Node]:
@@ -410,8 +451,7 @@ def _dtype(node: Node) -> torch.dtype | None:
 
 def _size(node: Any) -> int:
     """How many numbers a sequence has of it, or it has for all sequences."""
-    shape = shape_of(node)
-    return math.prod(shape[1:] if shape[:1] == (SEQUENCES,) else shape)
+    return math.prod(one for one in shape_of(node) if one != SEQUENCES)
 
 
 def _name(node: Node) -> str:

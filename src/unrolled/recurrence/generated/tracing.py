@@ -38,6 +38,7 @@ def traced(
             f"it cannot be traced ({type(error).__name__}: {why})"
         ) from error
     _replace_changes(made.graph)
+    _split_heads(made.graph)
     _join_equals(made.graph)
     made.graph.eliminate_dead_code()
     return made.graph
@@ -66,6 +67,36 @@ def _replace_changes(graph: fx.Graph) -> None:
             passed.add(made)
         for old in (node, changed):
             old.replace_all_uses_with(made, lambda user: user not in passed)
+        graph.erase_node(node)
+
+
+def _split_heads(graph: fx.Graph) -> None:
+    """Let a product with a matrix for each head be a product for each head."""
+    for node in [*graph.nodes]:
+        if node.target is not torch.ops.aten.bmm.default:
+            continue
+        x, weight = node.args
+        heads, sequences, _ = shape_of(x)
+        if sequences != SEQUENCES or SEQUENCES in shape_of(weight):
+            continue
+
+        def call(target: Any, *args: Any, shape: tuple[int, ...]) -> Node:
+            made: Node = graph.call_function(target, args)
+            made.meta["val"] = torch.empty(shape, device="meta")
+            return made
+
+        with graph.inserting_before(node):
+            found = []
+            for head in range(heads):
+                read, own = (
+                    call(torch.ops.aten.select.int, one, 0, head, shape=shape_of(one)[1:])
+                    for one in (x, weight)
+                )
+                shape = (SEQUENCES, shape_of(weight)[-1])
+                given = call(torch.ops.aten.mm.default, read, own, shape=shape)
+                found.append(call(torch.ops.aten.unsqueeze.default, given, 0, shape=(1, *shape)))
+            joined = call(torch.ops.aten.cat.default, found, 0, shape=shape_of(node))
+        node.replace_all_uses_with(joined)
         graph.erase_node(node)
 
 
