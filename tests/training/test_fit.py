@@ -260,7 +260,7 @@ def test_what_auto_chose_is_recorded_and_evaluated_in(
     assert train("cell=gru", "trainer.max_steps=20").model["precision"] == "fp32"
     # Large enough, and on a processor that multiplies in bf16.
     monkeypatch.setattr(backends, "HALF_STEP", 0)
-    monkeypatch.setattr(backends, "HALF_STEP_BY_TILES", 0)
+    monkeypatch.setattr(backends, "HALF_STEP_COMPILED", 0)
     monkeypatch.setattr(precision, "multiplies_bf16", lambda: True)
     record = train("cell=gru", "trainer.max_steps=20", "seed=2")
     explicit = train("cell=gru", "trainer.max_steps=20", "seed=2", "trainer.precision=bf16")
@@ -278,20 +278,15 @@ def test_auto_is_bf16_where_a_steps_product_is_large(
     train: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(precision, "multiplies_bf16", lambda: True)
-    monkeypatch.setattr(backends, "has_tiles", lambda: False)
     short = ["task.batch_size=32", "trainer.max_steps=1"]
 
     def precision_of(cell: str, size: int) -> object:
         return train(*short, f"cell={cell}", f"model.hidden_size={size}").model["precision"]
 
-    # Two million multiplications: 32 sequences and a matrix of 250 by 250, or of 4 x 125 by 125.
-    assert precision_of("rnn_tanh", 250) == precision_of("lstm", 125) == "bf16"
-    assert precision_of("rnn_tanh", 249) == precision_of("lstm", 124) == "fp32"
-    # Half a million where products are by tiles.
-    monkeypatch.setattr(backends, "has_tiles", lambda: True)
+    # Half a million multiplications: 32 sequences and a matrix of 125 by 125, or of 4 x 63 by 63.
     assert precision_of("rnn_tanh", 125) == precision_of("lstm", 63) == "bf16"
     assert precision_of("rnn_tanh", 124) == precision_of("lstm", 62) == "fp32"
-    # Without compiled code an LSTM gains from twelve million on, 4 x 307 by 307.
+    # Without compiled code two million, and an LSTM gains from twelve million on, 4 x 307 by 307.
     monkeypatch.setattr(backends, "kernel_for", lambda cell: None)
     assert precision_of("rnn_tanh", 250) == precision_of("lstm", 307) == "bf16"
     assert precision_of("rnn_tanh", 249) == precision_of("lstm", 306) == "fp32"

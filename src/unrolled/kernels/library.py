@@ -56,8 +56,10 @@ def library() -> ctypes.CDLL | None:
     return loaded
 
 
+@functools.cache
 def compiled(code: str) -> ctypes.CDLL:
-    """A library of one file of C, which may include what csrc has; built once a machine.
+    """A library of one file of C, which may include what csrc has; built once a machine and
+    loaded once a process.
 
     Raises:
         OSError: it cannot be built, or written; the message says why.

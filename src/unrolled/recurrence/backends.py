@@ -22,10 +22,10 @@ COMPILED_LSTM_WEIGHTS = 300_000
 # From so many multiplications a step, ``analytic`` is faster without that, too: PyTorch's kernels
 # multiply by MKL and add up a weight's gradient step by step.
 LARGE_STEP = 6_000_000
-# From so many, it gains by products in half precision; where compiled code has the processor's
-# tiles (AMX), from so many.
+# From so many, it gains by products in half precision; where they are compiled code's, from so
+# many.
 HALF_STEP = 2_000_000
-HALF_STEP_BY_TILES = 500_000
+HALF_STEP_COMPILED = 500_000
 # From so many, it is then faster without compiled code than oneDNN's kernel for the LSTM, which
 # stays in fp32.
 HALF_LSTM_STEP = 12_000_000
@@ -121,7 +121,7 @@ def gains_by_half(cell: Cell, backend: str, batch: int) -> bool:
     """
     if backend != "analytic" or not isinstance(cell, GatedCell):
         return False
-    smallest = HALF_STEP_BY_TILES if kernel_for(cell) and has_tiles() else HALF_STEP
+    smallest = HALF_STEP_COMPILED if kernel_for(cell) else HALF_STEP
     return batch * cell.weight_hh.numel() >= smallest
 
 

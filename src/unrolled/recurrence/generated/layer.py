@@ -167,7 +167,10 @@ class _Layer(torch.autograd.Function):
             tensors[f"to vector {i}"] = z.new_zeros(torch.get_num_threads(), size)
         layer.run(layer.backward, steps, tensors, keeps=True)
         to_given: list[Tensor | None] = [None] * len(read)
+        wanted = ctx.needs_input_grad[-len(read) :]
         for i, one in enumerate(equations.products):
+            if not wanted[one.matrix]:
+                continue
             x = reads[i] if one.state is None else steps.before(states[one.state])
             # As a product's weight lies, which is its transpose.
             found = weight_gradient(x, tensors[f"to product {i}"]).t()
