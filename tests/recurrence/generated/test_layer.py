@@ -208,6 +208,18 @@ def test_without_gradients_and_in_halves_it_is_the_same() -> None:
     assert all(map(torch.equal, end[0], final[0]))
 
 
+def test_what_an_evaluation_asks_for_first_is_for_training_too() -> None:
+    layer, x = Recurrence(Leak, 3, 8), torch.randn(9, 2, 3)
+    for once in (torch.inference_mode, torch.no_grad):
+        with once():
+            assert layer.backend_on(CPU, 2) == "generated"
+            expected = layer(x)[0]
+    y, _ = layer(x)
+    assert torch.equal(y, expected)
+    y.sum().backward()
+    assert all(one.grad is not None for one in layer.parameters())
+
+
 def test_a_repeated_run_and_any_batch_give_the_same_digits(with_gradients: Fixture) -> None:
     generated, _ = both(Normalized)
     x = torch.randn(9, 5, 3)

@@ -81,8 +81,10 @@ def _layer(cell: Cell, zoneout: bool) -> GeneratedLayer | str:
     key = (zoneout, *map(_constants, cell.modules()))
     if key not in made:
         try:
-            layer = GeneratedLayer(cell, zoneout=zoneout)
-            require_agreement(cell, layer)
+            # An evaluation may be the first to ask, and what is made is for training, too.
+            with torch.inference_mode(False):
+                layer = GeneratedLayer(cell, zoneout=zoneout)
+                require_agreement(cell, layer)
             made[key] = layer
         except UnsupportedStepError as error:
             made[key] = f"no C code for the step of {type(cell).__name__}: {error}"
