@@ -167,12 +167,14 @@ def wrapped_parameters(
 
 @contextmanager
 def replaced_parameters(cell: Cell, replaced: Mapping[str, Tensor]) -> Iterator[None]:
-    """Put tensors in the place of a cell's parameters, by name, within the ``with`` block."""
+    """Put tensors in the place of a cell's parameters, or buffers, by name, within the ``with``
+    block."""
     own: list[tuple[dict[str, Any], str, Any]] = []
     try:
         for name, tensor in replaced.items():
             path, _, key = name.rpartition(".")
-            parameters: dict[str, Any] = cell.get_submodule(path)._parameters
+            module: Any = cell.get_submodule(path)
+            parameters = module._parameters if key in module._parameters else module._buffers
             own.append((parameters, key, parameters[key]))
             parameters[key] = tensor
         yield

@@ -82,16 +82,8 @@ static inline float full_exponential(float x) {
     x = x > 89.0f ? 89.0f : x;
     x = x < -105.0f ? -105.0f : x;
     const float n = __builtin_rintf(x * 1.44269504f);
-    const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
     const int32_t whole = (int32_t)n, half = whole >> 1;
-    p *= from_bits((uint32_t)(half + 127) << 23);
+    const float p = exponential_of_rest(x, n) * from_bits((uint32_t)(half + 127) << 23);
     return p * from_bits((uint32_t)(whole - half + 127) << 23);
 }
 

@@ -21,10 +21,8 @@ static inline bf16 narrowed(float x) {
     return x == x ? (bf16)rounded : (bf16)0x7fc0;
 }
 
-/* exp within 1e-7 of its value: 2^n times Cephes' polynomial on [-ln2/2, ln2/2]. */
-static inline float exponential(float x) {
-    x = x > 88.0f ? 88.0f : x;
-    const float n = __builtin_rintf(x * 1.44269504f);
+/* x as n ln2 + r, and Cephes' polynomial for exp(r) on [-ln2/2, ln2/2]. */
+static inline float exponential_of_rest(float x, float n) {
     const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
     float p = 1.9875691500e-4f;
     p = p * r + 1.3981999507e-3f;
@@ -32,8 +30,14 @@ static inline float exponential(float x) {
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    p *= from_bits((uint32_t)((int32_t)n + 127) << 23);
+    return p * r * r + r + 1.0f;
+}
+
+/* exp within 1e-7 of its value: 2^n times exp(r). */
+static inline float exponential(float x) {
+    x = x > 88.0f ? 88.0f : x;
+    const float n = __builtin_rintf(x * 1.44269504f);
+    const float p = exponential_of_rest(x, n) * from_bits((uint32_t)((int32_t)n + 127) << 23);
     return x < -87.0f ? 0.0f : p;
 }
 

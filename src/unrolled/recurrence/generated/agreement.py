@@ -12,7 +12,8 @@ from torch import Tensor
 
 from unrolled.cells.base import Cell, State
 from unrolled.recurrence.generated.layer import GeneratedLayer
-from unrolled.recurrence.generated.tracing import UnsupportedStepError, replaced, tensors_of
+from unrolled.recurrence.generated.tracing import UnsupportedStepError, tensors_of
+from unrolled.recurrence.parameters import replaced_parameters
 from unrolled.recurrence.steps import Steps
 
 # Of the largest number of a tensor; rounding is a thousandth of it.
@@ -61,7 +62,7 @@ def _loop(cell: Cell) -> Run:
     def run(z: Tensor, state: State, keep: State, tensors: dict[str, Tensor]) -> list[Tensor]:
         states: list[State] = []
         kept = [*zip(*map(STEPS.split, keep), strict=True)]
-        with replaced(cell, tensors):
+        with replaced_parameters(cell, tensors):
             for t, z_t in enumerate(STEPS.split(z)):
                 state = tuple(part[: len(z_t)] for part in state)
                 new = cell.step(z_t, state)

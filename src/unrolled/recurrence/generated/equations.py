@@ -20,11 +20,11 @@ from unrolled.recurrence.generated.tracing import (
     SEQUENCES,
     UnsupportedStepError,
     Untouched,
-    replaced,
     shape_of,
     tensors_of,
     traced,
 )
+from unrolled.recurrence.parameters import replaced_parameters
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def trace(cell: Cell, *, zoneout: bool = False) -> Equations:
 
     def step(z: Tensor, *rest: Tensor) -> list[Tensor]:
         parts, own = rest[: len(state)], rest[len(state) + len(keep) :]
-        with replaced(cell, dict(zip(tensors, own, strict=True))):
+        with replaced_parameters(cell, dict(zip(tensors, own, strict=True))):
             new = cell.step(z, parts)
         if [part.shape for part in new] != shapes or any(p.dtype != z.dtype for p in new):
             raise UnsupportedStepError("its new state has another shape or type than the old")

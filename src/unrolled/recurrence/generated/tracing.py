@@ -1,7 +1,6 @@
 """Tracing what a cell's step does, on tensors without values, and leaving the cell as it was."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -131,23 +130,6 @@ def _named(cell: Cell, kind: str) -> dict[str, Tensor]:
         for key, tensor in getattr(module, kind).items()
         if tensor is not None
     }
-
-
-@contextmanager
-def replaced(cell: Cell, tensors: Mapping[str, Tensor]) -> Iterator[None]:
-    """Put tensors in the place of a cell's parameters and buffers."""
-    own: list[tuple[dict[str, Any], str, Any]] = []
-    try:
-        for name, tensor in tensors.items():
-            path, _, key = name.rpartition(".")
-            module = cell.get_submodule(path)
-            held: Any = module._parameters if key in module._parameters else module._buffers
-            own.append((held, key, held[key]))
-            held[key] = tensor
-        yield
-    finally:
-        for held, key, tensor in reversed(own):
-            held[key] = tensor
 
 
 class Untouched:
