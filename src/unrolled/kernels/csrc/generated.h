@@ -8,13 +8,9 @@
 typedef void (*Product)(long rows, long inner, long columns, const float *a, const float *b,
                         const float *bias, float *c);
 
-/* A layer; begins as layer.h's. */
+/* A layer. */
 typedef struct {
-    long size, steps;
-    const long *sequences; /* how many each step has */
-    long parts;            /* the sequences are shared out in so many parts ... */
-    const long *cuts;      /* ... from cuts[i] to cuts[i + 1] */
-    long taken;            /* as in parallel.h */
+    SHARED_OUT
     long keeps;            /* whether products and what they read are kept of every step */
     float *const *tensors; /* in the order in which the code names them; null: zeros */
     const float *zeros;    /* as many as a product has columns */

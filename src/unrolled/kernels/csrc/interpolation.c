@@ -6,11 +6,7 @@
 /* Tensors are [rows of all steps, numbers] or [sequences, numbers], in row order, without gaps; the
  * sequences are in the order of their length, the longest first. */
 typedef struct {
-    long size, steps;
-    const long *sequences; /* how many each step has */
-    long parts;            /* the sequences are shared out in so many parts ... */
-    const long *cuts;      /* ... from cuts[i] to cuts[i + 1] */
-    long taken;            /* as in parallel.h */
+    SHARED_OUT
     const float *given;    /* g and c of each row side by side */
     const float *first;    /* s before the first step */
     float *out;            /* s of all steps */

@@ -14,11 +14,7 @@
  * product reads (fed, to_product) has DEEP numbers a row, and nothing else has gaps. The sequences
  * are in the order of their length, the longest first. */
 typedef struct {
-    long size, steps;
-    const long *sequences; /* how many each step has */
-    long parts;            /* the sequences are shared out in so many parts ... */
-    const long *cuts;      /* ... from cuts[i] to cuts[i + 1] */
-    long taken;            /* as in parallel.h */
+    SHARED_OUT
     long keeps;            /* whether kept is of every step, or of one at a time */
     const NUMBER *weight;  /* packed, for the pass that is meant */
     const float *bias;     /* of the product, padded; zeros in the backward pass */

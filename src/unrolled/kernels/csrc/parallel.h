@@ -12,6 +12,15 @@ static void in_threads(void (*share)(void *), void *work, long parts, Parallel p
         parallel(share, work, (unsigned)parts, 0);
 }
 
+/* How a structure of a pass over all steps begins, whose sequences are shared out: how many each step
+ * has, and of so many parts i those from cuts[i] to cuts[i + 1]. */
+#define SHARED_OUT                                                                                 \
+    long size, steps;                                                                              \
+    const long *sequences;                                                                         \
+    long parts;                                                                                    \
+    const long *cuts;                                                                              \
+    long taken;
+
 /* For each part that a thread takes; taken: how many have been, 0 at first. */
 #define EACH_PART(i, work)                                                                         \
     for (long i;                                                                                   \

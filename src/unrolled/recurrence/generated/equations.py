@@ -136,10 +136,9 @@ class _Step:
     """
 
     def __init__(self, graph: fx.Graph, parts: int, kept: int) -> None:
-        self.graph = graph
         self.nodes = [node for node in graph.nodes if node.op != "output"]
         found = [node for node in self.nodes if node.op == "placeholder"]
-        self.inputs, self.parameters = found[: 1 + parts + kept], found[1 + parts + kept :]
+        self.inputs = found[: 1 + parts + kept]
         self.states = self.inputs[1 : 1 + parts]
         self.new = next(node for node in graph.nodes if node.op == "output").args[0]
         self.rows = self._rows()

@@ -12,6 +12,8 @@ from unrolled.recurrence.generated.operations import CUTS, OPERATIONS, SPREADS, 
 
 # How many sequences a trace has: a number that no other size is.
 SEQUENCES = 1009
+# What may give a part of a tensor, and not a new one.
+VIEWS = (*UNCHANGED, *CUTS, *SPREADS)
 
 
 class UnsupportedStepError(Exception):
@@ -23,6 +25,14 @@ def traced(
     example: Sequence[Tensor],
     decompositions: Mapping[Any, Any] | None = None,
 ) -> fx.Graph:
+    """What a function computes, in operations that make new tensors.
+
+    Args:
+        decompositions: what operations are made of, for those that are to be taken apart.
+
+    Raises:
+        UnsupportedStepError: it cannot be traced, or changes tensors.
+    """
     try:
         with torch.autocast("cpu", enabled=False):
             made = make_fx(function, tracing_mode="fake", decomposition_table=decompositions)(
@@ -53,7 +63,7 @@ def _replace_changes(graph: fx.Graph) -> None:
             continue
         changed = node.args[0]
         instead: Any = getattr(torch.ops.aten, name[:-1], None)
-        seen = {*changed.users} & passed & _views(graph)
+        seen = any(user in passed and user.target in VIEWS for user in changed.users)
         if changed.target not in OPERATIONS or seen or (instead is None and name != "copy_"):
             raise UnsupportedStepError(f"it changes a tensor in place, by {name}")
         if name == "copy_":
@@ -107,10 +117,6 @@ def _join_equals(graph: fx.Graph) -> None:
             first = known.setdefault((node.target, repr(node.args), repr(node.kwargs)), node)
             if first is not node:
                 node.replace_all_uses_with(first)
-
-
-def _views(graph: fx.Graph) -> set[Node]:
-    return {node for node in graph.nodes if node.target in (*UNCHANGED, *CUTS, *SPREADS)}
 
 
 def shape_of(node: Node) -> tuple[int, ...]:
