@@ -153,14 +153,7 @@ def _backend(make: Make, hidden: int, backend: str) -> Finding:
     layer = Recurrence(make, 3, hidden, backend=backend).double()
     (cell,) = (cell for cell in layer.cells if isinstance(cell, Cell))
     _perturb(cell)
-    x, state = _inputs(11, 3).requires_grad_(), _state(cell, 3)
-    leaves = [x, *state, *cell.parameters()]
-    y, final = one_step_loop(cell, x, state)
-    expected = [y, *final, *_gradients([y, *final], leaves)]
-    past: State = () if cell.window == 1 else (x.new_zeros(3, (cell.window - 1) * 3),)
-    y, states = layer(x, ((*state, *past),))
-    final = states[0][: len(state)]
-    found = [y, *final, *_gradients([y, *final], leaves)]
+    found, expected = _layer_and_loop(layer, cell, cell, torch.float64)
     return _compared(check, found, expected, "outputs, states and gradients")
 
 
@@ -172,15 +165,7 @@ def _generated(make: Make, hidden: int) -> Finding:
     if (why := generated.missing(cell, torch.device("cpu"))) is not None:
         return Finding(check, None, f"{why}; the plain loop runs it, more slowly")
     layer = Recurrence(lambda *_: cell, 3, hidden, backend="generated")
-    x, state = _inputs(11, 3).requires_grad_(), _state(exact, 3)
-    y, final = one_step_loop(exact, x, state)
-    expected = [y, *final, *_gradients([y, *final], [x, *state, *exact.parameters()])]
-    leaves = [part.detach().float().requires_grad_() for part in (x, *state)]
-    past: State = () if cell.window == 1 else (leaves[0].new_zeros(3, (cell.window - 1) * 3),)
-    y, states = layer(leaves[0], ((*leaves[1:], *past),))
-    final = states[0][: len(state)]
-    found = [y, *final, *_gradients([y, *final], [*leaves, *cell.parameters()])]
-    pairs = zip(found, expected, strict=True)
+    pairs = zip(*_layer_and_loop(layer, cell, exact, torch.float32), strict=True)
     error = max(
         float((one - other).detach().abs().max() / other.detach().abs().max().clamp(min=1e-3))
         for one, other in pairs
@@ -188,6 +173,22 @@ def _generated(make: Make, hidden: int) -> Finding:
     return Finding(
         check, error < 1e-4, f"outputs, states and gradients differ by {error:.0e} of the largest"
     )
+
+
+def _layer_and_loop(
+    layer: Recurrence, cell: Cell, exact: Cell, dtype: torch.dtype
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Outputs, states and gradients of a layer of ``cell`` in a type, and of the loop of the same
+    cell in double precision, ``exact``."""
+    x, state = _inputs(11, 3).requires_grad_(), _state(exact, 3)
+    y, final = one_step_loop(exact, x, state)
+    expected = [y, *final, *_gradients([y, *final], [x, *state, *exact.parameters()])]
+    leaves = [part.detach().to(dtype).requires_grad_() for part in (x, *state)]
+    past: State = () if cell.window == 1 else (leaves[0].new_zeros(3, (cell.window - 1) * 3),)
+    y, states = layer(leaves[0], ((*leaves[1:], *past),))
+    final = states[0][: len(state)]
+    found = [y, *final, *_gradients([y, *final], [*leaves, *cell.parameters()])]
+    return found, expected
 
 
 def _halves(make: Make, hidden: int) -> Finding:
