@@ -3,9 +3,10 @@ import torch
 from torch import Tensor
 
 from unrolled.cells.lstm import LSTM
-from unrolled.models.encoders import Embedding, Features
+from unrolled.models.encoders import Embedding, Features, OneHot
 from unrolled.models.heads import LinearHead, TiedHead, ValueHead
 from unrolled.models.model import RecurrentModel
+from unrolled.models.regularization import WordDropout
 from unrolled.recurrence.stack import Recurrence
 
 VOCABULARY, EMBEDDING, HIDDEN = 11, 6, 8
@@ -134,3 +135,33 @@ def test_the_last_step_is_that_of_each_sequence(lengths: Tensor | None) -> None:
     ends = [4, 4] if lengths is None else (lengths - 1).tolist()
     expected = torch.stack([hidden[end, row] for row, end in enumerate(ends)])
     assert torch.equal(last(x, None, lengths)[0], expected)
+
+
+def vectors_encoded(model: RecurrentModel, tokens: Tensor) -> int:
+    """How many tokens the encoder makes vectors of in a pass."""
+    counts = [0]
+    model.encoder.register_forward_hook(lambda *arguments: counts.append(arguments[1][0].numel()))
+    model(tokens)
+    return sum(counts)
+
+
+@pytest.mark.parametrize("encoder", [Embedding(VOCABULARY, VOCABULARY), OneHot(VOCABULARY)])
+def test_tokens_that_come_again_are_projected_once(encoder: Embedding | OneHot) -> None:
+    torch.manual_seed(2)
+    recurrence, head = Recurrence(LSTM, VOCABULARY, HIDDEN), LinearHead(HIDDEN, VOCABULARY)
+    model = RecurrentModel(encoder, recurrence, head)
+    often = torch.randint(VOCABULARY, (11, 2))
+    expected = recurrence(encoder(often))[0]
+    torch.testing.assert_close(model(often)[0], expected, rtol=0, atol=1e-6)
+    assert vectors_encoded(model, often) == 0
+    # Fewer than two for each token of the vocabulary: their vectors are projected.
+    assert vectors_encoded(model, often[1:]) == 20
+
+
+@pytest.mark.parametrize("rate", ["embedding_dropout", "word_dropout"])
+def test_dropout_of_vectors_leaves_nothing_to_look_up(rate: str) -> None:
+    model = make(embedding_dropout=0.5 if rate == "embedding_dropout" else 0.0)
+    model.word_dropout = WordDropout(0.5 if rate == "word_dropout" else 0.0, VOCABULARY)
+    often = torch.randint(VOCABULARY, (11, 2))
+    assert vectors_encoded(model, often) == 22
+    assert vectors_encoded(model.eval(), often) == 0

@@ -96,7 +96,10 @@ class Cell(nn.Module, metaclass=_Initialized):
 
     @abstractmethod
     def project(self, x: Tensor) -> Tensor:
-        """The input's part of every step.
+        """The input's part of every step, a function of each row alone.
+
+        Where inputs are a few tokens, the engine asks for each token's row once, and not for each
+        step's.
 
         Args:
             x: ``[..., window * input_size]``: this step's input, then the one before it, and so

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from unrolled.cells.base import Cell
 from unrolled.errors import LayerError
+from unrolled.recurrence.lookup import Inputs
 from unrolled.recurrence.parameters import replaced_parameters
 from unrolled.recurrence.stack import Recurrence, Run, States
 from unrolled.recurrence.steps import Steps
@@ -105,7 +106,7 @@ class LayerRecurrence(Recurrence):
         cells = self._cells()
         tensors = [dict(cell.named_parameters(remove_duplicate=False)) for cell in cells]
 
-        def again(x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
+        def again(x: Inputs, steps: Steps, states: States) -> tuple[Tensor, States]:
             with given_parameters(cells, tensors):
                 return run(x, steps, states)
 

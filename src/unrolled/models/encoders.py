@@ -19,6 +19,10 @@ class Embedding(nn.Embedding):
         """The width of the vectors."""
         return self.embedding_dim
 
+    def table(self) -> Tensor:
+        """Every id's vector, ``[ids, size]``."""
+        return self.weight
+
 
 class Features(nn.Module):
     """Features ``[time, batch, size]`` as they are."""
@@ -40,6 +44,10 @@ class OneHot(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         return F.one_hot(ids, self.output_size).to(torch.get_default_dtype())
+
+    def table(self) -> Tensor:
+        """Every id's vector, ``[ids, size]``."""
+        return torch.eye(self.output_size)
 
 
 Encoder = Embedding | AdaptiveEmbedding | Features | OneHot

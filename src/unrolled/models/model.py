@@ -1,16 +1,17 @@
 """The one model of all tasks: encoder, recurrence, head."""
 
-from typing import Literal
+from typing import Literal, cast
 
 from torch import Tensor, nn
 
 from unrolled.models import pooling
 from unrolled.models.adaptive_embedding import AdaptiveEmbedding
-from unrolled.models.encoders import Encoder
+from unrolled.models.encoders import Embedding, Encoder, OneHot
 from unrolled.models.heads import Head
 from unrolled.models.pooling import Readout
 from unrolled.models.regularization import ActivationPenalty, WordDropout
 from unrolled.recurrence.dropout import TimeDropout
+from unrolled.recurrence.lookup import Inputs, Lookup, pays
 from unrolled.recurrence.stack import Recurrence, States
 
 
@@ -78,10 +79,7 @@ class RecurrentModel(nn.Module):
         """
         if lengths is not None and padded == "left":
             inputs = pooling.aligned(inputs, lengths)
-        x = self.encoder(inputs)
-        if self.word_dropout is not None:
-            x = self.word_dropout(x, inputs)
-        x, states = self.recurrence(self.embedding_dropout(x), states, lengths)
+        x, states = self.recurrence(self._encoded(inputs), states, lengths)
         if self.readout == "every":
             hidden = self.output_dropout(x)
         else:
@@ -89,6 +87,19 @@ class RecurrentModel(nn.Module):
         if self.activation_penalty is not None:
             self._penalty = self.activation_penalty(x, hidden, lengths)
         return hidden, states
+
+    def _encoded(self, inputs: Tensor) -> Inputs:
+        """What the recurrence reads; a lookup where no dropout changes single vectors."""
+        word_dropout = 0.0 if self.word_dropout is None else self.word_dropout.rate
+        changed = self.training and (word_dropout > 0 or self.embedding_dropout.rate > 0)
+        if not changed and isinstance(self.encoder, Embedding | OneHot):
+            table = self.encoder.table()
+            if pays(table, inputs):
+                return Lookup(table, inputs)
+        x = self.encoder(inputs)
+        if self.word_dropout is not None:
+            x = self.word_dropout(x, inputs)
+        return cast(Tensor, self.embedding_dropout(x))
 
     def take_penalty(self) -> Tensor | None:
         """What the latest pass adds to the loss of a target besides the head's; it is given once,

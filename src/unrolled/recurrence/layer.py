@@ -11,6 +11,7 @@ from unrolled.recurrence.compiled import compiled_steps
 from unrolled.recurrence.dropout import DrawnRegularization, RecurrentDropout, zoneout_masks
 from unrolled.recurrence.generated import generated_layer
 from unrolled.recurrence.interpolation import has_interpolation, interpolated
+from unrolled.recurrence.lookup import Inputs, projected, vectors
 from unrolled.recurrence.parameters import PassProducts, replaced_parameters, wrapped_parameters
 from unrolled.recurrence.scan import scan
 from unrolled.recurrence.steps import StateHistory, Steps
@@ -18,7 +19,7 @@ from unrolled.recurrence.steps import StateHistory, Steps
 
 def run_layer(
     cell: Cell,
-    x: Tensor,
+    x: Inputs,
     steps: Steps,
     state: State,
     backend: str,
@@ -27,7 +28,7 @@ def run_layer(
     """One cell over a span of time, in which some sequences may already be over.
 
     Args:
-        x: ``[rows, input_size]`` in the layout of ``steps``.
+        x: ``[rows, input_size]``, or a lookup of as many, in the layout of ``steps``.
         state: of all sequences, ``[batch, size]`` for each part; with a window the inputs before
             the span as a last part.
 
@@ -39,15 +40,17 @@ def run_layer(
     if cell.window > 1:
         *parts, inputs = now
         now = tuple(parts)
-        windows = [x]
-        for first in inputs.to(x.dtype).split(cell.input_size, -1):
+        windows = [vectors(x)]
+        for first in inputs.to(windows[0].dtype).split(cell.input_size, -1):
             windows.append(steps.previous(windows[-1], first))
         x = torch.cat(windows, -1)
         before = (steps.final(x)[:, : inputs.shape[-1]],)
-    if backend in ("native", "analytic"):
-        whole = _native if backend == "native" else analytic_layer
+    if backend == "native":
         with replaced_parameters(cell, regularization.weights):
-            y, now = whole(cell, x, steps, now)
+            y, now = _native(cell, vectors(x), steps, now)
+    elif backend == "analytic":
+        with replaced_parameters(cell, regularization.weights):
+            y, now = analytic_layer(cell, x, steps, now)
     elif backend == "generated":
         y, now = generated_layer(cell, x, steps, now, regularization)
     else:
@@ -68,7 +71,7 @@ def _native(cell: Cell, x: Tensor, steps: Steps, state: State) -> tuple[Tensor, 
 
 def _recurrence(
     cell: Cell,
-    x: Tensor,
+    x: Inputs,
     steps: Steps,
     state: State,
     backend: str,
@@ -77,7 +80,7 @@ def _recurrence(
     """All steps' projection at once, the steps in order or by a scan, all steps' output at once.
 
     Args:
-        x: ``[rows, window * input_size]``.
+        x: ``[rows, window * input_size]``, or a lookup of as many.
     """
     dropout = regularization.recurrent_dropout
     products = PassProducts(dropout, cell.recurrent_weights)
@@ -88,7 +91,7 @@ def _recurrence(
     else:
         parameters_given = wrapped_parameters(cell, products, regularization.weights)
     with parameters_given:
-        z = cell.project(x)
+        z = projected(cell.project, x)
         if half_type(z.device) is not None:
             # Sums over time stay in fp32: a rate of decay near 1 is 1 in bf16.
             z = z.float()

@@ -18,13 +18,14 @@ from unrolled.errors import ConfigError
 from unrolled.recurrence.backends import choose, gains_by_half
 from unrolled.recurrence.dropout import RecurrentRegularization
 from unrolled.recurrence.layer import run_layer
+from unrolled.recurrence.lookup import Inputs, Lookup, arranged, vectors
 from unrolled.recurrence.steps import Steps
 
 # A state for each cell, layer by layer; with both directions the forward one comes first. A cell
 # that reads a window of inputs has the inputs before the next one as a last part.
 States = tuple[State, ...]
 HALF = (torch.bfloat16, torch.float16)
-Run = Callable[[Tensor, Steps, States], tuple[Tensor, States]]
+Run = Callable[[Inputs, Steps, States], tuple[Tensor, States]]
 
 
 class Recurrence(nn.Module):
@@ -116,12 +117,13 @@ class Recurrence(nn.Module):
         return all(gains_by_half(cell, backend, batch) for cell in self._cells())
 
     def forward(
-        self, x: Tensor, states: States | None = None, lengths: Tensor | None = None
+        self, x: Inputs, states: States | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, States]:
         """Run all layers over all steps.
 
         Args:
-            x: ``[time, batch, input_size]``.
+            x: ``[time, batch, input_size]``, or a lookup of ids ``[time, batch]``, whose table the
+                first layer projects.
             states: what the previous chunk ended with; None starts from the initial state.
             lengths: ``[batch]``, how many steps each sequence has, at least one; None if all have
                 all. Nothing is computed for what comes after.
@@ -135,20 +137,21 @@ class Recurrence(nn.Module):
             ValueError: a length is not between one and the number of steps, or there is not one
                 for each sequence.
         """
-        time, batch = x.shape[:2]
+        like, given = (x.table, x.ids) if isinstance(x, Lookup) else (x, x)
+        time, batch = given.shape[:2]
         if lengths is None:
-            steps, order, rows = Steps([batch] * time), None, x.flatten(0, 1)
+            steps, order, rows = Steps([batch] * time), None, given.flatten(0, 1)
         else:
             _check_lengths(lengths, time, batch)
             # A packed sequence is this engine's layout; it asks for the lengths on the CPU.
-            packed = pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False)
+            packed = pack_padded_sequence(given, lengths.cpu(), enforce_sorted=False)
             steps = Steps(packed.batch_sizes.tolist())
             order, rows = packed.sorted_indices, packed.data
         if states is None:
-            states = self.initial_states(batch, x)
+            states = self.initial_states(batch, like)
         elif order is not None:
             states = _each(states, lambda part: part[order])
-        y, states = self.run(rows, steps, states)
+        y, states = self.run(arranged(x, lambda _: rows), steps, states)
         if order is None:
             return y.unflatten(0, (time, batch)), states
         back = order.argsort()
@@ -182,11 +185,11 @@ class Recurrence(nn.Module):
     def extra_repr(self) -> str:
         return f"backend={self.requested}, directions={self.directions}, dropout={self.dropout}"
 
-    def run(self, x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
+    def run(self, x: Inputs, steps: Steps, states: States) -> tuple[Tensor, States]:
         """Run all layers over rows that lie as in a packed sequence, which ``forward`` makes.
 
         Args:
-            x: ``[rows, input_size]`` in the layout of ``steps``.
+            x: ``[rows, input_size]``, or a lookup of ids ``[rows]``, in the layout of ``steps``.
             states: every cell's, its sequences in the order of the first step's rows.
 
         Returns:
@@ -196,9 +199,10 @@ class Recurrence(nn.Module):
             with torch.no_grad():
                 for cell in self._cells():
                     cell.constrain()
-        half = half_type(x.device) is not None
+        like = x.table if isinstance(x, Lookup) else x
+        half = half_type(like.device) is not None
         backend = self._choose(
-            *(x.device, steps.batch, len(steps.sizes)),
+            *(like.device, steps.batch, len(steps.sizes)),
             unequal=not steps.regular,
             training=self.training,
             half=half,
@@ -207,43 +211,45 @@ class Recurrence(nn.Module):
             self.regularization.draw(cell, steps.batch, training=self.training)
             for cell in self._cells()
         ]
-        masks = self._masks_between(x, steps.batch)
-        cast = x.dtype in HALF and not torch.is_autocast_enabled(x.device.type)
+        masks = self._masks_between(like, steps.batch)
+        cast = like.dtype in HALF and not torch.is_autocast_enabled(like.device.type)
 
-        def one(index: int, x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
+        def one(index: int, x: Inputs, steps: Steps, states: States) -> tuple[Tensor, States]:
             cell = self._cells()[index]
             y, state = run_layer(cell, x, steps, states[0], backend, drawn[index])
             if cast:
                 # Some cells compute in float32 at least; the next one's weights are not in it.
-                y = y.to(x.dtype)
+                y = y.to(like.dtype)
             return y, (state,)
 
-        def both(layer: int, x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
+        def both(layer: int, x: Inputs, steps: Steps, states: States) -> tuple[Tensor, States]:
             forwards, backwards = 2 * layer, 2 * layer + 1
             y, ahead = self._over(partial(one, forwards), x, steps, (states[forwards],))
             y_back, behind = self._over(
-                partial(one, backwards), steps.reversed(x), steps, (states[backwards],)
+                *(partial(one, backwards), arranged(x, steps.reversed), steps),
+                (states[backwards],),
             )
             return torch.cat([y, steps.reversed(y_back)], -1), (*ahead, *behind)
 
-        def stack(x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
-            final: list[State] = []
-            for layer in range(self.layers):
-                if layer > 0:
-                    x = self._between(x, steps, masks[layer - 1] if masks else None)
-                if self.directions == 2:
-                    y, new = both(layer, x, steps, states)
-                else:
-                    y, new = one(layer, x, steps, (states[layer],))
-                x = x + y if self.residual and layer > 0 else y
-                final.extend(new)
-            return x, tuple(final)
+        def layer_of(place: int, x: Inputs, steps: Steps, states: States) -> tuple[Tensor, States]:
+            if self.directions == 2:
+                return both(place, x, steps, states)
+            return one(place, x, steps, (states[place],))
+
+        def stack(x: Inputs, steps: Steps, states: States) -> tuple[Tensor, States]:
+            y, final = layer_of(0, x, steps, states)
+            for layer in range(1, self.layers):
+                below = self._between(y, steps, masks[layer - 1] if masks else None)
+                y, new = layer_of(layer, below, steps, states)
+                y = below + y if self.residual else y
+                final = (*final, *new)
+            return y, final
 
         if self.directions == 2:
             return stack(x, steps, states)
         return self._over(stack, x, steps, states)
 
-    def _over(self, run: Run, x: Tensor, steps: Steps, states: States) -> tuple[Tensor, States]:
+    def _over(self, run: Run, x: Inputs, steps: Steps, states: States) -> tuple[Tensor, States]:
         """``run`` over all steps, or span by span with recomputation."""
         if not (self.recompute and torch.is_grad_enabled()):
             return run(x, steps, states)
@@ -252,7 +258,8 @@ class Recurrence(nn.Module):
         outputs = []
         draws = self.training and (self.dropout > 0 or self.regularization.zoneout > 0)
         # Split once: each slice of its own would get a gradient as large as the whole.
-        for span, rows in zip(spans, x.split([span.rows for span in spans]), strict=True):
+        split = vectors(x).split([span.rows for span in spans])
+        for span, rows in zip(spans, split, strict=True):
             y, states = checkpoint(
                 self.recomputed(run),
                 rows,

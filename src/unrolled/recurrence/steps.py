@@ -87,7 +87,7 @@ class Steps:
             # What a flip computes of symbolic strides would fix the size of the batch.
             return torch.cat(self.split(x)[::-1])
         if self.regular:
-            return x.reshape(len(self.sizes), self.batch, -1).flip(0).flatten(0, 1)
+            return x.reshape(len(self.sizes), self.batch, *x.shape[1:]).flip(0).flatten(0, 1)
         step, sequence = self._places
         row = self._starts[self._lengths[sequence] - 1 - step] + sequence
         return x[row.to(x.device)]

@@ -2,6 +2,8 @@
 the fewest operations a step.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -13,6 +15,7 @@ from unrolled.recurrence.analytic.c_layer import c_layer_steps
 from unrolled.recurrence.analytic.lstm import lstm_steps
 from unrolled.recurrence.analytic.one_state import EQUATIONS, one_state_steps
 from unrolled.recurrence.analytic.passes import kernel_for
+from unrolled.recurrence.lookup import Inputs, projected
 from unrolled.recurrence.products import linear
 from unrolled.recurrence.steps import Steps
 
@@ -23,21 +26,21 @@ def has_analytic(cell: Cell) -> bool:
     return type(cell) in EQUATIONS or _is_lstm(cell)
 
 
-def analytic_layer(cell: Cell, x: Tensor, steps: Steps, state: State) -> tuple[Tensor, State]:
+def analytic_layer(cell: Cell, x: Inputs, steps: Steps, state: State) -> tuple[Tensor, State]:
     """All steps of a cell that ``has_analytic``.
 
     Under autocast the recurrent products are of its type, everything else is as without: sums over
     time stay in fp32, since a rate of decay near 1 is 1 in bf16.
 
     Args:
-        x: ``[rows, input_size]``.
+        x: ``[rows, input_size]``, or a lookup of as many.
         state: before the first step, ``[batch, hidden_size]`` for each part.
 
     Returns:
         ``h`` of all steps, ``[rows, hidden_size]``, and each sequence's final state.
     """
     assert isinstance(cell, GatedCell)
-    z = linear(x, cell.weight_ih, cell.bias_ih)
+    z = projected(partial(linear, weight=cell.weight_ih, bias=cell.bias_ih), x)
     half = half_type(z.device)
     dtype = z.dtype if half is None else half
     kernel = None

@@ -18,6 +18,7 @@ from unrolled.recurrence.dropout import DrawnRegularization, zoneout_masks
 from unrolled.recurrence.generated.agreement import require_agreement
 from unrolled.recurrence.generated.layer import GeneratedLayer
 from unrolled.recurrence.generated.tracing import UnsupportedStepError, tensors_of
+from unrolled.recurrence.lookup import Inputs, projected
 from unrolled.recurrence.parameters import PassProducts, wrapped_parameters
 from unrolled.recurrence.steps import Steps
 
@@ -41,14 +42,14 @@ def missing(cell: Cell, device: torch.device, *, zoneout: bool = False) -> str |
 
 
 def generated_layer(
-    cell: Cell, x: Tensor, steps: Steps, state: State, regularization: DrawnRegularization
+    cell: Cell, x: Inputs, steps: Steps, state: State, regularization: DrawnRegularization
 ) -> tuple[Tensor, State]:
     """All steps of a cell that nothing is ``missing`` of.
 
     Under autocast the projection and the output are of its type, and all steps in fp32.
 
     Args:
-        x: ``[rows, window * input_size]``.
+        x: ``[rows, window * input_size]``, or a lookup of as many.
         state: before the first step, ``[batch, size]`` for each part.
         regularization: without recurrent dropout.
 
@@ -64,7 +65,7 @@ def generated_layer(
         raise ConfigError(f"{layer}; set cell.backend=eager")
     tensors = {**tensors_of(cell), **weights}
     with wrapped_parameters(cell, PassProducts(), weights):
-        z = cell.project(x).float()
+        z = projected(cell.project, x).float()
         keep: State = ()
         if rate:
             keep = zoneout_masks(rate, state, steps.rows, training=regularization.training)

@@ -1,0 +1,89 @@
+"""Inputs that are rows of a table, as the vectors of tokens are.
+
+A layer's projection of its input is a function of each row alone. Where a batch has 2,048 tokens
+and 65 characters, the projection of the 65 is the same for a thirtieth of the arithmetic, and so
+are the gradients of the projection's weight and of the table.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from unrolled.kernels.library import is_traced
+
+# From so many inputs for each row of a table, it is faster to project the table.
+READS = 2
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Inputs ``[..., features]`` as rows of a table.
+
+    Attributes:
+        table: ``[entries, features]``.
+        ids: ``[...]``, which of them each is.
+    """
+
+    table: Tensor
+    ids: Tensor
+
+
+# What a layer reads: ``[..., features]``, or where they come from.
+Inputs = Tensor | Lookup
+
+
+def pays(table: Tensor, ids: Tensor) -> bool:
+    """Whether it is faster to project a table than what is read of it: on a CPU, where it is read
+    often enough."""
+    return (
+        table.device.type == "cpu"
+        and READS * len(table) <= ids.numel()
+        and not is_traced()
+        and not torch.compiler.is_exporting()
+    )
+
+
+def arranged(x: Inputs, arrange: Callable[[Tensor], Tensor]) -> Inputs:
+    """Inputs in another order or layout, which ``arrange`` gives to whatever is one an input."""
+    return Lookup(x.table, arrange(x.ids)) if isinstance(x, Lookup) else arrange(x)
+
+
+def vectors(x: Inputs) -> Tensor:
+    """The inputs themselves, ``[..., features]``."""
+    return F.embedding(x.ids, x.table) if isinstance(x, Lookup) else x
+
+
+def projected(project: Callable[[Tensor], Tensor], x: Inputs) -> Tensor:
+    """What ``project`` makes of each input, ``[..., projected size]``.
+
+    It is asked for the rows of a table, unless it draws random numbers: each input has its own.
+    """
+    if isinstance(x, Lookup):
+        before = torch.get_rng_state()
+        z = project(x.table)
+        if torch.equal(before, torch.get_rng_state()):
+            found: Tensor = _Rows.apply(z, x.ids)  # type: ignore[no-untyped-call]
+            return found
+        torch.set_rng_state(before)
+    return project(vectors(x))
+
+
+class _Rows(torch.autograd.Function):
+    """Rows of a table; gradients of the same row are added up in fp32 at least."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, ids: Tensor) -> Tensor:
+        ctx.save_for_backward(ids)
+        ctx.entries = len(table)
+        return F.embedding(ids, table)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (ids,) = ctx.saved_tensors
+        wide = grad.float() if grad.dtype in (torch.bfloat16, torch.float16) else grad
+        add_up = torch.ops.aten.embedding_dense_backward.default
+        return add_up(wide, ids, ctx.entries, -1, False).to(grad.dtype), None
