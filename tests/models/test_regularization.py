@@ -9,6 +9,7 @@ from unrolled.models.encoders import Embedding, Features, OneHot
 from unrolled.models.heads import LinearHead, ValueHead
 from unrolled.models.model import RecurrentModel
 from unrolled.models.regularization import ActivationPenalty, WordDropout
+from unrolled.recurrence.lookup import Inputs, vectors
 from unrolled.runs.identity import plain
 
 TOKENS = 12
@@ -27,22 +28,22 @@ def build(*overrides: str, one_hot: bool = False) -> RecurrentModel:
 
 def vectors_read(model: RecurrentModel, ids: Tensor) -> Tensor:
     """What the recurrence is given."""
-    read: list[Tensor] = []
+    read: list[Inputs] = []
     model.recurrence.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
     model(ids)
-    return read[0]
+    return vectors(read[0])
 
 
 @pytest.mark.parametrize("one_hot", [False, True])
 def test_a_dropped_word_is_dropped_wherever_it_occurs(one_hot: bool) -> None:
     model = build("model.word_dropout=0.4", one_hot=one_hot)
     ids = torch.randint(0, TOKENS, (30, 4), generator=torch.Generator().manual_seed(0))
-    vectors = vectors_read(model, ids)
+    read = vectors_read(model, ids)
     whole = model.encoder(ids)
-    dropped = ~vectors.any(-1)
+    dropped = ~read.any(-1)
     assert set(ids[dropped].tolist()).isdisjoint(ids[~dropped].tolist())
     assert 0 < int(dropped.sum()) < dropped.numel()
-    torch.testing.assert_close(vectors[~dropped], whole[~dropped] / 0.6)
+    torch.testing.assert_close(read[~dropped], whole[~dropped] / 0.6)
     again = build("model.word_dropout=0.4", one_hot=one_hot).eval()
     assert torch.equal(vectors_read(again, ids), again.encoder(ids))
 

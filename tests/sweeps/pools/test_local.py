@@ -45,6 +45,15 @@ class Raiser(LSTM):
     def native(self, x, state):
         raise ValueError("no such step")
 
+class Follower(LSTM):
+    # Fails once another run has a record, too.
+    def native(self, x, state):
+        for _ in range(1200):
+            if len(list(Path("outputs").glob("*/*/record.json"))) > 1:
+                break
+            time.sleep(0.05)
+        raise ValueError("no such step")
+
 class Seer(LSTM):
     # Says which GPUs it sees, and waits until all others have.
     def reset_parameters(self):
@@ -148,7 +157,7 @@ def test_whatever_becomes_of_one_run_the_others_finish(configure: Configure) -> 
 def test_the_first_failure_ends_a_sweep_that_fails_fast(configure: Configure) -> None:
     configs = [
         configure("seed=1", "cell._target_=my_runs.Sleeper", "trainer.max_steps=1000"),
-        configure("seed=2", "budget.parameters=10"),
+        configure("seed=2", "cell._target_=my_runs.Follower"),
         configure("seed=3"),
     ]
     outcomes = run_all(configs, fail_fast=True)
