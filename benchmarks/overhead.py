@@ -25,15 +25,16 @@ from unittest.mock import patch
 
 from benchmarks.peers.process import environment
 
-# Steps of about 4, 13 and 25 ms on one core: cell, hidden size, sequences, steps of a sequence.
+# Steps of about 4, 13, 25 and 60 ms on one core: cell, hidden size, sequences, their length.
 # The second and third are the 100,000 parameters of `make compare`.
 SIZES = {
     "small": ("rnn_tanh", 64, 16, 32),
     "lstm-100k": ("lstm", 112, 16, 64),
     "gru-100k": ("gru", 128, 16, 64),
     "large": ("rnn_tanh", 256, 32, 64),
+    "lstm-256": ("lstm", 256, 32, 64),
 }
-STEPS = {"small": 1500, "lstm-100k": 600, "gru-100k": 600, "large": 300}
+STEPS = {"small": 1500, "lstm-100k": 600, "gru-100k": 600, "large": 300, "lstm-256": 200}
 # Steps that are compared together, of which each has one that the run logs.
 WINDOW = 10
 EMBEDDING = 64

@@ -199,3 +199,23 @@ def test_a_program_that_is_traced_looks_nothing_up() -> None:
         return x * pays(table, ids)
 
     assert torch.func.vmap(function)(torch.ones(3)).eq(0).all()
+
+
+@pytest.mark.parametrize("backend", ["analytic", "eager"])
+@pytest.mark.parametrize("wrong", [-1, TOKENS])
+def test_an_id_that_is_not_of_the_table_is_refused(wrong: int, backend: str) -> None:
+    x = lookup(torch.float32)
+    x.ids[3, 1] = wrong
+    with pytest.raises(IndexError, match=r"rows of the table|out of range"):
+        stack_of(LSTM, backend=backend)(x)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn_tanh", "mgu", "min_gru"])
+def test_products_in_half_precision_read_it(
+    name: str, named: Fixture, with_gradients: Fixture
+) -> None:
+    stack, x = stack_of(named(name)), lookup(torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, expected = both_ways(stack, x, with_gradients)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=2e-2, atol=2e-2)

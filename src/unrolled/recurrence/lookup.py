@@ -35,6 +35,30 @@ class Lookup:
     table: Tensor
     ids: Tensor
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The inputs' type."""
+        return self.table.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return self.table.device
+
+    def checked_ids(self) -> Tensor:
+        """The ids as code reads them that does not look whether they are there.
+
+        Raises:
+            IndexError: one is not.
+        """
+        low, high = map(int, self.ids.aminmax())
+        if low < 0 or high >= len(self.table):
+            raise IndexError(
+                f"ids are between {low} and {high}; each must be one of the {len(self.table)} "
+                "rows of the table"
+            )
+        return self.ids.long().contiguous()
+
 
 # What a layer reads: ``[..., features]``, or where they come from.
 Inputs = Tensor | Lookup
@@ -62,6 +86,11 @@ def vectors(x: Inputs) -> Tensor:
     return F.embedding(x.ids, x.table) if isinstance(x, Lookup) else x
 
 
+def mapped(function: Callable[[Tensor], Tensor], x: Inputs) -> Inputs:
+    """What a function of each input gives, computed of a table where there is one."""
+    return Lookup(function(x.table), x.ids) if isinstance(x, Lookup) else function(x)
+
+
 def projected(project: Callable[[Tensor], Tensor], x: Inputs) -> Tensor:
     """What ``project`` makes of each input, ``[..., projected size]``.
 
@@ -69,17 +98,32 @@ def projected(project: Callable[[Tensor], Tensor], x: Inputs) -> Tensor:
     """
     if isinstance(x, Lookup):
         before = torch.get_rng_state()
-        z = project(x.table)
+        z = mapped(project, x)
         if torch.equal(before, torch.get_rng_state()):
-            found: Tensor = _Rows.apply(z, x.ids)  # type: ignore[no-untyped-call]
-            return found
+            return rows_of(z)
         torch.set_rng_state(before)
     return project(vectors(x))
 
 
-class _Rows(torch.autograd.Function):
-    """Rows of a table; gradients of the same row are added up in fp32 at least."""
+def rows_of(x: Inputs) -> Tensor:
+    """As ``vectors``, of what was computed of a table: gradients of the same row are added up in
+    fp32 at least."""
+    if isinstance(x, Lookup):
+        rows: Tensor = _Rows.apply(x.table, x.ids)  # type: ignore[no-untyped-call]
+        return rows
+    return x
 
+
+def added_up(grad: Tensor, ids: Tensor, entries: int) -> Tensor:
+    """Gradients of rows ``[..., features]``, added up for each row of a table of so many entries,
+    in fp32 at least."""
+    wide = grad.float() if grad.dtype in (torch.bfloat16, torch.float16) else grad
+    add_up = torch.ops.aten.embedding_dense_backward.default
+    table: Tensor = add_up(wide, ids, entries, -1, False)
+    return table
+
+
+class _Rows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, table: Tensor, ids: Tensor) -> Tensor:
         ctx.save_for_backward(ids)
@@ -89,6 +133,4 @@ class _Rows(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (ids,) = ctx.saved_tensors
-        wide = grad.float() if grad.dtype in (torch.bfloat16, torch.float16) else grad
-        add_up = torch.ops.aten.embedding_dense_backward.default
-        return add_up(wide, ids, ctx.entries, -1, False).to(grad.dtype), None
+        return added_up(grad, ids, ctx.entries).to(grad.dtype), None

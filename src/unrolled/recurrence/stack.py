@@ -199,10 +199,9 @@ class Recurrence(nn.Module):
             with torch.no_grad():
                 for cell in self._cells():
                     cell.constrain()
-        like = x.table if isinstance(x, Lookup) else x
-        half = half_type(like.device) is not None
+        half = half_type(x.device) is not None
         backend = self._choose(
-            *(like.device, steps.batch, len(steps.sizes)),
+            *(x.device, steps.batch, len(steps.sizes)),
             unequal=not steps.regular,
             training=self.training,
             half=half,
@@ -211,15 +210,16 @@ class Recurrence(nn.Module):
             self.regularization.draw(cell, steps.batch, training=self.training)
             for cell in self._cells()
         ]
-        masks = self._masks_between(like, steps.batch)
-        cast = like.dtype in HALF and not torch.is_autocast_enabled(like.device.type)
+        masks = self._masks_between(x, steps.batch)
+        dtype = x.dtype
+        cast = dtype in HALF and not torch.is_autocast_enabled(x.device.type)
 
         def one(index: int, x: Inputs, steps: Steps, states: States) -> tuple[Tensor, States]:
             cell = self._cells()[index]
             y, state = run_layer(cell, x, steps, states[0], backend, drawn[index])
             if cast:
                 # Some cells compute in float32 at least; the next one's weights are not in it.
-                y = y.to(like.dtype)
+                y = y.to(dtype)
             return y, (state,)
 
         def both(layer: int, x: Inputs, steps: Steps, states: States) -> tuple[Tensor, States]:
@@ -277,12 +277,13 @@ class Recurrence(nn.Module):
             return x
         return F.dropout(x, self.dropout) if mask is None else steps.times(x, mask[: steps.batch])
 
-    def _masks_between(self, x: Tensor, batch: int) -> list[Tensor]:
+    def _masks_between(self, x: Inputs, batch: int) -> list[Tensor]:
         """Locked masks, drawn once for all steps."""
         if not (self.training and self.locked and self.dropout):
             return []
         below = self._cells()[: -self.directions : self.directions]
-        ones = [x.new_ones(batch, self.directions * cell.output_size) for cell in below]
+        sizes = [(batch, self.directions * cell.output_size) for cell in below]
+        ones = [torch.ones(size, dtype=x.dtype, device=x.device) for size in sizes]
         return [F.dropout(one, self.dropout) for one in ones]
 
     def _choose(

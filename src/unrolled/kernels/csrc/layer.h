@@ -20,6 +20,7 @@ typedef struct {
     const float *bias;     /* of the product, padded; zeros in the backward pass */
     float *product;        /* what the last product gave, [sequences, padded columns]; zeros before a
                             * backward pass, since nothing comes after a sequence's last step */
+    const long *ids;       /* which row of projected each step reads; or null: its own */
     /* As in equations.h, from here on; first_fed and first: before the first step. For a cell of
      * one state memory is out. */
     const NUMBER *projected, *first_fed;
@@ -44,8 +45,9 @@ typedef struct {
                            l->product + from * wide);                                              \
             for (long r = from; r < end; r++) {                                                    \
                 const long at = start + r, slot = l->keeps ? at : r;                               \
+                const long read = l->ids ? l->ids[at] : at;                                        \
                 NAME(cell##_forward_row)(size, l->product + r * wide,                              \
-                                         l->projected + at * gates * size, before + r * size,      \
+                                         l->projected + read * gates * size, before + r * size,    \
                                          l->kept + slot * keep * size, l->memory + at * size,      \
                                          l->out + at * size, l->fed + at * deep);                  \
             }                                                                                      \

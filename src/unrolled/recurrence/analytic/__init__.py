@@ -15,7 +15,7 @@ from unrolled.recurrence.analytic.c_layer import c_layer_steps
 from unrolled.recurrence.analytic.lstm import lstm_steps
 from unrolled.recurrence.analytic.one_state import EQUATIONS, one_state_steps
 from unrolled.recurrence.analytic.passes import kernel_for
-from unrolled.recurrence.lookup import Inputs, projected
+from unrolled.recurrence.lookup import Inputs, mapped, rows_of
 from unrolled.recurrence.products import linear
 from unrolled.recurrence.steps import Steps
 
@@ -40,17 +40,18 @@ def analytic_layer(cell: Cell, x: Inputs, steps: Steps, state: State) -> tuple[T
         ``h`` of all steps, ``[rows, hidden_size]``, and each sequence's final state.
     """
     assert isinstance(cell, GatedCell)
-    z = projected(partial(linear, weight=cell.weight_ih, bias=cell.bias_ih), x)
+    z = mapped(partial(linear, weight=cell.weight_ih, bias=cell.bias_ih), x)
     half = half_type(z.device)
     dtype = z.dtype if half is None else half
     kernel = None
     if z.device.type == "cpu" and state[0].dtype == torch.float32:
         kernel = kernel_for(cell)
     if kernel is not None and dtype in kernel:
-        states = c_layer_steps(cell, kernel[dtype], z.to(dtype), steps, state)
+        z = mapped(partial(torch.Tensor.to, dtype=dtype), z)
+        states = c_layer_steps(cell, kernel[dtype], z, steps, state)
     else:
-        run = lstm_steps if _is_lstm(cell) else one_state_steps
-        states = run(cell, z if half is None else z.float(), steps, state)
+        run, rows = lstm_steps if _is_lstm(cell) else one_state_steps, rows_of(z)
+        states = run(cell, rows if half is None else rows.float(), steps, state)
     # Copies, so that the last state does not keep all of them in memory.
     return states[0], tuple(steps.final(part).clone() for part in states)
 

@@ -16,6 +16,7 @@ from unrolled.cells.gated import GatedCell
 from unrolled.kernels.library import fields
 from unrolled.recurrence.analytic.passes import Passes
 from unrolled.recurrence.c_steps import SHARED_OUT, run_steps
+from unrolled.recurrence.lookup import Inputs, Lookup, added_up
 from unrolled.recurrence.products import weight_gradient
 from unrolled.recurrence.steps import Steps
 
@@ -29,25 +30,29 @@ class _Arguments(ctypes.Structure):
     _fields_ = fields(
         *SHARED_OUT,
         "taken keeps",
-        "weight bias product projected first_fed first kept memory out fed "
+        "weight bias product ids projected first_fed first kept memory out fed "
         "given given_memory carried to_product to_projected",
     )
 
 
-def c_layer_steps(cell: Cell, passes: Passes, z: Tensor, steps: Steps, state: State) -> State:
+def c_layer_steps(cell: Cell, passes: Passes, z: Inputs, steps: Steps, state: State) -> State:
     """The state of all steps of a cell that has a kernel, ``[rows, hidden_size]`` a part.
 
     Args:
         passes: the cell's, for the type of ``z``.
-        z: the projected input, ``[rows, projected size]``.
+        z: the projected input, ``[rows, projected size]``, or a lookup of as many.
+
+    Raises:
+        IndexError: an id is not of the lookup's table.
     """
     assert isinstance(cell, GatedCell)
     h, *rest = state
     memory = rest[0] if rest else None
     parameters = cell.weight_hh, cell.bias_hh
     differentiated = torch.is_grad_enabled()
+    z, ids = (z.table, z.checked_ids()) if isinstance(z, Lookup) else (z, None)
     states: State = _Layer.apply(  # type: ignore[no-untyped-call]
-        z, h, memory, *parameters, steps, passes, differentiated
+        z, h, memory, *parameters, ids, steps, passes, differentiated
     )
     return states
 
@@ -61,21 +66,23 @@ class _Layer(torch.autograd.Function):
         c: Tensor | None,
         weight: Tensor,
         bias: Tensor | None,
+        ids: Tensor | None,
         steps: Steps,
         passes: Passes,
         differentiated: bool,
     ) -> tuple[Tensor, ...]:
-        size, batch = h.shape[-1], steps.batch
+        size, batch, rows = h.shape[-1], steps.batch, steps.rows
         # What products read: the state before the first step, and those of all steps.
-        fed = passes.rows(batch + len(z), size)
+        fed = passes.rows(batch + rows, size)
         fed[:batch, :size] = h
-        y = fed[batch:] if passes.dtype == h.dtype else h.new_empty(len(z), size)
+        y = fed[batch:] if passes.dtype == h.dtype else h.new_empty(rows, size)
         memory, first = (y, h) if c is None else (torch.empty_like(y), c)
         first = first.contiguous()
         # Only what is differentiated needs more than one step's.
-        kept = h.new_empty(len(z) if differentiated else batch, passes.kept * size)
+        kept = h.new_empty(rows if differentiated else batch, passes.kept * size)
         _run(
             *(passes, passes.forward, steps, size, weight.t(), bias),
+            ids=ids,
             projected=z.contiguous(),
             first_fed=fed,
             first=first,
@@ -85,8 +92,8 @@ class _Layer(torch.autograd.Function):
             out=y,
             fed=fed[batch:],
         )
-        ctx.steps, ctx.passes, ctx.one_state = steps, passes, c is None
-        ctx.save_for_backward(weight, fed, first, kept, memory)
+        ctx.steps, ctx.passes, ctx.one_state, ctx.entries = steps, passes, c is None, len(z)
+        ctx.save_for_backward(weight, fed, first, kept, memory, ids)
         ctx.set_materialize_grads(False)
         return (y,) if c is None else (y, memory)
 
@@ -95,7 +102,7 @@ class _Layer(torch.autograd.Function):
     def backward(
         ctx: Any, grad_y: Tensor | None, grad_memory: Tensor | None = None
     ) -> tuple[Any, ...]:
-        weight, fed, first, kept, memory = ctx.saved_tensors
+        weight, fed, first, kept, memory, ids = ctx.saved_tensors
         steps, passes, size = ctx.steps, ctx.passes, memory.shape[-1]
         to_product = passes.rows(len(memory), len(weight))
         to_projected = to_product
@@ -115,15 +122,19 @@ class _Layer(torch.autograd.Function):
             to_projected=to_projected,
         )
         of_h, of_product = product[:, :size], to_product[:, : len(weight)]
+        of_z = to_projected[:, : len(weight)]
+        if ids is not None:
+            of_z = added_up(of_z, ids, ctx.entries)
+        to_bias = of_product if passes.splits else of_z
         for_z, for_h, for_c, for_weight, for_bias = ctx.needs_input_grad[:5]
         before = steps.before(fed)[:, :size] if for_weight else None
         return (
-            to_projected[:, : len(weight)] if for_z else None,
+            of_z.to(passes.dtype) if for_z else None,
             (of_h + carried if ctx.one_state else of_h) if for_h else None,
             carried if for_c else None,
             None if before is None else weight_gradient(before, of_product).to(weight.dtype),
-            of_product.sum(0).to(weight.dtype) if for_bias else None,
-            *(None, None, None),
+            to_bias.sum(0).to(weight.dtype) if for_bias else None,
+            *(None, None, None, None),
         )
 
 
