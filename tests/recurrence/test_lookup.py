@@ -75,6 +75,21 @@ def test_every_cell_reads_what_is_looked_up(
     same(*both_ways(stack, lookup(), with_gradients, lengths))
 
 
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "unequal"])
+@pytest.mark.parametrize("backend", ["native", "analytic"])
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn_tanh"])
+def test_kernels_of_pytorch_and_written_out_passes_do(
+    name: str,
+    backend: str,
+    lengths: Tensor | None,
+    named: Fixture,
+    with_gradients: Fixture,
+    same: Fixture,
+) -> None:
+    stack = stack_of(named(name), backend=backend).double()
+    same(*both_ways(stack, lookup(), with_gradients, lengths))
+
+
 @pytest.mark.parametrize("name", CELLS)
 def test_compiled_code_reads_it_in_single_precision(
     name: str, named: Fixture, with_gradients: Fixture
