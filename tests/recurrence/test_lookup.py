@@ -1,6 +1,7 @@
 """Inputs that are rows of a table give what their vectors do, to rounding, with all gradients."""
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import pytest
@@ -61,24 +62,14 @@ def both_ways(
 
 
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "unequal"])
-@pytest.mark.parametrize("backend", ["auto", "eager"])
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [
+        *product(CELLS, ["auto", "eager"]),
+        *product(["lstm", "gru", "rnn_tanh"], ["native", "analytic"]),
+    ],
+)
 def test_every_cell_reads_what_is_looked_up(
-    name: str,
-    backend: str,
-    lengths: Tensor | None,
-    named: Fixture,
-    with_gradients: Fixture,
-    same: Fixture,
-) -> None:
-    stack = stack_of(named(name), backend=backend).double()
-    same(*both_ways(stack, lookup(), with_gradients, lengths))
-
-
-@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "unequal"])
-@pytest.mark.parametrize("backend", ["native", "analytic"])
-@pytest.mark.parametrize("name", ["lstm", "gru", "rnn_tanh"])
-def test_kernels_of_pytorch_and_written_out_passes_do(
     name: str,
     backend: str,
     lengths: Tensor | None,

@@ -2,6 +2,9 @@
 
 import torch
 
+# The types of half precision.
+HALF = (torch.bfloat16, torch.float16)
+
 
 def half_type(device: torch.device) -> torch.dtype | None:
     """What autocast rounds the factors of products to on a device; None where it is off."""

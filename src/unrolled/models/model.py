@@ -90,8 +90,8 @@ class RecurrentModel(nn.Module):
 
     def _encoded(self, inputs: Tensor) -> Inputs:
         """What the recurrence reads; a lookup where no dropout changes single vectors."""
-        word_dropout = 0.0 if self.word_dropout is None else self.word_dropout.rate
-        changed = self.training and (word_dropout > 0 or self.embedding_dropout.rate > 0)
+        words_dropped = self.word_dropout is not None and self.word_dropout.active
+        changed = words_dropped or self.embedding_dropout.active
         if not changed and isinstance(self.encoder, Embedding | OneHot):
             table = self.encoder.table()
             if pays(table, inputs):

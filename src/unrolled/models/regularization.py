@@ -24,9 +24,14 @@ class WordDropout(nn.Module):
         self.rate = rate
         self.tokens = tokens
 
+    @property
+    def active(self) -> bool:
+        """Whether it leaves anything out now."""
+        return self.training and self.rate > 0
+
     def forward(self, vectors: Tensor, ids: Tensor) -> Tensor:
         """Of the vectors ``[time, batch, size]`` of ids ``[time, batch]``."""
-        if not self.training or self.rate == 0:
+        if not self.active:
             return vectors
         kept = F.dropout(torch.ones(self.tokens, device=vectors.device), self.rate)
         return vectors * kept[ids][..., None].to(vectors.dtype)

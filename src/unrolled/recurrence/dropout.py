@@ -26,8 +26,13 @@ class TimeDropout(nn.Module):
         self.rate = rate
         self.locked = locked
 
+    @property
+    def active(self) -> bool:
+        """Whether it drops anything now."""
+        return self.training and self.rate > 0
+
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.rate == 0:
+        if not self.active:
             return x
         if not self.locked:
             return F.dropout(x, self.rate)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unrolled.cells.autocast import half_type
+from unrolled.cells.autocast import HALF, half_type
 from unrolled.kernels.library import is_traced
 
 # From so many inputs for each row of a table, it is faster to project the table.
@@ -117,7 +117,7 @@ def rows_of(x: Inputs) -> Tensor:
 def added_up(grad: Tensor, ids: Tensor, entries: int) -> Tensor:
     """Gradients of rows ``[..., features]``, added up for each row of a table of so many entries,
     in fp32 at least."""
-    wide = grad.float() if grad.dtype in (torch.bfloat16, torch.float16) else grad
+    wide = grad.float() if grad.dtype in HALF else grad
     add_up = torch.ops.aten.embedding_dense_backward.default
     table: Tensor = add_up(wide, ids, entries, -1, False)
     return table

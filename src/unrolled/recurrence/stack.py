@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.checkpoint import checkpoint
 
-from unrolled.cells.autocast import half_type
+from unrolled.cells.autocast import HALF, half_type
 from unrolled.cells.base import Cell, State, recurrent_parameters
 from unrolled.cells.cost import flops, state_size
 from unrolled.cells.linear import LinearCell
@@ -24,7 +24,6 @@ from unrolled.recurrence.steps import Steps
 # A state for each cell, layer by layer; with both directions the forward one comes first. A cell
 # that reads a window of inputs has the inputs before the next one as a last part.
 States = tuple[State, ...]
-HALF = (torch.bfloat16, torch.float16)
 Run = Callable[[Inputs, Steps, States], tuple[Tensor, States]]
 
 
@@ -211,15 +210,14 @@ class Recurrence(nn.Module):
             for cell in self._cells()
         ]
         masks = self._masks_between(x, steps.batch)
-        dtype = x.dtype
-        cast = dtype in HALF and not torch.is_autocast_enabled(x.device.type)
+        cast = x.dtype in HALF and not torch.is_autocast_enabled(x.device.type)
 
         def one(index: int, x: Inputs, steps: Steps, states: States) -> tuple[Tensor, States]:
             cell = self._cells()[index]
             y, state = run_layer(cell, x, steps, states[0], backend, drawn[index])
             if cast:
                 # Some cells compute in float32 at least; the next one's weights are not in it.
-                y = y.to(dtype)
+                y = y.to(x.dtype)
             return y, (state,)
 
         def both(layer: int, x: Inputs, steps: Steps, states: States) -> tuple[Tensor, States]:
