@@ -104,18 +104,25 @@ def test_the_answer_comes_without_torch_or_hydra_and_soon() -> None:
         "main(['completion', 'zsh', '--', 'train', 'task=classification', 'task.pooling='])\n"
         "print(*sys.modules, file=sys.stderr)"
     )
-    before = os.times()
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    after = os.times()
+
+    def answered() -> tuple[float, CompletedProcess[str]]:
+        before = os.times()
+        result = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        after = os.times()
+        spent = after.children_user - before.children_user
+        return spent + after.children_system - before.children_system, result
+
+    spent, result = answered()
     assert "task.pooling=attention" in result.stdout
     # What would keep a person waiting at the prompt.
     slow = {"torch", "pytorch_lightning", "torchmetrics", "hydra", "omegaconf", "numpy"}
+    # Together they take as long as all that is needed.
+    slow |= {"importlib.metadata", "email", "socket", "difflib"}
     assert not slow & {*result.stderr.split()}
-    # Of the processor, since other tests keep the machine busy meanwhile.
-    spent = after.children_user - before.children_user
-    assert spent + after.children_system - before.children_system < 0.3
+    # Of the processor, and the least of three: what other tests do meanwhile only adds to it.
+    assert min(spent, answered()[0], answered()[0]) < 0.3
 
 
 def test_the_scripts_are_printed(command: Command) -> None:

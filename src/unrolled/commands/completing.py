@@ -1,4 +1,7 @@
-"""What the last word of a command line may become: commands, flags, keys, choices, run folders."""
+"""What the last word of a command line may become: commands, flags, keys, choices, run folders.
+
+A person waits at the prompt: what only some words need is imported where they need it.
+"""
 
 import ast
 import json
@@ -11,7 +14,6 @@ from typing import Any
 
 from unrolled.config.candidates import Candidates, next_steps
 from unrolled.config.working_folder import search_working_folder
-from unrolled.runs.record import RECORD
 
 HELP = ["-h", "--help"]
 
@@ -93,6 +95,8 @@ def added_by(path: Path, function: str) -> list[Argument]:
 
 def run_folders(typed: str) -> list[str]:
     """The folders that go on with ``typed`` and are runs, or have some below them."""
+    from unrolled.runs.record import RECORD
+
     found = []
     for name, path in _entries(typed):
         if (path / RECORD).is_file():
@@ -151,6 +155,8 @@ def _hyperparameters(typed: Sequence[str], word: str, own: str | None) -> list[s
 
 def _of_a_run(folder: Path, word: str) -> list[str]:
     """Keys of the configuration that a run has stored."""
+    from unrolled.runs.record import RECORD
+
     try:
         config = json.loads((folder / RECORD).read_text(encoding="utf-8"))["config"]
     except (OSError, ValueError, KeyError, TypeError):

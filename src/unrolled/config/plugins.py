@@ -11,11 +11,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import Distribution, distributions
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unrolled.config.sources import find_source
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 GROUP = "unrolled.plugins"
 FOLDER = "conf"
@@ -107,28 +109,44 @@ def _plugins(conf: Path, experiments: Path, searched: tuple[str, ...]) -> tuple[
     return tuple(alone)
 
 
-def _entry_points(*, warn: bool = False) -> Iterator[tuple[Distribution, str, str]]:
+def _entry_points(*, warn: bool = False) -> "Iterator[tuple[Distribution, str, str]]":
     """The distribution, the name and the value of every entry point of ours."""
     seen = set()
-    for distribution in distributions():
+    for metadata in _metadata_folders():
         try:
             # Most have none; only those that have are parsed, which costs a hundred times as much.
-            if f"[{GROUP}]" not in (distribution.read_text("entry_points.txt") or ""):
+            if f"[{GROUP}]".encode() not in (metadata / "entry_points.txt").read_bytes():
                 continue
+            # Completion in a shell waits for this, and mostly does not need it.
+            from importlib.metadata import PathDistribution
+
+            distribution = PathDistribution(metadata)
             if (owner := distribution.metadata["Name"]) in seen:
                 # Installed twice: Python imports the first.
                 continue
             seen.add(owner)
             points = [e for e in distribution.entry_points if e.group == GROUP]
+        except FileNotFoundError:
+            continue
         except (ValueError, TypeError, OSError) as error:
             if warn:
-                where = getattr(distribution, "_path", "an installed package")
-                log.warning("unrolled: %s: its entry points cannot be read (%s)", where, error)
+                log.warning("unrolled: %s: its entry points cannot be read (%s)", metadata, error)
             continue
         yield from ((distribution, point.name, point.value) for point in points)
 
 
-def _find(distribution: Distribution, name: str, package: str) -> Plugin:
+def _metadata_folders() -> Iterator[Path]:
+    """Where installers write what they know of a package, in the order in which Python looks."""
+    endings = (".dist-info", "egg-info")
+    for place in map(Path, sys.path):
+        try:
+            yield from sorted(p for p in place.iterdir() if p.name.lower().endswith(endings))
+        except OSError:
+            # No folder, such as an archive, or one that is not for us: Python passes it over, too.
+            continue
+
+
+def _find(distribution: "Distribution", name: str, package: str) -> Plugin:
     """The plug-in that an entry point declares.
 
     Raises:

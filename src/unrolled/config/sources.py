@@ -1,7 +1,6 @@
 """Modules as text: what their names stand for, found without importing anything."""
 
 import ast
-import difflib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -61,7 +60,10 @@ class Module:
         Raises:
             ConfigError: the message has the nearest one.
         """
-        if name not in self.names and not self.names & DYNAMIC:
+        # What the module itself binds needs no search of all that is in it.
+        if name not in self.bound and name not in self.names and not self.names & DYNAMIC:
+            import difflib
+
             near = difflib.get_close_matches(name, [*self.bound], n=1, cutoff=0.5)
             hint = f"; did you mean {self.name}.{near[0]}?" if near else ""
             raise ConfigError(
