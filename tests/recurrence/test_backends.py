@@ -186,7 +186,7 @@ def test_auto_is_the_fastest_exact_way() -> None:
 
 
 @pytest.mark.usefixtures("with_kernels")
-def test_auto_generates_code_for_what_has_no_kernel() -> None:
+def test_auto_generates_code_for_what_has_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     for cell in (Leaky(2, 3), LSTM(2, 5, projection_size=3)):
         assert choose(cell, "auto", CPU) == "generated"
         assert choose(cell, "auto", CPU, unequal=True) == "generated"
@@ -194,7 +194,11 @@ def test_auto_generates_code_for_what_has_no_kernel() -> None:
         assert choose(cell, "auto", CPU, recurrent_dropout=True) == "eager"
         assert choose(cell, "auto", CPU, length=7) == "eager"
     assert choose(MinGRU(2, 3), "auto", CPU) == "scan"
-    # Large products in half precision outweigh all else.
+    # Large products in half precision outweigh all else, later where fp32 is faster, too.
+    monkeypatch.setattr(backends, "has_tiles", lambda: True)
+    assert choose(MGU(512, 512), "auto", CPU, batch=32, half=True) == "generated"
+    assert choose(MGU(1024, 1024), "auto", CPU, batch=32, half=True) == "eager"
+    monkeypatch.setattr(backends, "has_tiles", lambda: False)
     assert choose(MGU(64, 64), "auto", CPU, batch=32, half=True) == "generated"
     assert choose(MGU(512, 512), "auto", CPU, batch=32) == "generated"
     assert choose(MGU(512, 512), "auto", CPU, batch=32, half=True) == "eager"
