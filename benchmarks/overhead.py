@@ -35,8 +35,8 @@ SIZES = {
     "lstm-256": ("lstm", 256, 32, 64),
 }
 STEPS = {"small": 1500, "lstm-100k": 600, "gru-100k": 600, "large": 300, "lstm-256": 200}
-# Steps that are compared together, of which each has one that the run logs.
-WINDOW = 10
+# Steps that are compared together, of which each has one that the run logs: as many as by default.
+WINDOW = 20
 EMBEDDING = 64
 
 Times = list[tuple[float, ...]]

@@ -22,10 +22,10 @@ Configure = Callable[..., DictConfig]
 class Model(pl.LightningModule):
     """The smallest that trains; it notes its own hooks."""
 
-    def __init__(self, kind: Any, notes: list[str]) -> None:
+    def __init__(self, kind: Any, notes: list[str], schedule: dict[str, Any]) -> None:
         super().__init__()
         self.layer = torch.nn.Linear(1, 1)
-        self.kind, self.notes = kind, notes
+        self.kind, self.notes, self.schedule = kind, notes, schedule
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
         self.notes.append("training_step")
@@ -37,9 +37,17 @@ class Model(pl.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.notes.append(f"the module's on_train_batch_end {batch_idx} {float(outputs['loss'])}")
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def configure_optimizers(self) -> Any:
         optimizer: torch.optim.Optimizer = self.kind(self.parameters(), lr=0.1)
-        return optimizer
+        schedule: Any = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, **self.schedule},
+        }
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        super().lr_scheduler_step(scheduler, metric)
+        self.notes.append(f"lr_scheduler_step {metric} to {scheduler.get_last_lr()}")
 
 
 class Notes(pl.Callback):
@@ -75,7 +83,10 @@ class Given(pl.Callback):
 
 
 def fit(
-    ours: bool, callbacks: Callable[[list[str]], list[pl.Callback]], kind: Any = torch.optim.SGD
+    ours: bool,
+    callbacks: Callable[[list[str]], list[pl.Callback]],
+    kind: Any = torch.optim.SGD,
+    schedule: dict[str, Any] | None = None,
 ) -> tuple[list[str], pl.Trainer]:
     """What was called in four steps of two epochs together, and the trainer."""
     notes: list[str] = []
@@ -91,7 +102,7 @@ def fit(
     )
     if ours:
         trainer.fit_loop.epoch_loop = StepLoop(trainer)
-    trainer.fit(Model(kind, notes), DataLoader(TensorDataset(torch.ones(2, 1))))
+    trainer.fit(Model(kind, notes, schedule or {}), DataLoader(TensorDataset(torch.ones(2, 1))))
     return notes, trainer
 
 
@@ -109,6 +120,16 @@ def test_hooks_are_called_in_lightnings_order(kind: Any, monkeypatch: pytest.Mon
     assert {name for name in HOOKS if name in " ".join(ours)} == set(HOOKS)
     # LBFGS asks for the loss more than once a step.
     assert (ours.count("training_step") > 4) == (kind is torch.optim.LBFGS)
+
+
+@pytest.mark.parametrize(("interval", "frequency"), [("step", 1), ("step", 2), ("epoch", 1)])
+def test_schedules_take_their_steps_where_lightning_does(interval: str, frequency: int) -> None:
+    schedule = {"interval": interval, "frequency": frequency}
+    ours, trainer = fit(True, lambda notes: [], schedule=schedule)
+    assert is_plain(trainer)
+    assert ours == fit(False, lambda notes: [], schedule=schedule)[0]
+    taken = 4 if interval == "step" else 2
+    assert sum("lr_scheduler_step" in note for note in ours) == taken // frequency
 
 
 class LogsThroughLightning(pl.Callback):

@@ -104,7 +104,10 @@ class RecurrentModel(nn.Module):
     def take_penalty(self) -> Tensor | None:
         """What the latest pass adds to the loss of a target besides the head's; it is given once,
         so that no graph is kept."""
-        penalty, self._penalty = self._penalty, None
+        penalty = self._penalty
+        if penalty is not None:
+            # Not at each step: a module looks long at what it is given.
+            self._penalty = None
         return penalty
 
     def pooled(self, y: Tensor, lengths: Tensor | None) -> Tensor:

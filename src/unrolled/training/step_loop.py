@@ -51,7 +51,9 @@ class StepLoop(_TrainingEpochLoop):
             super().advance(data_fetcher)
             return
         trainer, progress = self.trainer, self.batch_progress
-        self.val_loop.restarting = False
+        if self.val_loop.restarting:
+            # To say it again goes through all that the loop has.
+            self.val_loop.restarting = False
         batch, _, _ = next(data_fetcher)
         index = self.batch_idx + 1
         progress.is_last_batch = data_fetcher.done
@@ -63,7 +65,7 @@ class StepLoop(_TrainingEpochLoop):
         progress.increment_started()
         loss = self._optimize(batch, index, self._hooks)
         progress.increment_processed()
-        self.update_lr_schedulers("step", update_plateau_schedulers=False)
+        self._step_schedules(index)
         if self._num_ready_batches_reached():
             self.update_lr_schedulers("epoch", update_plateau_schedulers=False)
         outputs = {"loss": loss}
@@ -71,11 +73,29 @@ class StepLoop(_TrainingEpochLoop):
             hook(outputs, batch, index)
         progress.increment_completed()
 
-    def update_lr_schedulers(self, interval: str, update_plateau_schedulers: bool) -> None:
-        """Lightning's, where there is a schedule of the kind that is meant."""
-        of_plateaus = [one.reduce_on_plateau for one in self.trainer.lr_scheduler_configs]
-        if update_plateau_schedulers in of_plateaus:
-            super().update_lr_schedulers(interval, update_plateau_schedulers)
+    def on_advance_end(self, data_fetcher: Any) -> None:
+        """Lightning's; where nothing is due after a step, the step is counted alone."""
+        trainer = self.trainer
+        if (
+            self._hooks is None
+            or self._skip_next_val
+            or trainer.should_stop
+            or trainer.received_sigterm
+            or any(one.reduce_on_plateau for one in trainer.lr_scheduler_configs)
+            or self._should_check_val_fx(data_fetcher)
+        ):
+            super().on_advance_end(data_fetcher)
+        else:
+            self._batches_that_stepped += 1
+
+    def _step_schedules(self, index: int) -> None:
+        """A step of the schedules that change the rate by steps."""
+        for one in self.trainer.lr_scheduler_configs:
+            due = one.interval == "step" and (index + 1) % one.frequency == 0
+            if due and not one.reduce_on_plateau:
+                self.scheduler_progress.increment_ready()
+                self.trainer.lightning_module.lr_scheduler_step(one.scheduler, None)
+                self.scheduler_progress.increment_completed()
 
     def _optimize(self, batch: Any, index: int, hooks: Hooks) -> Tensor:
         """Loss, gradient and a step of the optimizer; gives the loss, without its graph."""
@@ -84,25 +104,26 @@ class StepLoop(_TrainingEpochLoop):
         progress = self.automatic_optimization.optim_progress.optimizer
         losses: list[Tensor] = []
 
-        @torch.enable_grad()
         def closure() -> Tensor:
-            with trainer.precision_plugin.train_step_context():
-                loss: Tensor = module.training_step(batch, index)
-            losses.append(loss.detach())
-            progress.zero_grad.increment_ready()
-            for hook in hooks["on_before_zero_grad"]:
-                hook(optimizer)
-            progress.zero_grad.increment_started()
-            module.optimizer_zero_grad(trainer.current_epoch, index, optimizer)
-            progress.zero_grad.increment_completed()
-            for hook in hooks["on_before_backward"]:
-                hook(loss)
-            module.backward(loss)
-            for hook in hooks["on_after_backward"]:
-                hook()
-            for hook in hooks["on_before_optimizer_step"]:
-                hook(optimizer)
-            module.configure_gradient_clipping(optimizer, trainer.gradient_clip_val)
+            # An optimizer may have turned gradients off.
+            with torch.enable_grad():
+                with trainer.precision_plugin.train_step_context():
+                    loss: Tensor = module.training_step(batch, index)
+                losses.append(loss.detach())
+                progress.zero_grad.increment_ready()
+                for hook in hooks["on_before_zero_grad"]:
+                    hook(optimizer)
+                progress.zero_grad.increment_started()
+                module.optimizer_zero_grad(trainer.current_epoch, index, optimizer)
+                progress.zero_grad.increment_completed()
+                for hook in hooks["on_before_backward"]:
+                    hook(loss)
+                module.backward(loss)
+                for hook in hooks["on_after_backward"]:
+                    hook()
+                for hook in hooks["on_before_optimizer_step"]:
+                    hook(optimizer)
+                module.configure_gradient_clipping(optimizer, trainer.gradient_clip_val)
             return loss
 
         progress.step.increment_ready()
