@@ -1,8 +1,10 @@
 """What only a CUDA device shows: cells, training, continuation and sweeps on it."""
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from unrolled.cli import main
 from unrolled.config.build import arguments_of, target_of
 from unrolled.config.compose import compose_run
 from unrolled.config.locations import config_directory
+from unrolled.layers import RecurrentLayer
 from unrolled.recurrence.backends import choose
 from unrolled.recurrence.stack import Recurrence
 from unrolled.runs.record import find_runs, read_record
@@ -49,6 +52,19 @@ def test_a_cell_is_on_the_device_what_it_is_on_the_cpu(name: str) -> None:
     for mine, theirs in zip(found["cuda"], found["cpu"], strict=True):
         assert mine is not None
         torch.testing.assert_close(mine.cpu(), theirs, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn_tanh", "rnn_relu", "irnn"])
+def test_weights_lie_in_one_piece_on_the_device(name: str) -> None:
+    kind: Any = target_of(compose_run([f"cell={name}"]).cell)
+    pair = (Recurrence(kind, 8, 8).cuda(), RecurrentLayer(8, 8, cell=kind).cuda())
+    for layer in pair:
+        assert len({weight.untyped_storage().data_ptr() for weight in layer.parameters()}) == 1
+    with warnings.catch_warnings():
+        # PyTorch says so where it has to copy them together.
+        warnings.simplefilter("error")
+        for layer in pair:
+            layer(torch.randn(7, 3, 8, device="cuda"))[0].sum().backward()
 
 
 def test_a_run_learns_on_the_device_what_it_learns_on_the_cpu(

@@ -1,13 +1,13 @@
 """The gated recurrent unit, in the form that fused kernels compute."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unrolled.cells.base import Gate, State
-from unrolled.cells.fused import OneStateCell, one_state
+from unrolled.cells.fused import FusedCell, one_state
 
 
-class GRU(OneStateCell):
+class GRU(FusedCell):
     """Cho et al. 2014, first version (arXiv 1406.1078v1): the reset gate acts after the product
     with U_n.
 
@@ -33,6 +33,9 @@ class GRU(OneStateCell):
         update = torch.sigmoid(z_z + u_z)
         new = torch.tanh(z_n + reset * u_n)
         return ((1 - update) * new + update * h,)
+
+    def layer_of_torch(self) -> nn.RNNBase:
+        return nn.GRU(self.input_size, self.hidden_size)
 
     def native(
         self, x: Tensor, state: State, batch_sizes: Tensor | None = None

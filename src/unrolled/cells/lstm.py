@@ -8,11 +8,11 @@ from torch.nn import functional as F
 
 from unrolled.cells.autocast import half_type_on_cpu
 from unrolled.cells.base import Gate, State
-from unrolled.cells.gated import GatedCell
+from unrolled.cells.fused import FusedCell
 from unrolled.errors import ConfigError
 
 
-class LSTM(GatedCell):
+class LSTM(FusedCell):
     """Hochreiter & Schmidhuber 1997, with the forget gate of Gers, Schmidhuber & Cummins 2000.
 
     i_t = σ(W_i x_t + b_i + U_i h_{t-1} + b'_i)
@@ -33,7 +33,6 @@ class LSTM(GatedCell):
 
     state_names = ("h", "c")
     gates = ("i", "f", "g", "o")
-    two_biases = True
 
     def __init__(
         self, input_size: int, hidden_size: int, *, projection_size: int | None = None
@@ -71,6 +70,9 @@ class LSTM(GatedCell):
         unequal = unequal or self.projection_size is not None
         return super().native_suits(device, batch=batch, unequal=unequal)
 
+    def layer_of_torch(self) -> nn.RNNBase:
+        return nn.LSTM(self.input_size, self.hidden_size, proj_size=self.projection_size or 0)
+
     def native(
         self, x: Tensor, state: State, batch_sizes: Tensor | None = None
     ) -> tuple[Tensor, State]:
@@ -80,7 +82,7 @@ class LSTM(GatedCell):
             with torch.autocast("cpu", enabled=False):
                 return self.native(x.float(), state, batch_sizes)
         h, c = (part[None].to(x.dtype) for part in state)
-        # As in unrolled.cells.fused, with two states.
+        # As in one_state of unrolled.cells.fused, with two.
         kernel: Any = torch.lstm
         how = (self.weights(), True, 1, 0.0, self.training, False)
         if batch_sizes is None:

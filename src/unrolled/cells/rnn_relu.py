@@ -1,13 +1,13 @@
 """The simple recurrent network with rectified linear units."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unrolled.cells.base import State
-from unrolled.cells.fused import OneStateCell, one_state
+from unrolled.cells.fused import FusedCell, one_state
 
 
-class RnnRelu(OneStateCell):
+class RnnRelu(FusedCell):
     """The simple network (Elman 1990) with the rectifier of Nair & Hinton, ICML 2010.
 
     h_t = max(0, W x_t + b + U h_{t-1} + b')
@@ -21,6 +21,9 @@ class RnnRelu(OneStateCell):
     def step(self, z: Tensor, state: State) -> State:
         (h,) = state
         return (torch.relu(z + self.recur(h)),)
+
+    def layer_of_torch(self) -> nn.RNNBase:
+        return nn.RNN(self.input_size, self.hidden_size, nonlinearity="relu")
 
     def native(
         self, x: Tensor, state: State, batch_sizes: Tensor | None = None

@@ -1,13 +1,13 @@
 """The simple recurrent network with tanh."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unrolled.cells.base import State
-from unrolled.cells.fused import OneStateCell, one_state
+from unrolled.cells.fused import FusedCell, one_state
 
 
-class RnnTanh(OneStateCell):
+class RnnTanh(FusedCell):
     """Elman, "Finding structure in time", Cognitive Science 14 (1990).
 
     h_t = tanh(W x_t + b + U h_{t-1} + b')
@@ -21,6 +21,9 @@ class RnnTanh(OneStateCell):
     def step(self, z: Tensor, state: State) -> State:
         (h,) = state
         return (torch.tanh(z + self.recur(h)),)
+
+    def layer_of_torch(self) -> nn.RNNBase:
+        return nn.RNN(self.input_size, self.hidden_size)
 
     def native(
         self, x: Tensor, state: State, batch_sizes: Tensor | None = None

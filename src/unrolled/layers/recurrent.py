@@ -4,13 +4,14 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from unrolled.cells.base import Cell
+from unrolled.cells.fused import FusedCell
 from unrolled.layers.arguments import (
     in_pythons_words,
     require_cell,
@@ -205,7 +206,22 @@ class RecurrentLayer(nn.Module):
                     getattr(self, weights.names[own]).copy_(fresh[own])
 
     def flatten_parameters(self) -> None:
-        """Nothing: kernels take the parameters as they lie. ``torch.nn`` has it for cuDNN."""
+        """Lay the parameters out as cuDNN reads them, as ``to`` and ``cuda`` do by themselves.
+
+        It does nothing where there is no kernel of cuDNN's, on another device, and for parameters
+        that are computed for each pass.
+        """
+        with self._given():
+            for cell in self._cells():
+                if isinstance(cell, FusedCell):
+                    cell.flatten_parameters()
+
+    def _apply(self, *arguments: Any, **options: Any) -> Self:
+        moved: Callable[..., Any] = super()._apply
+        moved(*arguments, **options)
+        if self._like().is_cuda:
+            self.flatten_parameters()
+        return self
 
     @property
     def state_names(self) -> tuple[str, ...]:
