@@ -141,9 +141,12 @@ def test_metadata_that_cannot_be_read_takes_nothing_down(
     assert "first_dist-1.0.dist-info" in caplog.text
 
 
-def test_a_package_without_plug_ins_is_none() -> None:
+def test_a_package_without_plug_ins_is_none(caplog: pytest.LogCaptureFixture) -> None:
     install("first", entry_points="[console_scripts]\nfirst = first:main\n")
+    # As old installers wrote what they know of a package.
+    Path("installed/second-1.0.egg-info").write_text("Metadata-Version: 1.1\nName: second\n")
     assert plugin_directories() == []
+    assert not caplog.messages
 
 
 def test_a_sweep_reads_plug_ins_as_they_were_when_it_began(tmp_path: Path) -> None:

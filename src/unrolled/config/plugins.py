@@ -126,7 +126,8 @@ def _entry_points(*, warn: bool = False) -> "Iterator[tuple[Distribution, str, s
                 continue
             seen.add(owner)
             points = [e for e in distribution.entry_points if e.group == GROUP]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            # It has none, is a file as old installers wrote it, or is not for us.
             continue
         except (ValueError, TypeError, OSError) as error:
             if warn:
