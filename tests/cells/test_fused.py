@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from unrolled import layers
-from unrolled.cells.fused import FusedCell, flatten
+from unrolled.cells.fused import FusedCell
 from unrolled.cells.gru import GRU
 from unrolled.cells.irnn import IRNN
 from unrolled.cells.lstm import LSTM
@@ -25,7 +25,9 @@ CELLS: list[tuple[type[FusedCell], str]] = [
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[nn.RNNBase]:
-    """PyTorch's layers that are asked to lay weights out, which each is as it is made, too."""
+    """PyTorch's layers that are asked to lay weights out, which each is as it is made, too; all
+    weights say that they are on a device, which there is none of here."""
+    monkeypatch.setattr(torch.Tensor, "is_cuda", True)
     found: list[nn.RNNBase] = []
     monkeypatch.setattr(nn.RNNBase, "flatten_parameters", lambda layer: found.append(layer))
     return found
@@ -41,7 +43,7 @@ def test_the_very_parameters_are_laid_out_in_the_kernel_s_order(
 ) -> None:
     cell = kind(3, 5)
     state, weights = torch.get_rng_state(), ids(cell.weights())
-    flatten(cell)
+    cell.flatten_parameters()
     assert asked[-1].mode == mode
     assert ids(asked[-1]._flat_weights) == ids(cell.weights()) == weights
     assert torch.equal(torch.get_rng_state(), state)
@@ -49,21 +51,17 @@ def test_the_very_parameters_are_laid_out_in_the_kernel_s_order(
 
 def test_a_projection_is_laid_out_too(asked: list[nn.RNNBase]) -> None:
     cell = LSTM(3, 5, projection_size=2)
-    flatten(cell)
+    cell.flatten_parameters()
     assert asked[-1].proj_size == 2
     assert ids(asked[-1]._flat_weights) == ids(cell.weights())
 
 
-def test_a_move_to_a_device_lays_weights_out(
-    asked: list[nn.RNNBase], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # There is none here; where the weights lie is all that is asked.
-    monkeypatch.setattr(torch.Tensor, "is_cuda", True)
+def test_a_move_to_a_device_lays_weights_out(asked: list[nn.RNNBase]) -> None:
     cell, wide = LSTM(3, 5), LSTM(3, 5, projection_size=7)
     cell.to(torch.float32)
     assert ids(asked[-1]._flat_weights) == ids(cell.weights())
     asked.clear()
-    # No kernel takes it, and a layer's weights without biases are not four.
+    # No kernel takes it, and biases that are left out are no parameters.
     wide.to(torch.float32)
     layers.LSTM(3, 5, bias=False).to(torch.float32)
     layers.MGU(3, 5).to(torch.float32)

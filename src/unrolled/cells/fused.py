@@ -25,27 +25,23 @@ class FusedCell(GatedCell):
         """PyTorch's layer of the same equations and sizes."""
 
     def flatten_parameters(self) -> None:
-        """Lay the weights out as cuDNN reads them, if they are on a CUDA device."""
-        weights = [*self.named_parameters(recurse=False)]
-        there = all(isinstance(one, nn.Parameter) and one.is_cuda for _, one in weights)
-        if weights and there and self.has_native:
-            flatten(self)
+        """Lay the weights out as cuDNN reads them, where they are parameters on a CUDA device;
+        they stay the same objects."""
+        weights = dict(self.named_parameters(recurse=False))
+        there = all(isinstance(one, nn.Parameter) and one.is_cuda for one in weights.values())
+        if not (weights and there and self.has_native):
+            return
+        with torch.device("meta"):
+            layer = self.layer_of_torch()
+        for name, weight in weights.items():
+            setattr(layer, f"{name}_l0", weight)
+        layer.flatten_parameters()
 
-    def _apply(self, *arguments: Any, **options: Any) -> Self:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # What ``to`` and ``cuda`` move a module by.
-        moved: Callable[..., Any] = super()._apply
-        moved(*arguments, **options)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.flatten_parameters()
         return self
-
-
-def flatten(cell: FusedCell) -> None:
-    """Lay a cell's weights out as cuDNN reads them; the parameters stay the same objects."""
-    with torch.device("meta"):
-        layer = cell.layer_of_torch()
-    for name, weight in cell.named_parameters(recurse=False):
-        setattr(layer, f"{name}_l0", weight)
-    layer.flatten_parameters()
 
 
 def one_state(

@@ -82,7 +82,7 @@ class LSTM(FusedCell):
             with torch.autocast("cpu", enabled=False):
                 return self.native(x.float(), state, batch_sizes)
         h, c = (part[None].to(x.dtype) for part in state)
-        # As in one_state of unrolled.cells.fused, with two.
+        # As ``one_state`` of unrolled.cells.fused does it, with two states.
         kernel: Any = torch.lstm
         how = (self.weights(), True, 1, 0.0, self.training, False)
         if batch_sizes is None:

@@ -211,16 +211,17 @@ class RecurrentLayer(nn.Module):
         It does nothing where there is no kernel of cuDNN's, on another device, and for parameters
         that are computed for each pass.
         """
+        if not self._like().is_cuda:
+            # Parameters that are computed, maybe at random, are not asked for in vain.
+            return
         with self._given():
             for cell in self._cells():
                 if isinstance(cell, FusedCell):
                     cell.flatten_parameters()
 
-    def _apply(self, *arguments: Any, **options: Any) -> Self:
-        moved: Callable[..., Any] = super()._apply
-        moved(*arguments, **options)
-        if self._like().is_cuda:
-            self.flatten_parameters()
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.flatten_parameters()
         return self
 
     @property
